@@ -1,0 +1,35 @@
+//! `[[keys]]`: which keys of Vault may be used, and for what.
+
+use serde::Deserialize;
+
+use crate::domain::KeyName;
+
+/// One key. Keys that no such section names can not be used by any request.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyConfig {
+    /// The name in the API and in policies.
+    pub name: KeyName,
+    /// The name in Vault, where it is another.
+    #[serde(default)]
+    pub vault_key: Option<KeyName>,
+    /// The transit engine's path, where it is another than `[vault]` says.
+    #[serde(default)]
+    pub mount: Option<String>,
+    #[serde(default = "KeyConfig::all_purposes")]
+    pub purposes: Vec<Purpose>,
+}
+
+/// What a key may sign. `cosign verify` takes any bundle of the same key for an image signature,
+/// so a key for attestations should not sign images.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Purpose {
+    Signature,
+}
+
+impl KeyConfig {
+    fn all_purposes() -> Vec<Purpose> {
+        vec![Purpose::Signature]
+    }
+}

@@ -1,0 +1,35 @@
+//! `[limits]`: how much at once.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::duration;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct LimitsConfig {
+    /// Signatures being made at once.
+    pub in_flight: usize,
+    /// Signatures waiting for their turn; beyond, callers get 503 `overloaded`.
+    pub queue: usize,
+    /// A request's body, in bytes.
+    pub body_bytes: usize,
+    /// Items of one `POST /v1/signatures:batch`.
+    pub batch_items: usize,
+    /// The caller gets 504 after this time; work that has begun is finished all the same.
+    #[serde(deserialize_with = "duration::deserialize")]
+    pub request_timeout: Duration,
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            in_flight: 256,
+            queue: 1024,
+            body_bytes: 1024 * 1024,
+            batch_items: 256,
+            request_timeout: Duration::from_secs(60),
+        }
+    }
+}

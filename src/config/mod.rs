@@ -1,0 +1,48 @@
+//! The configuration: one file per section, TOML, and `SIGNET__SECTION__KEY` from the environment.
+//!
+//! A value of [`Config`] has been checked as a whole: every key is known, every combination makes sense.
+
+mod duration;
+mod http;
+mod identity;
+mod keys;
+mod limits;
+mod load;
+mod log;
+mod policy;
+mod registries;
+mod secret;
+mod telemetry;
+mod vault;
+
+use serde::Deserialize;
+
+pub use http::HttpConfig;
+pub use identity::{IdentityConfig, TokenConfig, TokenDigest};
+pub use keys::{KeyConfig, Purpose};
+pub use limits::LimitsConfig;
+pub use load::{ConfigError, load, load_str};
+pub use log::{LogBackend, LogConfig};
+pub use policy::PolicyConfig;
+pub use registries::{ReferrersMode, RegistryConfig};
+pub use secret::{Secret, SecretError};
+pub use telemetry::{LogFormat, TelemetryConfig};
+pub use vault::{AuthMethod, BatchConfig, VaultAuthConfig, VaultConfig};
+
+/// Everything that an operator decides.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    #[serde(default)]
+    pub http: HttpConfig,
+    pub vault: VaultConfig,
+    pub keys: Vec<KeyConfig>,
+    pub registries: Vec<RegistryConfig>,
+    pub identity: IdentityConfig,
+    pub policy: PolicyConfig,
+    pub log: LogConfig,
+    #[serde(default)]
+    pub limits: LimitsConfig,
+    #[serde(default)]
+    pub telemetry: TelemetryConfig,
+}

@@ -1,0 +1,198 @@
+//! What the signing log keeps.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Annotations, BatchId, Digest, Format, ImageReference, KeyReference, Operation, Principal, Repository,
+    RequestId, SignatureId, SignatureIdentity, Timestamp,
+};
+
+/// One entry of the signing log. It is written once, as JSON; the log keeps those exact bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Version of this form.
+    pub v: u8,
+    pub time: Timestamp,
+    pub request_id: RequestId,
+    /// [`Principal`] as it is displayed.
+    pub principal: String,
+    pub operation: Operation,
+    pub repository: Repository,
+    pub digest: Digest,
+    /// The rule that decided; none where no rule spoke, which is a refusal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// SHA-256 of the policy file that was in force.
+    pub policy: Digest,
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// What happened. In the JSON its name is `kind`, and its fields stand beside those of [`Entry`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Event {
+    /// Policy said no.
+    Refusal { key: Option<super::KeyName> },
+    /// A signature is about to be asked for. Durable before Vault is called.
+    Intent {
+        #[serde(flatten)]
+        signing: Signing,
+        batch: BatchId,
+    },
+    /// What became of an intent. Durable before the signature leaves.
+    Outcome {
+        #[serde(flatten)]
+        signing: Signing,
+        #[serde(flatten)]
+        result: Outcome,
+    },
+    /// What became of the attempt to attach a signature.
+    Attach {
+        #[serde(flatten)]
+        signing: Signing,
+        #[serde(flatten)]
+        result: AttachResult,
+    },
+    /// A signature that the registry had and this log did not. It verifies.
+    Adopted {
+        #[serde(flatten)]
+        signing: Signing,
+        #[serde(with = "base64_bytes")]
+        signature: Vec<u8>,
+        reference: String,
+        manifest: Digest,
+    },
+}
+
+/// What is being signed, and with what.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signing {
+    pub id: SignatureId,
+    pub key: KeyReference,
+    pub format: Format,
+    #[serde(default, skip_serializing_if = "Annotations::is_empty")]
+    pub annotations: Annotations,
+    /// Digest of the exact bytes that are signed.
+    pub payload: Digest,
+}
+
+/// How an intent ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "lowercase")]
+pub enum Outcome {
+    /// The signature verifies with the published public key of its version.
+    Signed {
+        batch: BatchId,
+        #[serde(with = "base64_bytes")]
+        signature: Vec<u8>,
+        signed_at: Timestamp,
+        /// Vault's own name of the call.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vault_request_id: Option<String>,
+    },
+    /// There is no signature, or none that may be used.
+    Failed { code: String },
+}
+
+/// How an attempt to attach ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "lowercase")]
+pub enum AttachResult {
+    /// Read back from the registry.
+    Attached { reference: String, manifest: Digest },
+    /// Not there as far as we know.
+    Failed { code: String },
+}
+
+impl Entry {
+    /// The version of the form that [`Entry`] writes.
+    pub const VERSION: u8 = 1;
+
+    /// The name of the event's kind, as in the JSON.
+    pub const fn kind(&self) -> &'static str {
+        match self.event {
+            Event::Refusal { .. } => "refusal",
+            Event::Intent { .. } => "intent",
+            Event::Outcome { .. } => "outcome",
+            Event::Attach { .. } => "attach",
+            Event::Adopted { .. } => "adopted",
+        }
+    }
+
+    /// What the entry's signature is; none for a refusal.
+    pub const fn signing(&self) -> Option<&Signing> {
+        match &self.event {
+            Event::Refusal { .. } => None,
+            Event::Intent { signing, .. }
+            | Event::Outcome { signing, .. }
+            | Event::Attach { signing, .. }
+            | Event::Adopted { signing, .. } => Some(signing),
+        }
+    }
+
+    /// The name under which the entry's signature is found again: only entries that hold a
+    /// signature have one.
+    pub fn identity(&self) -> Option<SignatureIdentity> {
+        match &self.event {
+            Event::Outcome { signing, result: Outcome::Signed { .. } } | Event::Adopted { signing, .. } => {
+                Some(SignatureIdentity::of(&self.image(), &signing.key, signing.format, &signing.annotations))
+            }
+            _ => None,
+        }
+    }
+
+    pub fn image(&self) -> ImageReference {
+        ImageReference { repository: self.repository.clone(), digest: self.digest }
+    }
+
+    /// The bytes that the log keeps.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("invariant: every field of an entry becomes JSON")
+    }
+
+    /// The same request's next entry.
+    pub fn followed_by(&self, time: Timestamp, event: Event) -> Self {
+        Self { time, event, ..self.clone() }
+    }
+
+    /// The head of a request's entries.
+    pub fn new(
+        time: Timestamp,
+        request_id: RequestId,
+        principal: &Principal,
+        operation: Operation,
+        image: &ImageReference,
+        (rule, policy): (Option<String>, Digest),
+        event: Event,
+    ) -> Self {
+        Self {
+            v: Self::VERSION,
+            time,
+            request_id,
+            principal: principal.to_string(),
+            operation,
+            repository: image.repository.clone(),
+            digest: image.digest,
+            rule,
+            policy,
+            event,
+        }
+    }
+}
+
+/// Bytes as standard base64 with padding (RFC 4648).
+mod base64_bytes {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&STANDARD.encode(bytes))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        STANDARD.decode(text).map_err(serde::de::Error::custom)
+    }
+}

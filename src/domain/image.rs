@@ -1,0 +1,187 @@
+//! Which image is meant: a repository on a registry, and a digest.
+
+use std::fmt;
+use std::str::FromStr;
+
+use oci_distribution::{ParseError, Reference};
+use serde::{Deserialize, Serialize};
+
+use super::{Digest, DigestError};
+
+/// A repository on a registry, `registry.example.com/team/app`: the host in lower case with its
+/// port where one was given, then the path in the grammar of the OCI distribution specification.
+/// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Repository {
+    host: String,
+    path: String,
+}
+
+/// An image by digest, `registry.example.com/team/app@sha256:…`. A tag beside the digest is dropped: the digest decides.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ImageReference {
+    pub repository: Repository,
+    pub digest: Digest,
+}
+
+/// Why a text is no image by digest. The sentences are meant for the caller.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ImageError {
+    #[error(
+        "name the image by its digest, `host/repository@sha256:…`: a tag can move between the build and the signature"
+    )]
+    DigestRequired,
+    #[error(transparent)]
+    Digest(#[from] DigestError),
+    #[error("begin the image with its registry's host, as in `registry.example.com/team/app@sha256:…`")]
+    HostRequired,
+    #[error("an image reference has at most {max} characters, this one has {0}", max = ImageReference::MAX_LENGTH)]
+    TooLong(usize),
+    #[error("a repository's name has at most 255 characters")]
+    NameTooLong,
+    #[error("a repository's name is written in lower case")]
+    UpperCase,
+    #[error(
+        "the repository's name must be path components of a-z and 0-9, joined inside by `.`, `_` or `-`, and separated by `/`"
+    )]
+    Name,
+}
+
+impl Repository {
+    /// The registry's host, with its port where it has one.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// The repository's name on its registry, without the host.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl FromStr for Repository {
+    type Err = ImageError;
+
+    fn from_str(text: &str) -> Result<Self, ImageError> {
+        if text.len() > ImageReference::MAX_LENGTH {
+            return Err(ImageError::TooLong(text.len()));
+        }
+        let (host, _) = text.split_once('/').ok_or(ImageError::HostRequired)?;
+        // Docker's shorthand would turn `team/app` into an image of Docker Hub. A service that
+        // can write to many registries wants to be told which one is meant.
+        if !(host.contains(['.', ':']) || host == "localhost") {
+            return Err(ImageError::HostRequired);
+        }
+        let reference = Reference::try_from(text).map_err(|error| match error {
+            ParseError::NameTooLong => ImageError::NameTooLong,
+            ParseError::NameContainsUppercase => ImageError::UpperCase,
+            _ => ImageError::Name,
+        })?;
+        if reference.repository().bytes().any(|b| b.is_ascii_uppercase()) {
+            return Err(ImageError::UpperCase);
+        }
+        Ok(Self { host: reference.registry().to_ascii_lowercase(), path: reference.repository().to_owned() })
+    }
+}
+
+impl TryFrom<String> for Repository {
+    type Error = ImageError;
+
+    fn try_from(text: String) -> Result<Self, ImageError> {
+        text.parse()
+    }
+}
+
+impl From<Repository> for String {
+    fn from(repository: Repository) -> Self {
+        repository.to_string()
+    }
+}
+
+impl fmt::Display for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.host, self.path)
+    }
+}
+
+impl ImageReference {
+    /// Bytes of a whole reference: 255 for the name, the rest for host, tag and digest.
+    pub const MAX_LENGTH: usize = 640;
+}
+
+impl FromStr for ImageReference {
+    type Err = ImageError;
+
+    fn from_str(text: &str) -> Result<Self, ImageError> {
+        if text.len() > Self::MAX_LENGTH {
+            return Err(ImageError::TooLong(text.len()));
+        }
+        let (name, digest) = text.split_once('@').ok_or(ImageError::DigestRequired)?;
+        let repository = name.parse()?;
+        let digest = digest.parse()?;
+        Ok(Self { repository, digest })
+    }
+}
+
+impl fmt::Display for ImageReference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.repository, self.digest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(name: &str) -> Result<String, ImageError> {
+        let digest = Digest::of(b"image");
+        format!("{name}@{digest}").parse::<ImageReference>().map(|image| image.repository.to_string())
+    }
+
+    #[test]
+    fn a_reference_has_one_canonical_form() {
+        for (name, canonical) in [
+            ("registry.example.com/team/app", "registry.example.com/team/app"),
+            ("REGISTRY.example.com/team/app", "registry.example.com/team/app"),
+            ("localhost:5000/app", "localhost:5000/app"),
+            ("127.0.0.1:5000/a/b/c-d_e.f", "127.0.0.1:5000/a/b/c-d_e.f"),
+            ("registry.example.com/team/app:1.2", "registry.example.com/team/app"),
+        ] {
+            assert_eq!(parse(name).as_deref(), Ok(canonical), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_could_mean_another_repository_is_refused() {
+        for (name, error) in [
+            ("app", ImageError::HostRequired),
+            ("team/app", ImageError::HostRequired),
+            ("registry.example.com/../app", ImageError::Name),
+            ("registry.example.com/team/../app", ImageError::Name),
+            ("registry.example.com/team//app", ImageError::Name),
+            ("registry.example.com/team/app/", ImageError::Name),
+            ("registry.example.com/team%2Fapp", ImageError::Name),
+            ("registry.example.com/team/app?x", ImageError::Name),
+            ("user@registry.example.com/team/app", ImageError::HostRequired),
+            ("registry.example.com/Team/app", ImageError::UpperCase),
+            ("", ImageError::HostRequired),
+        ] {
+            assert_eq!(parse(name), Err(error), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_long_name_is_refused_before_it_is_read() {
+        let host = "registry.example.com";
+        assert_eq!(parse(&format!("{host}/{}", "a".repeat(300))), Err(ImageError::NameTooLong));
+        let long = "a".repeat(100_000);
+        assert!(matches!(parse(&format!("{host}/{long}")), Err(ImageError::TooLong(_))));
+    }
+
+    #[test]
+    fn a_tag_alone_is_told_to_become_a_digest() {
+        let tag = "registry.example.com/team/app:1".parse::<ImageReference>();
+        assert_eq!(tag, Err(ImageError::DigestRequired));
+    }
+}

@@ -1,0 +1,155 @@
+//! Signing keys, as Vault names and versions them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::num::NonZeroU32;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Fingerprint, PublicKey, Timestamp};
+
+/// A key's name: 1 to 128 characters out of `A-Za-z0-9_.-`, and more than dots, because names become parts of URLs.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct KeyName(String);
+
+/// Why a text is no [`KeyName`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a key's name has 1 to 128 characters out of `A-Za-z0-9_.-`, and not dots alone")]
+pub struct KeyNameError;
+
+/// A key's version, counted from 1, as Vault counts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KeyVersion(NonZeroU32);
+
+/// What Vault calls the key's `type`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeyType {
+    EcdsaP256,
+    /// A type that Vault has and that nothing is signed with here, as Vault writes it.
+    Unsupported(String),
+}
+
+/// A key with all the versions that Vault still publishes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Key {
+    pub name: KeyName,
+    pub key_type: KeyType,
+    pub latest: KeyVersion,
+    /// Vault signs with versions from this one on.
+    pub minimum: KeyVersion,
+    /// Those of a supported type; empty where the type is not.
+    pub versions: BTreeMap<KeyVersion, PublishedVersion>,
+}
+
+/// One version of a key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublishedVersion {
+    pub public_key: PublicKey,
+    pub created_at: Timestamp,
+}
+
+/// The version of a key that made a signature, with the public key's fingerprint: names and
+/// numbers can be reused in Vault, a fingerprint can not.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct KeyReference {
+    pub name: KeyName,
+    pub version: KeyVersion,
+    pub fingerprint: Fingerprint,
+}
+
+impl KeyName {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for KeyName {
+    type Err = KeyNameError;
+
+    fn from_str(text: &str) -> Result<Self, KeyNameError> {
+        let fits = (1..=128).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+            && text.bytes().any(|b| b != b'.');
+        fits.then(|| Self(text.to_owned())).ok_or(KeyNameError)
+    }
+}
+
+impl TryFrom<String> for KeyName {
+    type Error = KeyNameError;
+
+    fn try_from(text: String) -> Result<Self, KeyNameError> {
+        text.parse()
+    }
+}
+
+impl From<KeyName> for String {
+    fn from(name: KeyName) -> Self {
+        name.0
+    }
+}
+
+impl fmt::Display for KeyName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl KeyVersion {
+    /// `None` for 0, which Vault takes for "the latest" and which is therefore no version.
+    pub fn new(number: u32) -> Option<Self> {
+        NonZeroU32::new(number).map(Self)
+    }
+
+    pub const fn get(self) -> u32 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for KeyVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for KeyType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::EcdsaP256 => "ecdsa-p256",
+            Self::Unsupported(name) => name,
+        })
+    }
+}
+
+impl Key {
+    /// Whether Vault signs with `version` now.
+    pub fn can_sign_with(&self, version: KeyVersion) -> bool {
+        (self.minimum..=self.latest).contains(&version) && self.versions.contains_key(&version)
+    }
+
+    /// `version` as a reference, where it is published.
+    pub fn reference(&self, version: KeyVersion) -> Option<KeyReference> {
+        self.versions.get(&version).map(|published| KeyReference {
+            name: self.name.clone(),
+            version,
+            fingerprint: published.public_key.fingerprint(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_name_that_could_leave_its_place_in_a_url_is_refused() {
+        for name in ["release", "a.b_c-D9", "..a"] {
+            assert!(name.parse::<KeyName>().is_ok(), "{name}");
+        }
+        for name in ["", ".", "..", "a/b", "a b", "a?b", "a%2fb", "é", &"a".repeat(129)] {
+            assert_eq!(name.parse::<KeyName>(), Err(KeyNameError), "{name}");
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The vocabulary of signing, pure: nothing in here performs I/O, reads a clock or rolls dice.
+//!
+//! Strings from outside become these types once, at the edge. A value of one of these types is
+//! valid by construction, so that no room behind the edge checks again.
+
+mod annotations;
+mod clock;
+mod descriptor;
+mod digest;
+mod entry;
+mod identifier;
+mod image;
+mod key;
+mod principal;
+mod public_key;
+mod record;
+mod signature;
+
+pub use annotations::{Annotations, AnnotationsError};
+pub use clock::{Clock, SystemClock, Timestamp};
+pub use descriptor::Descriptor;
+pub use digest::{Digest, DigestError};
+pub use entry::{AttachResult, Entry, Event, Outcome, Signing};
+pub use identifier::{BatchId, IdSource, RandomIds, RequestId, SignatureId};
+pub use image::{ImageError, ImageReference, Repository};
+pub use key::{Key, KeyName, KeyNameError, KeyReference, KeyType, KeyVersion, PublishedVersion};
+pub use principal::{Operation, Principal};
+pub use public_key::{Fingerprint, PublicKey, PublicKeyError};
+pub use record::{Attachment, Record, State};
+pub use signature::{Format, SignatureIdentity};

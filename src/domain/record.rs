@@ -1,0 +1,95 @@
+//! One signature's story, told from its entries.
+
+use super::{AttachResult, Digest, Entry, Event, ImageReference, Outcome, Signing, Timestamp};
+
+/// A signature as the log knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    pub image: ImageReference,
+    pub signing: Signing,
+    pub state: State,
+    /// The index of the entry that holds the signature; before there is one, of the intent.
+    pub index: u64,
+}
+
+/// How far a signature has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// Vault was about to be asked. After a crash nobody knows whether it was.
+    Pending,
+    /// The signature exists; the registry is not known to have it.
+    Signed { signature: Vec<u8>, signed_at: Timestamp },
+    /// The registry had it when we last looked.
+    Attached { signature: Vec<u8>, signed_at: Timestamp, attachment: Attachment },
+    /// No signature came of it.
+    Failed { code: String },
+}
+
+/// Where a signature hangs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// `registry/repository:tag` or `registry/repository@digest`.
+    pub reference: String,
+    /// The manifest that carries it.
+    pub manifest: Digest,
+}
+
+impl Record {
+    /// The record of the signature whose entries these are, with their indexes, oldest first.
+    /// `None` where no entry speaks of a signature.
+    pub fn from_entries<'a>(entries: impl IntoIterator<Item = (u64, &'a Entry)>) -> Option<Self> {
+        entries.into_iter().fold(None, |record, (index, entry)| {
+            let Some(signing) = entry.signing() else { return record };
+            let mut record = record.unwrap_or_else(|| Self {
+                image: entry.image(),
+                signing: signing.clone(),
+                state: State::Pending,
+                index,
+            });
+            record.take(index, entry);
+            Some(record)
+        })
+    }
+
+    /// The signature and when it was made, where there is one.
+    pub const fn signature(&self) -> Option<(&Vec<u8>, Timestamp)> {
+        match &self.state {
+            State::Signed { signature, signed_at } | State::Attached { signature, signed_at, .. } => {
+                Some((signature, *signed_at))
+            }
+            State::Pending | State::Failed { .. } => None,
+        }
+    }
+
+    fn take(&mut self, index: u64, entry: &Entry) {
+        match &entry.event {
+            Event::Refusal { .. } | Event::Intent { .. } => {}
+            Event::Outcome { result: Outcome::Signed { signature, signed_at, .. }, .. } => {
+                self.index = index;
+                self.state = State::Signed { signature: signature.clone(), signed_at: *signed_at };
+            }
+            Event::Outcome { result: Outcome::Failed { code }, .. } => {
+                self.state = State::Failed { code: code.clone() };
+            }
+            Event::Adopted { signature, reference, manifest, .. } => {
+                self.index = index;
+                self.state = State::Attached {
+                    signature: signature.clone(),
+                    signed_at: entry.time,
+                    attachment: Attachment { reference: reference.clone(), manifest: *manifest },
+                };
+            }
+            Event::Attach { result: AttachResult::Attached { reference, manifest }, .. } => {
+                if let Some((signature, signed_at)) = self.signature() {
+                    self.state = State::Attached {
+                        signature: signature.clone(),
+                        signed_at,
+                        attachment: Attachment { reference: reference.clone(), manifest: *manifest },
+                    };
+                }
+            }
+            // A failed attempt takes nothing away: where it hung before, it may still hang.
+            Event::Attach { result: AttachResult::Failed { .. }, .. } => {}
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Signature formats, one file per specification. Pure: bytes in, bytes out.

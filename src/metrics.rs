@@ -1,0 +1,178 @@
+//! What Signet counts, in the OpenMetrics text format. A leaf: every room may count, nobody here knows a room.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+
+/// All counters of one Signet. Labels are of bounded number: routes, configured hosts, names of
+/// operations; never anything that a caller chooses.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    http: Calls<HttpLabels>,
+    vault: Calls<VaultLabels>,
+    registries: Calls<RegistryLabels>,
+    batch: Histogram,
+    commits: Histogram,
+    commit_entries: Counter,
+    refusals_dropped: Counter,
+    /// Signatures that wait for a call to Vault.
+    pub signing_queue: Gauge,
+    /// Requests that are being worked on.
+    pub in_flight: Gauge,
+    /// Requests that wait for their turn.
+    pub waiting: Gauge,
+}
+
+/// How many, and how long each took.
+#[derive(Debug, Clone)]
+struct Calls<L: Clone + std::hash::Hash + Eq> {
+    total: Family<L, Counter>,
+    seconds: Family<L, Histogram>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct HttpLabels {
+    route: String,
+    method: String,
+    status: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct VaultLabels {
+    operation: &'static str,
+    outcome: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RegistryLabels {
+    host: String,
+    operation: &'static str,
+    outcome: String,
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let mut registry = Registry::with_prefix("signet");
+        let http = Calls::register(&mut registry, "http_requests", "Requests to the API");
+        let vault = Calls::register(&mut registry, "vault_calls", "Calls to Vault");
+        let registries = Calls::register(&mut registry, "registry_calls", "Calls to registries");
+        let batch = Histogram::new(exponential_buckets(1.0, 2.0, 11));
+        registry.register("vault_batch_items", "Signatures that shared one call to Vault", batch.clone());
+        let commits = seconds();
+        registry.register_with_unit(
+            "log_commit",
+            "Time of one durable commit",
+            Unit::Seconds,
+            commits.clone(),
+        );
+        let commit_entries = Counter::default();
+        registry.register("log_entries", "Entries that were made durable", commit_entries.clone());
+        let refusals_dropped = Counter::default();
+        registry.register(
+            "log_refusals_dropped",
+            "Refusals that were not logged because the log was busy",
+            refusals_dropped.clone(),
+        );
+        let signing_queue = Gauge::default();
+        registry.register("signing_queue", "Signatures that wait for a call to Vault", signing_queue.clone());
+        let in_flight = Gauge::default();
+        registry.register("requests_in_flight", "Requests that are being worked on", in_flight.clone());
+        let waiting = Gauge::default();
+        registry.register("requests_waiting", "Requests that wait for their turn", waiting.clone());
+        Self {
+            registry,
+            http,
+            vault,
+            registries,
+            batch,
+            commits,
+            commit_entries,
+            refusals_dropped,
+            signing_queue,
+            in_flight,
+            waiting,
+        }
+    }
+
+    /// A request to the API was answered. `route` is the pattern, not the path.
+    pub fn http_request(&self, route: &str, method: &str, status: u16, took: Duration) {
+        let labels = HttpLabels { route: route.to_owned(), method: method.to_owned(), status };
+        self.http.count(labels, took);
+    }
+
+    /// Vault answered with a status, or not (`outcome` is then `timeout` or `unreachable`).
+    pub fn vault_call(&self, operation: &'static str, outcome: impl ToString, took: Duration) {
+        self.vault.count(VaultLabels { operation, outcome: outcome.to_string() }, took);
+    }
+
+    /// A registry answered with a status, or not. `host` is a configured one.
+    pub fn registry_call(&self, host: &str, operation: &'static str, outcome: impl ToString, took: Duration) {
+        let labels = RegistryLabels { host: host.to_owned(), operation, outcome: outcome.to_string() };
+        self.registries.count(labels, took);
+    }
+
+    /// `items` signatures went to Vault in one call.
+    #[expect(clippy::cast_precision_loss, reason = "batches are far below 2^52")]
+    pub fn vault_batch(&self, items: usize) {
+        self.batch.observe(items as f64);
+    }
+
+    /// `entries` entries were made durable together.
+    pub fn log_commit(&self, entries: usize, took: Duration) {
+        self.commits.observe(took.as_secs_f64());
+        self.commit_entries.inc_by(entries as u64);
+    }
+
+    pub fn refusal_dropped(&self) {
+        self.refusals_dropped.inc();
+    }
+
+    /// Everything, as `application/openmetrics-text; version=1.0.0`.
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        if prometheus_client::encoding::text::encode(&mut text, &self.registry).is_err() {
+            let _ = writeln!(text, "# not complete");
+        }
+        text
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<L> Calls<L>
+where
+    L: Clone + std::hash::Hash + Eq + EncodeLabelSet + std::fmt::Debug + Send + Sync + 'static,
+{
+    fn register(registry: &mut Registry, name: &str, help: &str) -> Self {
+        let calls = Self { total: Family::default(), seconds: Family::new_with_constructor(seconds) };
+        registry.register(name, help, calls.total.clone());
+        registry.register_with_unit(
+            format!("{name}_duration"),
+            format!("{help}: how long each took"),
+            Unit::Seconds,
+            calls.seconds.clone(),
+        );
+        calls
+    }
+
+    fn count(&self, labels: L, took: Duration) {
+        self.total.get_or_create(&labels).inc();
+        self.seconds.get_or_create(&labels).observe(took.as_secs_f64());
+    }
+}
+
+/// From a quarter of a millisecond to 16 seconds.
+fn seconds() -> Histogram {
+    Histogram::new(exponential_buckets(0.000_25, 2.0, 17))
+}

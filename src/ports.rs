@@ -1,0 +1,18 @@
+//! What the service needs of the world, as traits over [`crate::domain`].
+//!
+//! Each trait says what its implementation promises; adapters implement it, and the service
+//! knows nothing else of them.
+
+mod authenticator;
+mod policy;
+mod registry;
+mod signer;
+mod signing_log;
+
+pub use authenticator::{AuthenticationError, Authenticator, Credentials};
+pub use policy::{Decision, Policy, Question};
+pub use registry::{
+    Change, Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, Upload,
+};
+pub use signer::{Signed, Signer, SignerError, SigningTask};
+pub use signing_log::{EntryPage, EntryQuery, LogError, LoggedEntry, SigningLog};

@@ -1,0 +1,87 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::LogError;
+use crate::domain::{BatchId, Digest, Entry, Event, Key, KeyName, KeyVersion, Signing};
+
+/// One signature to be made.
+#[derive(Debug, Clone)]
+pub struct SigningTask {
+    pub key: KeyName,
+    /// Pinned: never "the latest", so that the answer can be checked with one public key.
+    pub version: KeyVersion,
+    /// SHA-256 of what is signed.
+    pub digest: Digest,
+    /// The request's entry. Its event is replaced by [`Event::Intent`] when the group's batch id is known.
+    pub entry: Entry,
+    pub signing: Signing,
+}
+
+impl SigningTask {
+    /// The entry to commit before the group `batch` is sent.
+    pub fn intent(&self, batch: BatchId) -> Entry {
+        let event = Event::Intent { signing: self.signing.clone(), batch };
+        Entry { event, ..self.entry.clone() }
+    }
+}
+
+/// A signature as the key holder returned it, not yet checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// ASN.1 DER.
+    pub signature: Vec<u8>,
+    pub batch: BatchId,
+    /// The key holder's own name of the call.
+    pub request_id: Option<String>,
+}
+
+/// The keeper of the private keys.
+///
+/// Once [`Signer::sign`] has reached a key, the intent is durable in the signing log: no call
+/// leaves before its intents are committed, and none leaves when they can not be.
+#[async_trait]
+pub trait Signer: Send + Sync {
+    /// The names of the keys that are configured, sorted.
+    fn names(&self) -> Vec<KeyName>;
+
+    /// The key with its published versions, from a cache that follows the key holder.
+    ///
+    /// # Errors
+    /// [`SignerError::UnknownKey`] for a name that is not configured, without asking anybody.
+    async fn key(&self, name: &KeyName) -> Result<Arc<Key>, SignerError>;
+
+    /// Signs, in one call with what else waits for the same key version.
+    ///
+    /// # Errors
+    /// Where nothing was signed, or nobody knows.
+    async fn sign(&self, task: SigningTask) -> Result<Signed, SignerError>;
+
+    /// Whether a signature could be made now, as far as a cheap look can tell.
+    ///
+    /// # Errors
+    /// What a signing call would meet.
+    async fn ready(&self) -> Result<(), SignerError>;
+}
+
+/// Why there is no signature. The texts are for our log; callers get sentences of the service.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum SignerError {
+    #[error("no key `{0}` is configured")]
+    UnknownKey(KeyName),
+    #[error("Vault has no key `{0}`")]
+    NoSuchKey(KeyName),
+    #[error("version {version} of key `{key}` can not sign: {reason}")]
+    VersionUnavailable { key: KeyName, version: KeyVersion, reason: String },
+    #[error("Vault can not be reached or failed: {reason}")]
+    Unavailable { reason: String, retry_after: Option<Duration> },
+    #[error("Vault is sealed or not initialised")]
+    Sealed,
+    #[error("Vault refused: {reason}")]
+    Denied { reason: String },
+    #[error("Vault took longer than {0:?}")]
+    Timeout(Duration),
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
