@@ -21,5 +21,7 @@ pub mod config;
 pub mod domain;
 pub mod format;
 pub mod input;
+pub mod log;
 pub mod metrics;
 pub mod ports;
+pub mod store;
