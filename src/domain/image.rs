@@ -161,7 +161,7 @@ mod tests {
             ("registry.example.com/team/../app", ImageError::Name),
             ("registry.example.com/team//app", ImageError::Name),
             ("registry.example.com/team/app/", ImageError::Name),
-            ("registry.example.com/team%2Fapp", ImageError::Name),
+            ("registry.example.com/team%2fapp", ImageError::Name),
             ("registry.example.com/team/app?x", ImageError::Name),
             ("user@registry.example.com/team/app", ImageError::HostRequired),
             ("registry.example.com/Team/app", ImageError::UpperCase),
