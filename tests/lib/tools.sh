@@ -3,10 +3,11 @@
 #
 # Gets the real servers and clients that the tests run against.
 #
-# Sourced, never run, under `set -euo pipefail`. `tools_get_all` is the way in. Each tool also has a function
-# of its own, which leaves the path of its binary in a variable:
+# Sourced after groups.sh, never run, under `set -euo pipefail`. `tools_get_all` is the way in. Each tool also has a function
+# of its own, which leaves what it got in variables:
 #
 #   VAULT_BIN CRANE_BIN COSIGN_2_BIN COSIGN_3_BIN
+#   COSIGN_2_VERSION COSIGN_3_VERSION
 #   DISTRIBUTION_2_BIN DISTRIBUTION_3_BIN OCIREGISTRY_BIN CARGO_DENY_BIN
 #
 # The binaries are kept in $SIGNET_TEST_TOOLS, outside the checkout, so that they
@@ -94,8 +95,13 @@ tools_get_vault() {
     VAULT_BIN="$TOOLS/vault-$version/vault"
 }
 
-tools_get_cosign_2() { tools_get_cosign 2 && COSIGN_2_BIN=$COSIGN_BIN; }
-tools_get_cosign_3() { tools_get_cosign 3 && COSIGN_3_BIN=$COSIGN_BIN; }
+tools_get_cosign_2() {
+  tools_get_cosign 2 && COSIGN_2_BIN=$COSIGN_BIN COSIGN_2_VERSION=$COSIGN_VERSION
+}
+
+tools_get_cosign_3() {
+  tools_get_cosign 3 && COSIGN_3_BIN=$COSIGN_BIN COSIGN_3_VERSION=$COSIGN_VERSION
+}
 
 tools_get_cosign() {
   local module="github.com/sigstore/cosign/v$1" version
@@ -104,7 +110,7 @@ tools_get_cosign() {
   version=$(tools_pinned_version "cosign-$1" "$module") &&
     tools_provide_go cosign "$version" "cosign-$1" "$module/cmd/cosign" \
       -ldflags "-X sigs.k8s.io/release-utils/version.gitVersion=v$version" &&
-    COSIGN_BIN="$TOOLS/cosign-$version/cosign"
+    COSIGN_BIN="$TOOLS/cosign-$version/cosign" COSIGN_VERSION=$version
 }
 
 tools_get_cargo_deny() {
@@ -195,13 +201,13 @@ tools_provide() {
     return
   fi
   mkdir -p "$TOOLS" || return
-  # In a subshell, so that its lock and its scratch folder end with it.
-  (tools_make "$folder" "$pins" "$label" "$@")
+  # A shell of its own, so that its lock and its scratch folder end with it.
+  group_run tools_make "$folder" "$pins" "$label" "$@"
 }
 
 tools_is_there() { [[ $(cat "$TOOLS/$1/pins" 2>/dev/null) == "$2" ]]; }
 
-# Exits; only for tools_provide, which calls it in a subshell.
+# Exits: only tools_provide calls it, in a shell of its own.
 tools_make() {
   local folder=$1 pins=$2 label=$3 scratch start=$SECONDS
   shift 3
