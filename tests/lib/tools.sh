@@ -81,8 +81,7 @@ tools_get_distribution_3() {
   local version
   version=$(tools_pinned_version registry github.com/distribution/distribution/v3) &&
     tools_provide_go registry "$version" registry \
-      github.com/distribution/distribution/v3/cmd/registry \
-      -ldflags "-X github.com/distribution/distribution/v3/version.version=v$version" &&
+      github.com/distribution/distribution/v3/cmd/registry &&
     DISTRIBUTION_3_BIN="$TOOLS/registry-$version/registry"
 }
 
@@ -105,11 +104,8 @@ tools_get_cosign_3() {
 
 tools_get_cosign() {
   local module="github.com/sigstore/cosign/v$1" version
-  # A cosign that is built as a tool of another module calls itself `devel`
-  # unless it is told its version.
   version=$(tools_pinned_version "cosign-$1" "$module") &&
-    tools_provide_go cosign "$version" "cosign-$1" "$module/cmd/cosign" \
-      -ldflags "-X sigs.k8s.io/release-utils/version.gitVersion=v$version" &&
+    tools_provide_go cosign "$version" "cosign-$1" "$module/cmd/cosign" &&
     COSIGN_BIN="$TOOLS/cosign-$version/cosign" COSIGN_VERSION=$version
 }
 
