@@ -31,9 +31,13 @@ tools_fail() {
   return 1
 }
 
-# All that `tests/run` needs, from the quickest to the slowest, so that a mistake
-# in the set-up of the machine shows early.
 tools_get_all() {
+  tools_get_servers && tools_get_cargo_deny
+}
+
+# The servers and their clients, from the quickest to the slowest, so that a mistake
+# in the set-up of the machine shows early.
+tools_get_servers() {
   tools_say "tools are kept in $TOOLS"
   tools_get_crane &&
     tools_get_ociregistry &&
@@ -41,8 +45,7 @@ tools_get_all() {
     tools_get_distribution_3 &&
     tools_get_vault &&
     tools_get_cosign_3 &&
-    tools_get_cosign_2 &&
-    tools_get_cargo_deny
+    tools_get_cosign_2
 }
 
 tools_get_crane() {
