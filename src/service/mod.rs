@@ -16,6 +16,7 @@ use crate::domain::{Clock, Entry, Event, IdSource, KeyName, Operation, Principal
 use crate::ports::{Decision, Policy, Question, Registry, Signer, SigningLog};
 
 pub use error::ServiceError;
+pub use locks::ImageLocks;
 pub use sign::{SignAnswer, SignRequest};
 pub use signature::SignatureView;
 
@@ -27,7 +28,7 @@ pub struct Service {
     pub log: Arc<dyn SigningLog>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
-    pub locks: locks::ImageLocks,
+    pub locks: ImageLocks,
 }
 
 /// Who asks, and in which request.
