@@ -19,6 +19,7 @@ mod signing_key;
 mod store;
 mod system;
 mod tokens;
+mod verify;
 
 use std::io;
 use std::path::PathBuf;
@@ -180,6 +181,7 @@ fn engine(
     let segments: Vec<&str> = below.split('/').collect();
     match (segments.as_slice(), operation) {
         (["keys"] | ["keys", ""], List) => keys::list(shared),
+        (["keys"] | ["keys", ""], _) => Err(Refusal::UnsupportedOperation),
         (["keys", name], Read) => keys::read(shared, key_name(name)?),
         (["keys", name], Update) => keys::create(shared, key_name(name)?, fields),
         (["keys", name], Delete) => keys::delete(shared, key_name(name)?),
@@ -188,10 +190,14 @@ fn engine(
         (["sign", name, hash @ ..], Update) => {
             sign::sign(shared, key_name(name)?, &hash.join("/"), fields)
         }
-        (["keys" | "sign", ..], List) => Err(Refusal::UnsupportedPath),
-        (["keys"] | ["keys", _] | ["keys", _, "rotate" | "config"] | ["sign", _, ..], _) => {
-            Err(Refusal::UnsupportedOperation)
+        (["verify", name, hash @ ..], Update) => {
+            verify::verify(shared, key_name(name)?, &hash.join("/"), fields)
         }
+        (["keys" | "sign" | "verify", ..], List) => Err(Refusal::UnsupportedPath),
+        (
+            ["keys"] | ["keys", _] | ["keys", _, "rotate" | "config"] | ["sign" | "verify", _, ..],
+            _,
+        ) => Err(Refusal::UnsupportedOperation),
         _ => Err(Refusal::UnsupportedPath),
     }
 }

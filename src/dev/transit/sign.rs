@@ -37,7 +37,7 @@ pub(super) fn sign(
         "batch_input",
     ];
     let hash = Hash::choose(hash, fields)?;
-    let marshaling = choose_marshaling(fields)?;
+    let marshaling = Marshaling::choose(fields)?;
     let requested = fields.integer("key_version")?;
     let signer = match shared.keyring().get(name) {
         Some(key) => key.signer(requested),
@@ -148,16 +148,6 @@ impl Signing {
             Marshaling::Jws => URL_SAFE_NO_PAD.encode(signature),
         };
         Ok((*version, format!("vault:v{version}:{encoded}")))
-    }
-}
-
-fn choose_marshaling(fields: &Fields) -> Result<Marshaling, Refusal> {
-    match fields.text("marshaling_algorithm")?.as_deref() {
-        None | Some("asn1") => Ok(Marshaling::Asn1),
-        Some("jws") => Ok(Marshaling::Jws),
-        Some(other) => Err(Refusal::Invalid(format!(
-            "invalid marshaling type \"{other}\""
-        ))),
     }
 }
 

@@ -5,9 +5,13 @@ use aws_lc_rs::encoding::AsDer as _;
 use aws_lc_rs::error::Unspecified;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _,
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P256_SHA256_FIXED,
+    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _, UnparsedPublicKey,
 };
 use pem_rfc7468::LineEnding;
+
+use super::answer::Refusal;
+use super::fields::Fields;
 
 /// How a signature is written down.
 #[derive(Clone, Copy)]
@@ -16,6 +20,18 @@ pub(super) enum Marshaling {
     Asn1,
     /// r and s, 32 bytes each, as in [RFC 7518](https://www.rfc-editor.org/rfc/rfc7518#section-3.4).
     Jws,
+}
+
+impl Marshaling {
+    pub(super) fn choose(fields: &Fields) -> Result<Self, Refusal> {
+        match fields.text("marshaling_algorithm")?.as_deref() {
+            None | Some("asn1") => Ok(Self::Asn1),
+            Some("jws") => Ok(Self::Jws),
+            Some(other) => Err(Refusal::Invalid(format!(
+                "invalid marshaling type \"{other}\""
+            ))),
+        }
+    }
 }
 
 pub(super) struct SigningKey {
@@ -67,6 +83,18 @@ impl SigningKey {
             Marshaling::Jws => &self.fixed,
         };
         Ok(pair.sign_digest(&digest)?.as_ref().to_vec())
+    }
+
+    /// Whether `signature` is this key's over `digest`, of any length.
+    pub(super) fn verifies(&self, digest: &[u8], signature: &[u8], marshaling: Marshaling) -> bool {
+        let algorithm = match marshaling {
+            Marshaling::Asn1 => &ECDSA_P256_SHA256_ASN1,
+            Marshaling::Jws => &ECDSA_P256_SHA256_FIXED,
+        };
+        let public_key = UnparsedPublicKey::new(algorithm, self.asn1.public_key());
+        Digest::import_less_safe(&leftmost_256_bits(digest), &SHA256)
+            .and_then(|digest| public_key.verify_digest(&digest, signature))
+            .is_ok()
     }
 }
 
