@@ -11,14 +11,9 @@ use super::names::Digest;
 /// [image index]: https://github.com/opencontainers/image-spec/blob/v1.1.1/image-index.md
 pub(super) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
-const IMAGE_MANIFESTS: [&str; 2] = [
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-];
-const INDEXES: [&str; 2] = [
-    INDEX,
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-];
+const IMAGE_MANIFESTS: [&str; 2] =
+    ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
+const INDEXES: [&str; 2] = [INDEX, "application/vnd.docker.distribution.manifest.list.v2+json"];
 
 /// A manifest that passed the checks that need nothing but the manifest.
 pub(super) struct Document {
@@ -56,8 +51,8 @@ impl Document {
     ///
     /// [`Error::ManifestInvalid`], or [`Error::DigestInvalid`] for a digest in it that is none.
     pub(super) fn parse(bytes: &[u8], content_type: Option<&str>) -> Result<Self, Error> {
-        let content: Content = serde_json::from_slice(bytes)
-            .map_err(|error| Error::ManifestInvalid(error.to_string()))?;
+        let content: Content =
+            serde_json::from_slice(bytes).map_err(|error| Error::ManifestInvalid(error.to_string()))?;
         if content.schema_version != 2 {
             return Err(invalid("schemaVersion is not 2"));
         }
@@ -87,16 +82,12 @@ impl Document {
             }
             document.artifact_type = document.artifact_type.or(config.media_type);
         } else if INDEXES.contains(&document.media_type.as_str()) {
-            let children = content
-                .manifests
-                .ok_or_else(|| invalid("manifests is missing"))?;
+            let children = content.manifests.ok_or_else(|| invalid("manifests is missing"))?;
             for child in &children {
                 document.manifests.push(Digest::parse(&child.digest)?);
             }
         } else {
-            return Err(invalid(
-                "the media type is none of an image manifest or index",
-            ));
+            return Err(invalid("the media type is none of an image manifest or index"));
         }
         Ok(document)
     }
@@ -114,9 +105,7 @@ impl Document {
 }
 
 fn digest_of(reference: Option<&Reference>) -> Result<Option<Digest>, Error> {
-    reference
-        .map(|reference| Digest::parse(&reference.digest))
-        .transpose()
+    reference.map(|reference| Digest::parse(&reference.digest)).transpose()
 }
 
 fn invalid(reason: &str) -> Error {

@@ -88,10 +88,9 @@ impl Error {
     /// Headers that tell the client where to go on.
     fn headers(&self) -> Vec<(HeaderName, String)> {
         match self {
-            Self::UploadRange { location, range } => vec![
-                (header::LOCATION, location.clone()),
-                (header::RANGE, range.clone()),
-            ],
+            Self::UploadRange { location, range } => {
+                vec![(header::LOCATION, location.clone()), (header::RANGE, range.clone())]
+            }
             Self::RangeNotSatisfiable { size } => {
                 vec![(header::CONTENT_RANGE, format!("bytes */{size}"))]
             }

@@ -33,9 +33,7 @@ impl Layout {
             _ => std::fs::create_dir_all(&uploads)?,
         }
         std::fs::create_dir_all(root.join("repositories"))?;
-        Ok(Self {
-            root: root.to_owned(),
-        })
+        Ok(Self { root: root.to_owned() })
     }
 
     pub(super) fn upload(&self, id: Uuid) -> PathBuf {
@@ -43,15 +41,11 @@ impl Layout {
     }
 
     pub(super) fn blob(&self, repository: &RepositoryName, digest: &Digest) -> PathBuf {
-        self.repository(repository)
-            .join("_blobs")
-            .join(digest.hex())
+        self.repository(repository).join("_blobs").join(digest.hex())
     }
 
     pub(super) fn manifest(&self, repository: &RepositoryName, digest: &Digest) -> PathBuf {
-        self.repository(repository)
-            .join("_manifests")
-            .join(digest.hex())
+        self.repository(repository).join("_manifests").join(digest.hex())
     }
 
     pub(super) fn tags(&self, repository: &RepositoryName) -> PathBuf {
@@ -64,9 +58,7 @@ impl Layout {
 
     /// Everything that refers to `subject`, which itself need not be there.
     pub(super) fn referrers(&self, repository: &RepositoryName, subject: &Digest) -> PathBuf {
-        self.repository(repository)
-            .join("_referrers")
-            .join(subject.hex())
+        self.repository(repository).join("_referrers").join(subject.hex())
     }
 
     /// A repository is known from the first manifest on.

@@ -49,9 +49,7 @@ pub(super) async fn write(
     let bytes = read_body(body, &parts.headers).await?;
     let digest = Digest::from_hash(&Sha256::digest(&bytes).into());
     if matches!(reference, Reference::Digest(expected) if *expected != digest) {
-        return Err(Error::DigestInvalid(
-            "provided digest did not match uploaded content",
-        ));
+        return Err(Error::DigestInvalid("provided digest did not match uploaded content"));
     }
     let document = Document::parse(&bytes, content_type(&parts.headers))?;
 
@@ -59,33 +57,19 @@ pub(super) async fn write(
     require_references(&shared.layout, repository, &document).await?;
     if let Some(subject) = &document.subject {
         // Before the manifest itself, so that no crash leaves a manifest that its subject does not list.
-        referrers::add(
-            shared,
-            repository,
-            subject,
-            &digest,
-            &document.descriptor(&digest, bytes.len()),
-        )
-        .await?;
+        referrers::add(shared, repository, subject, &digest, &document.descriptor(&digest, bytes.len()))
+            .await?;
     }
     let path = shared.layout.manifest(repository, &digest);
-    shared
-        .layout
-        .write(&path, &stored_form(&document.media_type, &bytes))
-        .await?;
+    shared.layout.write(&path, &stored_form(&document.media_type, &bytes)).await?;
     if let Reference::Tag(tag) = reference {
         tags::point(shared, repository, tag, &digest).await?;
     }
     drop(changing);
 
-    let subject = document
-        .subject
-        .map(|subject| [("oci-subject", subject.to_string())]);
+    let subject = document.subject.map(|subject| [("oci-subject", subject.to_string())]);
     let headers = [
-        (
-            "location",
-            format!("/v2/{}/manifests/{digest}", repository.as_str()),
-        ),
+        ("location", format!("/v2/{}/manifests/{digest}", repository.as_str())),
         ("docker-content-digest", digest.to_string()),
     ];
     Ok((StatusCode::CREATED, subject, headers).into_response())
@@ -124,9 +108,7 @@ async fn resolve(
 ) -> Result<Digest, Error> {
     match reference {
         Reference::Digest(digest) => Ok(digest.clone()),
-        Reference::Tag(tag) => tags::resolve(shared, repository, tag)
-            .await?
-            .ok_or(Error::ManifestUnknown),
+        Reference::Tag(tag) => tags::resolve(shared, repository, tag).await?.ok_or(Error::ManifestUnknown),
     }
 }
 
@@ -176,11 +158,7 @@ async fn read_body(body: Body, headers: &HeaderMap) -> Result<Vec<u8>, Error> {
 /// The media type without parameters; `None` when the client did not say.
 fn content_type(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::CONTENT_TYPE)?.to_str().ok()?;
-    value
-        .split(';')
-        .next()
-        .map(str::trim)
-        .filter(|value| !value.is_empty())
+    value.split(';').next().map(str::trim).filter(|value| !value.is_empty())
 }
 
 async fn require_references(
@@ -188,14 +166,8 @@ async fn require_references(
     repository: &RepositoryName,
     document: &Document,
 ) -> Result<(), Error> {
-    let blobs = document
-        .blobs
-        .iter()
-        .map(|digest| (digest, layout.blob(repository, digest)));
-    let manifests = document
-        .manifests
-        .iter()
-        .map(|digest| (digest, layout.manifest(repository, digest)));
+    let blobs = document.blobs.iter().map(|digest| (digest, layout.blob(repository, digest)));
+    let manifests = document.manifests.iter().map(|digest| (digest, layout.manifest(repository, digest)));
     let needed: Vec<(&Digest, PathBuf)> = blobs.chain(manifests).collect();
     for (digest, path) in needed {
         if !fs::try_exists(path).await? {

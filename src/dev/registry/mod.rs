@@ -58,11 +58,7 @@ impl Registry {
     pub fn new(directory: impl AsRef<Path>) -> io::Result<Self> {
         let layout = Layout::open(directory.as_ref())?;
         Ok(Self {
-            shared: Arc::new(Shared {
-                layout,
-                sessions: Sessions::default(),
-                changes: Mutex::new(()),
-            }),
+            shared: Arc::new(Shared { layout, sessions: Sessions::default(), changes: Mutex::new(()) }),
         })
     }
 
@@ -104,24 +100,17 @@ async fn dispatch(
     method: Method,
     request: Request,
 ) -> Result<Response, Error> {
-    let Target {
-        repository,
-        resource,
-    } = Target::parse(&path)?;
+    let Target { repository, resource } = Target::parse(&path)?;
     match (resource, method.as_str()) {
         (Resource::Blob(digest), "GET" | "HEAD") => {
             blobs::read(&shared, &repository, &digest, request.headers()).await
         }
         (Resource::Blob(digest), "DELETE") => blobs::delete(&shared, &repository, &digest).await,
 
-        (Resource::Uploads, "POST") => {
-            uploads::start(&shared, repository, parameters, request).await
-        }
+        (Resource::Uploads, "POST") => uploads::start(&shared, repository, parameters, request).await,
         (Resource::Upload(id), "GET") => uploads::status(&shared, &repository, id).await,
         (Resource::Upload(id), "PATCH") => uploads::append(&shared, repository, id, request).await,
-        (Resource::Upload(id), "PUT") => {
-            uploads::finish(&shared, repository, id, parameters, request).await
-        }
+        (Resource::Upload(id), "PUT") => uploads::finish(&shared, repository, id, parameters, request).await,
         (Resource::Upload(id), "DELETE") => uploads::cancel(&shared, &repository, id).await,
 
         (Resource::Manifest(reference), "GET" | "HEAD") => {
@@ -145,10 +134,9 @@ async fn dispatch(
 
 /// Docker's client takes a server for a registry only by this header.
 async fn name_the_api(mut response: Response) -> Response {
-    response.headers_mut().insert(
-        "docker-distribution-api-version",
-        HeaderValue::from_static("registry/2.0"),
-    );
+    response
+        .headers_mut()
+        .insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
     response
 }
 

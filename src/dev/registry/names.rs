@@ -36,30 +36,21 @@ pub(super) struct Digest {
 
 impl Digest {
     pub(super) fn parse(text: &str) -> Result<Self, Error> {
-        let (algorithm, hex) = text
-            .split_once(':')
-            .ok_or(Error::DigestInvalid("a digest is <algorithm>:<hex>"))?;
+        let (algorithm, hex) =
+            text.split_once(':').ok_or(Error::DigestInvalid("a digest is <algorithm>:<hex>"))?;
         if algorithm != "sha256" {
-            return Err(Error::DigestInvalid(
-                "this registry stores sha256 digests only",
-            ));
+            return Err(Error::DigestInvalid("this registry stores sha256 digests only"));
         }
         let is_lower_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         if hex.len() != 64 || !hex.bytes().all(is_lower_hex) {
-            return Err(Error::DigestInvalid(
-                "a sha256 digest has 64 lower-case hexadecimal digits",
-            ));
+            return Err(Error::DigestInvalid("a sha256 digest has 64 lower-case hexadecimal digits"));
         }
-        Ok(Self {
-            hex: hex.to_owned(),
-        })
+        Ok(Self { hex: hex.to_owned() })
     }
 
     /// The digest that a finished hash gives.
     pub(super) fn from_hash(hash: &[u8; 32]) -> Self {
-        Self {
-            hex: hex::encode(hash),
-        }
+        Self { hex: hex::encode(hash) }
     }
 
     pub(super) fn hex(&self) -> &str {
@@ -105,9 +96,7 @@ impl Tag {
         };
         if text.len() <= LONGEST
             && word(*first)
-            && rest
-                .iter()
-                .all(|&byte| word(byte) || byte == b'.' || byte == b'-')
+            && rest.iter().all(|&byte| word(byte) || byte == b'.' || byte == b'-')
         {
             Ok(Self(text.to_owned()))
         } else {
@@ -136,13 +125,7 @@ mod tests {
 
     #[test]
     fn a_repository_name_follows_the_grammar() {
-        for good in [
-            "a",
-            "team/app",
-            "a.b/c_d/e__f/g---h/0",
-            "blobs/uploads",
-            &"a".repeat(255),
-        ] {
+        for good in ["a", "team/app", "a.b/c_d/e__f/g---h/0", "blobs/uploads", &"a".repeat(255)] {
             assert!(RepositoryName::parse(good).is_ok(), "{good}");
         }
         for bad in [
@@ -179,10 +162,7 @@ mod tests {
             matches!(Reference::parse(&digest), Ok(Reference::Digest(parsed)) if parsed.to_string() == digest)
         );
         for good in ["1", "v1.0", "_x", "sha256-00.sig", "A", &"t".repeat(128)] {
-            assert!(
-                matches!(Reference::parse(good), Ok(Reference::Tag(_))),
-                "{good}"
-            );
+            assert!(matches!(Reference::parse(good), Ok(Reference::Tag(_))), "{good}");
         }
         for bad in [
             "",

@@ -23,16 +23,10 @@ pub(super) fn requested(headers: &HeaderMap, size: u64) -> Result<Option<(u64, u
         (Ok(first), Ok(last)) if first <= last => (first, last.min(size.saturating_sub(1))),
         (Ok(first), Err(_)) if last.is_empty() => (first, size.saturating_sub(1)),
         (Err(_), Ok(0)) if first.is_empty() => return Err(Error::RangeNotSatisfiable { size }),
-        (Err(_), Ok(length)) if first.is_empty() => {
-            (size.saturating_sub(length), size.saturating_sub(1))
-        }
+        (Err(_), Ok(length)) if first.is_empty() => (size.saturating_sub(length), size.saturating_sub(1)),
         _ => return Ok(None),
     };
-    if bounds.0 < size {
-        Ok(Some(bounds))
-    } else {
-        Err(Error::RangeNotSatisfiable { size })
-    }
+    if bounds.0 < size { Ok(Some(bounds)) } else { Err(Error::RangeNotSatisfiable { size }) }
 }
 
 #[cfg(test)]

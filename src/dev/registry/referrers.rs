@@ -28,13 +28,7 @@ pub(super) async fn list(
         [("oci-filters-applied", "artifactType")]
     });
     let body = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": found});
-    Ok((
-        StatusCode::OK,
-        [("content-type", INDEX)],
-        filtered,
-        body.to_string(),
-    )
-        .into_response())
+    Ok((StatusCode::OK, [("content-type", INDEX)], filtered, body.to_string()).into_response())
 }
 
 pub(super) async fn add(
@@ -44,14 +38,8 @@ pub(super) async fn add(
     digest: &Digest,
     descriptor: &Descriptor,
 ) -> Result<(), Error> {
-    let path = shared
-        .layout
-        .referrers(repository, subject)
-        .join(digest.hex());
-    Ok(shared
-        .layout
-        .write(&path, json!(descriptor).to_string().as_bytes())
-        .await?)
+    let path = shared.layout.referrers(repository, subject).join(digest.hex());
+    Ok(shared.layout.write(&path, json!(descriptor).to_string().as_bytes()).await?)
 }
 
 pub(super) async fn remove(
@@ -60,10 +48,7 @@ pub(super) async fn remove(
     subject: &Digest,
     digest: &Digest,
 ) -> Result<(), Error> {
-    let path = shared
-        .layout
-        .referrers(repository, subject)
-        .join(digest.hex());
+    let path = shared.layout.referrers(repository, subject).join(digest.hex());
     absent_as_none(fs::remove_file(path).await)?;
     Ok(())
 }
@@ -83,8 +68,7 @@ async fn all(
         let Some(content) = absent_as_none(fs::read(entry.path()).await)? else {
             continue;
         };
-        let descriptor: Descriptor =
-            serde_json::from_slice(&content).map_err(std::io::Error::from)?;
+        let descriptor: Descriptor = serde_json::from_slice(&content).map_err(std::io::Error::from)?;
         let digest = Digest::parse(&descriptor.digest)?;
         if fs::try_exists(shared.layout.manifest(repository, &digest)).await? {
             found.push(descriptor);

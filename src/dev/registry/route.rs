@@ -39,16 +39,12 @@ impl Target {
         let (rest, last) = path.rsplit_once('/').ok_or(Error::NoSuchEndpoint)?;
         if let Some(repository) = rest.strip_suffix("/blobs/uploads") {
             Self::new(repository, || {
-                Uuid::parse_str(last)
-                    .map(Resource::Upload)
-                    .map_err(|_| Error::UploadUnknown)
+                Uuid::parse_str(last).map(Resource::Upload).map_err(|_| Error::UploadUnknown)
             })
         } else if let Some(repository) = rest.strip_suffix("/blobs") {
             Self::new(repository, || Digest::parse(last).map(Resource::Blob))
         } else if let Some(repository) = rest.strip_suffix("/manifests") {
-            Self::new(repository, || {
-                Reference::parse(last).map(Resource::Manifest)
-            })
+            Self::new(repository, || Reference::parse(last).map(Resource::Manifest))
         } else if let Some(repository) = rest.strip_suffix("/referrers") {
             Self::new(repository, || Digest::parse(last).map(Resource::Referrers))
         } else {
@@ -57,14 +53,8 @@ impl Target {
     }
 
     /// The name is judged before the rest, so that a bad name is always told as such.
-    fn new(
-        repository: &str,
-        resource: impl FnOnce() -> Result<Resource, Error>,
-    ) -> Result<Self, Error> {
-        Ok(Self {
-            repository: RepositoryName::parse(repository)?,
-            resource: resource()?,
-        })
+    fn new(repository: &str, resource: impl FnOnce() -> Result<Resource, Error>) -> Result<Self, Error> {
+        Ok(Self { repository: RepositoryName::parse(repository)?, resource: resource()? })
     }
 }
 
@@ -81,10 +71,7 @@ mod tests {
         let digest = format!("sha256:{}", "0a".repeat(32));
         assert_eq!(repository_of("a/blobs/uploads/"), "a");
         assert_eq!(repository_of("a/blobs/blobs/uploads/"), "a/blobs");
-        assert_eq!(
-            repository_of(&format!("a/blobs/uploads/blobs/{digest}")),
-            "a/blobs/uploads"
-        );
+        assert_eq!(repository_of(&format!("a/blobs/uploads/blobs/{digest}")), "a/blobs/uploads");
         assert_eq!(repository_of("tags/list/tags/list"), "tags/list");
         assert_eq!(repository_of("tags/manifests/list"), "tags");
         assert_eq!(repository_of(&format!("a/b/c/referrers/{digest}")), "a/b/c");

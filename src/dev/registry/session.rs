@@ -28,12 +28,7 @@ type Shared = Arc<tokio::sync::Mutex<Session>>;
 
 impl Sessions {
     pub(super) fn start(&self, id: Uuid, repository: RepositoryName, file: PathBuf) -> Shared {
-        let session = Session {
-            file,
-            hash: Sha256::new(),
-            received: 0,
-            finished: false,
-        };
+        let session = Session { file, hash: Sha256::new(), received: 0, finished: false };
         let shared = Arc::new(tokio::sync::Mutex::new(session));
         self.lock().insert(id, (repository, shared.clone()));
         shared
@@ -81,12 +76,7 @@ impl Session {
         if self.finished {
             return Err(Error::UploadUnknown);
         }
-        let mut file = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&self.file)
-            .await?;
+        let mut file = OpenOptions::new().create(true).truncate(false).write(true).open(&self.file).await?;
         file.seek(SeekFrom::Start(self.received)).await?;
         let mut chunks = body.into_data_stream();
         while let Some(chunk) = chunks.next().await {
@@ -113,9 +103,7 @@ impl Session {
             return Ok(self.file.clone());
         }
         self.discard().await?;
-        Err(Error::DigestInvalid(
-            "provided digest did not match uploaded content",
-        ))
+        Err(Error::DigestInvalid("provided digest did not match uploaded content"))
     }
 
     pub(super) async fn cancel(&mut self) -> Result<(), Error> {

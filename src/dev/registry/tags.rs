@@ -38,11 +38,7 @@ pub(super) async fn list(
         let link = format!("</v2/{name}/tags/list?n={limit}&last={last}>; rel=\"next\"");
         [("link", link)]
     });
-    Ok((
-        next,
-        Json(json!({"name": repository.as_str(), "tags": tags})),
-    )
-        .into_response())
+    Ok((next, Json(json!({"name": repository.as_str(), "tags": tags}))).into_response())
 }
 
 pub(super) async fn resolve(
@@ -61,10 +57,7 @@ pub(super) async fn point(
     digest: &Digest,
 ) -> Result<(), Error> {
     let path = shared.layout.tag(repository, tag);
-    Ok(shared
-        .layout
-        .write(&path, digest.to_string().as_bytes())
-        .await?)
+    Ok(shared.layout.write(&path, digest.to_string().as_bytes()).await?)
 }
 
 /// Removes every tag that points at `digest`.

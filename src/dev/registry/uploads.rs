@@ -50,12 +50,7 @@ pub(super) async fn status(
 ) -> Result<Response, Error> {
     let session = shared.sessions.find(id, repository)?;
     let received = session.lock().await.received();
-    Ok(in_progress(
-        StatusCode::NO_CONTENT,
-        repository,
-        id,
-        received,
-    ))
+    Ok(in_progress(StatusCode::NO_CONTENT, repository, id, received))
 }
 
 /// `PATCH`: one more chunk. With `Content-Range` it has to start where the last one ended (416), without it is appended.
@@ -69,12 +64,7 @@ pub(super) async fn append(
     to_the_end(async move {
         let mut session = session.lock().await;
         take_chunk(&mut session, &repository, id, request).await?;
-        Ok(in_progress(
-            StatusCode::ACCEPTED,
-            &repository,
-            id,
-            session.received(),
-        ))
+        Ok(in_progress(StatusCode::ACCEPTED, &repository, id, session.received()))
     })
     .await
 }
@@ -87,9 +77,7 @@ pub(super) async fn finish(
     parameters: Parameters,
     request: Request,
 ) -> Result<Response, Error> {
-    let digest = parameters
-        .digest
-        .ok_or(Error::DigestInvalid("the digest parameter is missing"))?;
+    let digest = parameters.digest.ok_or(Error::DigestInvalid("the digest parameter is missing"))?;
     let digest = Digest::parse(&digest)?;
     let session = shared.sessions.find(id, &repository)?;
     let shared = shared.clone();
@@ -167,21 +155,13 @@ fn created(repository: &RepositoryName, digest: &Digest) -> Response {
     answer(
         StatusCode::CREATED,
         [
-            (
-                "location",
-                format!("/v2/{}/blobs/{digest}", repository.as_str()),
-            ),
+            ("location", format!("/v2/{}/blobs/{digest}", repository.as_str())),
             ("docker-content-digest", digest.to_string()),
         ],
     )
 }
 
-fn in_progress(
-    status: StatusCode,
-    repository: &RepositoryName,
-    id: Uuid,
-    received: u64,
-) -> Response {
+fn in_progress(status: StatusCode, repository: &RepositoryName, id: Uuid, received: u64) -> Response {
     answer(
         status,
         [
@@ -214,10 +194,5 @@ fn content_range(headers: &HeaderMap) -> Result<Option<(u64, u64)>, Error> {
 }
 
 fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers
-        .get(header::CONTENT_LENGTH)?
-        .to_str()
-        .ok()?
-        .parse()
-        .ok()
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

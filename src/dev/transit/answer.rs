@@ -33,18 +33,12 @@ pub(super) struct Envelope {
 
 impl Answer {
     pub(super) fn data(mount_type: &'static str, data: Value, warnings: Vec<String>) -> Self {
-        Self::Body(Box::new(Envelope {
-            data: Some(data),
-            ..Envelope::new(mount_type, warnings)
-        }))
+        Self::Body(Box::new(Envelope { data: Some(data), ..Envelope::new(mount_type, warnings) }))
     }
 
     /// The answer of a login or of a call that makes a token.
     pub(super) fn auth(mount_type: &'static str, auth: Value, warnings: Vec<String>) -> Self {
-        Self::Body(Box::new(Envelope {
-            auth: Some(auth),
-            ..Envelope::new(mount_type, warnings)
-        }))
+        Self::Body(Box::new(Envelope { auth: Some(auth), ..Envelope::new(mount_type, warnings) }))
     }
 }
 
@@ -120,9 +114,7 @@ impl Refusal {
             Self::UnsupportedPath => vec![listed(&["unsupported path"])],
             Self::UnsupportedOperation => vec![listed(&["unsupported operation"])],
             Self::NoRoute(path) => {
-                vec![format!(
-                    "no handler for route \"{path}\". route entry not found."
-                )]
+                vec![format!("no handler for route \"{path}\". route entry not found.")]
             }
             Self::Sealed => vec!["Vault is sealed".to_owned()],
         }
@@ -139,9 +131,6 @@ impl IntoResponse for Refusal {
 fn listed(errors: &[&str]) -> String {
     let count = errors.len();
     let noun = if count == 1 { "error" } else { "errors" };
-    let lines: String = errors
-        .iter()
-        .map(|error| format!("\t* {error}\n"))
-        .collect();
+    let lines: String = errors.iter().map(|error| format!("\t* {error}\n")).collect();
     format!("{count} {noun} occurred:\n{lines}\n")
 }

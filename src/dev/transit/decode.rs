@@ -4,10 +4,8 @@ use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{GeneralPurpose, GeneralPurposeConfig};
 
-const FORGIVING: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
-);
+const FORGIVING: GeneralPurpose =
+    GeneralPurpose::new(&STANDARD, GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true));
 
 /// # Errors
 ///
@@ -17,10 +15,7 @@ pub(super) fn base64(text: &str) -> Result<Vec<u8>, usize> {
     let symbols: Vec<u8> = text.bytes().filter(|byte| !breaks(byte)).collect();
     FORGIVING.decode(&symbols).map_err(|_| {
         let in_alphabet = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'+' || byte == b'/';
-        symbols
-            .iter()
-            .position(|&byte| !in_alphabet(byte))
-            .unwrap_or(symbols.len() / 4 * 4)
+        symbols.iter().position(|&byte| !in_alphabet(byte)).unwrap_or(symbols.len() / 4 * 4)
     })
 }
 
@@ -34,14 +29,8 @@ mod tests {
             assert_eq!(base64(good), Ok(b"hello".to_vec()), "{good:?}");
         }
         assert_eq!(base64(""), Ok(Vec::new()));
-        for (bad, place) in [
-            ("!!!", 0),
-            ("_-_-", 0),
-            ("aGVsbG8", 4),
-            ("aGVs bG8=", 4),
-            ("a", 0),
-            ("1.5", 1),
-        ] {
+        for (bad, place) in [("!!!", 0), ("_-_-", 0), ("aGVsbG8", 4), ("aGVs bG8=", 4), ("a", 0), ("1.5", 1)]
+        {
             assert_eq!(base64(bad), Err(place), "{bad:?}");
         }
     }

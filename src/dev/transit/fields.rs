@@ -37,9 +37,7 @@ impl Fields {
         };
         match value {
             Value::Bool(flag) => Ok(Some(u8::from(*flag).to_string())),
-            _ => as_text(value)
-                .map(Some)
-                .ok_or_else(|| not_valid(name, "'' expected type 'string'")),
+            _ => as_text(value).map(Some).ok_or_else(|| not_valid(name, "'' expected type 'string'")),
         }
     }
 
@@ -61,9 +59,7 @@ impl Fields {
             Err(_) if text.is_empty() => Ok(Some(0)),
             Err(_) => Err(not_valid(
                 name,
-                &format!(
-                    "cannot parse '' as int: strconv.ParseInt: parsing \"{text}\": invalid syntax"
-                ),
+                &format!("cannot parse '' as int: strconv.ParseInt: parsing \"{text}\": invalid syntax"),
             )),
         }
     }
@@ -86,9 +82,7 @@ impl Fields {
             "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Some(false)),
             _ => Err(not_valid(
                 name,
-                &format!(
-                    "cannot parse '' as bool: strconv.ParseBool: parsing \"{text}\": invalid syntax"
-                ),
+                &format!("cannot parse '' as bool: strconv.ParseBool: parsing \"{text}\": invalid syntax"),
             )),
         }
     }
@@ -102,9 +96,7 @@ impl Fields {
             return Vec::new();
         }
         let names = unknown.join(" ");
-        vec![format!(
-            "Endpoint ignored these unrecognized parameters: [{names}]"
-        )]
+        vec![format!("Endpoint ignored these unrecognized parameters: [{names}]")]
     }
 }
 
@@ -129,12 +121,12 @@ fn check_limits(value: &Value) -> Result<(), Refusal> {
     const ELEMENTS: usize = 10_000;
     const STRING_BYTES: usize = 1024 * 1024;
     match value {
-        Value::String(text) if text.len() > STRING_BYTES => Err(Refusal::Malformed(
-            "JSON string value exceeds allowed length".to_owned(),
-        )),
-        Value::Array(elements) if elements.len() > ELEMENTS => Err(Refusal::Malformed(
-            "JSON array exceeds allowed element count".to_owned(),
-        )),
+        Value::String(text) if text.len() > STRING_BYTES => {
+            Err(Refusal::Malformed("JSON string value exceeds allowed length".to_owned()))
+        }
+        Value::Array(elements) if elements.len() > ELEMENTS => {
+            Err(Refusal::Malformed("JSON array exceeds allowed element count".to_owned()))
+        }
         Value::Array(elements) => elements.iter().try_for_each(check_limits),
         Value::Object(fields) => fields.values().try_for_each(check_limits),
         _ => Ok(()),

@@ -1,8 +1,7 @@
 //! The hashes of `sign`, by Vault's names.
 
 use aws_lc_rs::digest::{
-    self, Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA3_256, SHA3_384, SHA3_512, SHA224, SHA256,
-    SHA384, SHA512,
+    self, Algorithm, SHA1_FOR_LEGACY_USE_ONLY, SHA3_256, SHA3_384, SHA3_512, SHA224, SHA256, SHA384, SHA512,
 };
 
 use super::answer::Refusal;
@@ -37,23 +36,20 @@ impl Hash {
             "sha3-384" => Self::Of(&SHA3_384),
             "sha3-512" => Self::Of(&SHA3_512),
             "sha3-224" => {
-                return Err(Refusal::Invalid(
-                    "this stand-in has no sha3-224; Vault has it".to_owned(),
-                ));
+                return Err(Refusal::Invalid("this stand-in has no sha3-224; Vault has it".to_owned()));
             }
             "none" => {
                 let pkcs1 = fields.text("signature_algorithm")?.as_deref() == Some("pkcs1v15");
                 if !(prehashed && pkcs1) {
                     return Err(Refusal::Invalid(
-                        "hash_algorithm=none requires both prehashed=true and signature_algorithm=pkcs1v15".to_owned(),
+                        "hash_algorithm=none requires both prehashed=true and signature_algorithm=pkcs1v15"
+                            .to_owned(),
                     ));
                 }
                 Self::Prehashed
             }
             _ => {
-                return Err(Refusal::Invalid(format!(
-                    "invalid hash algorithm \"{name}\""
-                )));
+                return Err(Refusal::Invalid(format!("invalid hash algorithm \"{name}\"")));
             }
         };
         Ok(if prehashed { Self::Prehashed } else { hash })

@@ -51,18 +51,12 @@ pub(super) enum VersionError {
 
 impl Keyring {
     pub(super) fn in_memory() -> Self {
-        Self {
-            keys: BTreeMap::new(),
-            store: None,
-        }
+        Self { keys: BTreeMap::new(), store: None }
     }
 
     pub(super) fn open(directory: PathBuf) -> io::Result<Self> {
         let store = Store::open(directory)?;
-        Ok(Self {
-            keys: store.load()?,
-            store: Some(store),
-        })
+        Ok(Self { keys: store.load()?, store: Some(store) })
     }
 
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
@@ -74,18 +68,15 @@ impl Keyring {
     }
 
     /// A key with one version, in place of whatever has the name.
-    pub(super) fn create(&mut self, name: &str, settings: Settings) -> io::Result<&Key> {
-        let key = Key {
-            settings,
-            versions: BTreeMap::new(),
-        };
-        self.add_version(name, key)
+    pub(super) fn create(&mut self, name: &str, settings: Settings, now: Timestamp) -> io::Result<&Key> {
+        let key = Key { settings, versions: BTreeMap::new() };
+        self.add_version(name, key, now)
     }
 
     /// `None` when there is no such key.
-    pub(super) fn rotate(&mut self, name: &str) -> Option<io::Result<&Key>> {
+    pub(super) fn rotate(&mut self, name: &str, now: Timestamp) -> Option<io::Result<&Key>> {
         let key = self.keys.get(name)?.clone();
-        Some(self.add_version(name, key))
+        Some(self.add_version(name, key, now))
     }
 
     pub(super) fn configure(&mut self, name: &str, key: Key) -> io::Result<&Key> {
@@ -103,12 +94,12 @@ impl Keyring {
         Ok(())
     }
 
-    fn add_version(&mut self, name: &str, mut key: Key) -> io::Result<&Key> {
+    fn add_version(&mut self, name: &str, mut key: Key, now: Timestamp) -> io::Result<&Key> {
         let version = key.latest() + 1;
         let pkcs8 = SigningKey::generate_pkcs8().map_err(io::Error::other)?;
         let signing_key = SigningKey::from_pkcs8(&pkcs8).map_err(io::Error::other)?;
         key.versions.insert(version, Arc::new(signing_key));
-        key.settings.created.insert(version, Timestamp::now());
+        key.settings.created.insert(version, now);
         if let Some(store) = &self.store {
             store.write_version(name, version, &pkcs8)?;
         }
@@ -123,9 +114,7 @@ impl Keyring {
 
 impl Key {
     pub(super) fn latest(&self) -> u32 {
-        self.versions
-            .last_key_value()
-            .map_or(0, |(version, _)| *version)
+        self.versions.last_key_value().map_or(0, |(version, _)| *version)
     }
 
     /// The version that signs when `requested` is asked for; zero asks for the latest.

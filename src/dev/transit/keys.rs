@@ -60,9 +60,7 @@ pub(super) fn create(shared: &Shared, name: &str, fields: &Fields) -> Result<Ans
     refuse_rotation_period(fields)?;
     let derived = fields.flag("derived")?;
     if fields.flag("convergent_encryption")? && !derived {
-        return Err(Refusal::Invalid(
-            "convergent encryption requires derivation to be enabled".to_owned(),
-        ));
+        return Err(Refusal::Invalid("convergent encryption requires derivation to be enabled".to_owned()));
     }
     let wanted = wanted_type(fields)?;
     let warnings = fields.warnings(&KNOWN);
@@ -88,13 +86,13 @@ pub(super) fn create(shared: &Shared, name: &str, fields: &Fields) -> Result<Ans
             "key derivation and convergent encryption not supported for keys of type {ONLY_TYPE}"
         )));
     }
-    let key = keyring.create(name, settings).map_err(storage)?;
+    let key = keyring.create(name, settings, shared.now()).map_err(storage)?;
     Ok(describe(name, key, warnings))
 }
 
 pub(super) fn rotate(shared: &Shared, name: &str) -> Result<Answer, Refusal> {
     let mut keyring = shared.keyring_mut();
-    let rotated = keyring.rotate(name);
+    let rotated = keyring.rotate(name, shared.now());
     let rotated = rotated.ok_or_else(|| Refusal::Invalid("key not found".to_owned()))?;
     Ok(describe(name, rotated.map_err(storage)?, Vec::new()))
 }
@@ -113,9 +111,7 @@ pub(super) fn configure(shared: &Shared, name: &str, fields: &Fields) -> Result<
     let mut warnings = fields.warnings(&KNOWN);
     let mut keyring = shared.keyring_mut();
     let Some(key) = keyring.get(name) else {
-        return Err(Refusal::Invalid(format!(
-            "no existing key named {name} could be found"
-        )));
+        return Err(Refusal::Invalid(format!("no existing key named {name} could be found")));
     };
     let mut key = key.clone();
     if let Some(version) = minimum(fields, "decryption", &key)? {
@@ -128,10 +124,7 @@ pub(super) fn configure(shared: &Shared, name: &str, fields: &Fields) -> Result<
     if let Some(version) = minimum(fields, "encryption", &key)? {
         key.settings.min_encryption_version = version;
     }
-    let (encryption, decryption) = (
-        key.settings.min_encryption_version,
-        key.settings.min_decryption_version,
-    );
+    let (encryption, decryption) = (key.settings.min_encryption_version, key.settings.min_decryption_version);
     if encryption > 0 && encryption < decryption {
         return Err(Refusal::Invalid(format!(
             "cannot set min encryption/decryption values; min encryption version of {encryption} must be greater \
@@ -157,9 +150,7 @@ pub(super) fn delete(shared: &Shared, name: &str) -> Result<Answer, Refusal> {
         Some(_) => None,
     };
     if let Some(reason) = refusal {
-        return Err(Refusal::Invalid(format!(
-            "error deleting policy {name}: {reason}"
-        )));
+        return Err(Refusal::Invalid(format!("error deleting policy {name}: {reason}")));
     }
     keyring.delete(name).map_err(storage)?;
     Ok(Answer::Nothing)
@@ -207,9 +198,7 @@ fn describe(name: &str, key: &Key, warnings: Vec<String>) -> Answer {
 ///
 /// 400 for a type that Vault does not have either.
 fn wanted_type(fields: &Fields) -> Result<String, Refusal> {
-    let wanted = fields
-        .text("type")?
-        .unwrap_or_else(|| DEFAULT_TYPE.to_owned());
+    let wanted = fields.text("type")?.unwrap_or_else(|| DEFAULT_TYPE.to_owned());
     if wanted == ONLY_TYPE || OTHER_TYPES.contains(&wanted.as_str()) {
         Ok(wanted)
     } else {
@@ -232,9 +221,7 @@ fn minimum(fields: &Fields, kind: &str, key: &Key) -> Result<Option<u32>, Refusa
         return Ok(None);
     };
     if wanted < 0 {
-        return Err(Refusal::Invalid(format!(
-            "min {kind} version cannot be negative"
-        )));
+        return Err(Refusal::Invalid(format!("min {kind} version cannot be negative")));
     }
     let latest = key.latest();
     match u32::try_from(wanted) {
@@ -246,7 +233,5 @@ fn minimum(fields: &Fields, kind: &str, key: &Key) -> Result<Option<u32>, Refusa
 }
 
 fn storage(error: io::Error) -> Refusal {
-    Refusal::Failed(format!(
-        "the stand-in's key directory cannot be used: {error}"
-    ))
+    Refusal::Failed(format!("the stand-in's key directory cannot be used: {error}"))
 }

@@ -32,6 +32,7 @@ use axum::extract::{Path as UrlPath, Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use answer::{Answer, Refusal};
@@ -49,6 +50,8 @@ pub struct Options {
     pub root_token: String,
     /// Where private keys are kept, one PKCS#8 file of mode 0600 for each version; `None` keeps them in memory.
     pub keys_dir: Option<PathBuf>,
+    /// The server's clock.
+    pub now: fn() -> Timestamp,
 }
 
 /// The server's state. Clones share it.
@@ -62,6 +65,7 @@ struct Shared {
     keyring: RwLock<Keyring>,
     tokens: RwLock<Tokens>,
     sealed: AtomicBool,
+    now: fn() -> Timestamp,
 }
 
 impl Transit {
@@ -79,8 +83,9 @@ impl Transit {
             shared: Arc::new(Shared {
                 mount: options.mount,
                 keyring: RwLock::new(keyring),
-                tokens: RwLock::new(Tokens::new(options.root_token)),
+                tokens: RwLock::new(Tokens::new(options.root_token, (options.now)())),
                 sealed: AtomicBool::new(false),
+                now: options.now,
             }),
         })
     }
@@ -94,8 +99,12 @@ impl Transit {
     }
 }
 
-/// Every change under these locks is one call on a map, so a panic elsewhere leaves nothing half behind a poisoned lock.
+/// A poisoned lock is taken all the same: every change under it is one call on a map, so no panic leaves half a change.
 impl Shared {
+    fn now(&self) -> Timestamp {
+        (self.now)()
+    }
+
     fn is_sealed(&self) -> bool {
         self.sealed.load(Ordering::SeqCst)
     }
@@ -167,12 +176,7 @@ async fn dispatch(
 }
 
 /// The table of contents of the engine itself.
-fn engine(
-    shared: &Shared,
-    path: &str,
-    operation: Operation,
-    fields: &Fields,
-) -> Result<Answer, Refusal> {
+fn engine(shared: &Shared, path: &str, operation: Operation, fields: &Fields) -> Result<Answer, Refusal> {
     use Operation::{Delete, List, Read, Update};
     let below = path
         .strip_prefix(&shared.mount)
@@ -187,17 +191,14 @@ fn engine(
         (["keys", name], Delete) => keys::delete(shared, key_name(name)?),
         (["keys", name, "rotate"], Update) => keys::rotate(shared, key_name(name)?),
         (["keys", name, "config"], Update) => keys::configure(shared, key_name(name)?, fields),
-        (["sign", name, hash @ ..], Update) => {
-            sign::sign(shared, key_name(name)?, &hash.join("/"), fields)
-        }
+        (["sign", name, hash @ ..], Update) => sign::sign(shared, key_name(name)?, &hash.join("/"), fields),
         (["verify", name, hash @ ..], Update) => {
             verify::verify(shared, key_name(name)?, &hash.join("/"), fields)
         }
         (["keys" | "sign" | "verify", ..], List) => Err(Refusal::UnsupportedPath),
-        (
-            ["keys"] | ["keys", _] | ["keys", _, "rotate" | "config"] | ["sign" | "verify", _, ..],
-            _,
-        ) => Err(Refusal::UnsupportedOperation),
+        (["keys", _] | ["keys", _, "rotate" | "config"] | ["sign" | "verify", _, ..], _) => {
+            Err(Refusal::UnsupportedOperation)
+        }
         _ => Err(Refusal::UnsupportedPath),
     }
 }
@@ -220,8 +221,6 @@ async fn read_body(body: Body) -> Result<axum::body::Bytes, Refusal> {
 }
 
 async fn never_cache(mut response: Response) -> Response {
-    response
-        .headers_mut()
-        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -16,12 +16,7 @@ use super::keyring::VersionError;
 use super::signing_key::{Marshaling, SigningKey};
 
 /// `hash` is what the path says, or empty. The signing itself runs on the caller's thread: some 30 µs for each input.
-pub(super) fn sign(
-    shared: &Shared,
-    name: &str,
-    hash: &str,
-    fields: &Fields,
-) -> Result<Answer, Refusal> {
+pub(super) fn sign(shared: &Shared, name: &str, hash: &str, fields: &Fields) -> Result<Answer, Refusal> {
     const KNOWN: [&str; 12] = [
         "name",
         "urlalgorithm",
@@ -43,17 +38,11 @@ pub(super) fn sign(
         Some(key) => key.signer(requested),
         None => return Err(Refusal::Invalid("signing key not found".to_owned())),
     };
-    let signing = Signing {
-        hash,
-        marshaling,
-        signer,
-    };
+    let signing = Signing { hash, marshaling, signer };
     let data = match fields.get("batch_input") {
         Some(batch) => {
-            let results: Vec<Outcome> = parse_batch(batch)?
-                .into_iter()
-                .map(|item| signing.answer_item(item))
-                .collect();
+            let results: Vec<Outcome> =
+                parse_batch(batch)?.into_iter().map(|item| signing.answer_item(item)).collect();
             json!({"batch_results": results})
         }
         None => signing.answer_single(fields)?,
@@ -101,9 +90,7 @@ impl Signing {
         let input = fields.text("input")?.unwrap_or_default();
         let context = fields.text("context")?.unwrap_or_default();
         match self.sign(&input, &context) {
-            Ok((key_version, signature)) => {
-                Ok(json!({"key_version": key_version, "signature": signature}))
-            }
+            Ok((key_version, signature)) => Ok(json!({"key_version": key_version, "signature": signature})),
             Err(InputError::Invalid(reason)) => Err(Refusal::Invalid(reason)),
             Err(InputError::Failed(reason)) => Err(Refusal::Failed(reason)),
         }
@@ -116,30 +103,18 @@ impl Signing {
         };
         let (key_version, signature, error) = match signed {
             Ok((key_version, signature)) => (key_version, Some(signature), None),
-            Err(InputError::Invalid(reason) | InputError::Failed(reason)) => {
-                (0, None, Some(reason))
-            }
+            Err(InputError::Invalid(reason) | InputError::Failed(reason)) => (0, None, Some(reason)),
         };
-        Outcome {
-            signature,
-            key_version,
-            error,
-            reference: item.reference,
-        }
+        Outcome { signature, key_version, error, reference: item.reference }
     }
 
     fn sign(&self, input: &str, context: &str) -> Result<(u32, String), InputError> {
         let input = decode::base64(input).map_err(|place| {
-            InputError::Invalid(format!(
-                "unable to decode input: illegal base64 data at input byte {place}"
-            ))
+            InputError::Invalid(format!("unable to decode input: illegal base64 data at input byte {place}"))
         })?;
         decode::base64(context)
             .map_err(|_| InputError::Invalid("failed to base64-decode context".to_owned()))?;
-        let (version, key) = self
-            .signer
-            .as_ref()
-            .map_err(|error| InputError::Failed(error.to_string()))?;
+        let (version, key) = self.signer.as_ref().map_err(|error| InputError::Failed(error.to_string()))?;
         let signature = key
             .sign(&self.hash.digest(input), self.marshaling)
             .map_err(|error| InputError::Failed(error.to_string()))?;
@@ -162,9 +137,7 @@ fn parse_batch(batch: &Value) -> Result<Vec<Item>, Refusal> {
         )));
     };
     if elements.is_empty() {
-        return Err(Refusal::Invalid(
-            "missing batch input to process".to_owned(),
-        ));
+        return Err(Refusal::Invalid("missing batch input to process".to_owned()));
     }
     let mut items = Vec::with_capacity(elements.len());
     let mut faults = Vec::new();
@@ -178,9 +151,7 @@ fn parse_batch(batch: &Value) -> Result<Vec<Item>, Refusal> {
         return Ok(items);
     }
     let (count, faults) = (faults.len(), faults.join("\n"));
-    Err(Refusal::Failed(format!(
-        "failed to parse batch input: {count} error(s) decoding:\n\n{faults}"
-    )))
+    Err(Refusal::Failed(format!("failed to parse batch input: {count} error(s) decoding:\n\n{faults}")))
 }
 
 fn parse_item(element: &Value) -> Result<Item, String> {

@@ -27,9 +27,7 @@ impl Marshaling {
         match fields.text("marshaling_algorithm")?.as_deref() {
             None | Some("asn1") => Ok(Self::Asn1),
             Some("jws") => Ok(Self::Jws),
-            Some(other) => Err(Refusal::Invalid(format!(
-                "invalid marshaling type \"{other}\""
-            ))),
+            Some(other) => Err(Refusal::Invalid(format!("invalid marshaling type \"{other}\""))),
         }
     }
 }
@@ -43,8 +41,7 @@ pub(super) struct SigningKey {
 impl SigningKey {
     /// A new private key as PKCS#8 in DER.
     pub(super) fn generate_pkcs8() -> Result<Vec<u8>, Unspecified> {
-        let document =
-            EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())?;
+        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &SystemRandom::new())?;
         Ok(document.as_ref().to_vec())
     }
 
@@ -52,18 +49,14 @@ impl SigningKey {
     ///
     /// `pkcs8` is no private key on P-256.
     pub(super) fn from_pkcs8(pkcs8: &[u8]) -> Result<Self, Unspecified> {
-        let asn1 = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8)
-            .map_err(|_| Unspecified)?;
-        let fixed = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8)
-            .map_err(|_| Unspecified)?;
+        let asn1 =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pkcs8).map_err(|_| Unspecified)?;
+        let fixed =
+            EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, pkcs8).map_err(|_| Unspecified)?;
         let der = asn1.public_key().as_der()?;
         let public_key = pem_rfc7468::encode_string("PUBLIC KEY", LineEnding::LF, der.as_ref())
             .map_err(|_| Unspecified)?;
-        Ok(Self {
-            asn1,
-            fixed,
-            public_key,
-        })
+        Ok(Self { asn1, fixed, public_key })
     }
 
     /// `SubjectPublicKeyInfo` as PEM, with a line break at the end.
@@ -72,11 +65,7 @@ impl SigningKey {
     }
 
     /// Signs `digest`, of any length, as Vault does: its leftmost 256 bits are the number to sign.
-    pub(super) fn sign(
-        &self,
-        digest: &[u8],
-        marshaling: Marshaling,
-    ) -> Result<Vec<u8>, Unspecified> {
+    pub(super) fn sign(&self, digest: &[u8], marshaling: Marshaling) -> Result<Vec<u8>, Unspecified> {
         let digest = Digest::import_less_safe(&leftmost_256_bits(digest), &SHA256)?;
         let pair = match marshaling {
             Marshaling::Asn1 => &self.asn1,

@@ -37,8 +37,7 @@ impl Store {
                 Err(error) => return Err(error),
             };
             let name = entry.file_name().into_string();
-            let name =
-                name.map_err(|name| io::Error::other(format!("{name:?} is no name of a key")))?;
+            let name = name.map_err(|name| io::Error::other(format!("{name:?} is no name of a key")))?;
             keys.insert(name, load_key(&entry.path(), settings)?);
         }
         Ok(keys)
@@ -66,9 +65,8 @@ fn load_key(directory: &Path, settings: Settings) -> io::Result<Key> {
     let mut versions = BTreeMap::new();
     for &version in settings.created.keys() {
         let file = version_file(directory, version);
-        let signing_key = SigningKey::from_pkcs8(&fs::read(&file)?).map_err(|_| {
-            io::Error::other(format!("{} is no P-256 key in PKCS#8", file.display()))
-        })?;
+        let signing_key = SigningKey::from_pkcs8(&fs::read(&file)?)
+            .map_err(|_| io::Error::other(format!("{} is no P-256 key in PKCS#8", file.display())))?;
         versions.insert(version, Arc::new(signing_key));
     }
     Ok(Key { settings, versions })
@@ -85,12 +83,7 @@ fn make_private_directory(path: &Path) -> io::Result<()> {
 /// Whole or not at all, readable by the owner alone.
 fn write_private(target: &Path, content: &[u8]) -> io::Result<()> {
     let temporary = target.with_extension("new");
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(true)
-        .write(true)
-        .mode(0o600)
-        .open(&temporary)?;
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&temporary)?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(temporary, target)

@@ -5,7 +5,6 @@ use std::sync::atomic::Ordering;
 use axum::Json;
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Refusal};
@@ -42,11 +41,7 @@ pub(super) fn answer(
 
 fn health(shared: &Shared) -> Response {
     let sealed = shared.is_sealed();
-    let status = if sealed {
-        StatusCode::SERVICE_UNAVAILABLE
-    } else {
-        StatusCode::OK
-    };
+    let status = if sealed { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     let replication = if sealed { "unknown" } else { "disabled" };
     let mut body = json!({
         "initialized": true,
@@ -55,7 +50,7 @@ fn health(shared: &Shared) -> Response {
         "performance_standby": false,
         "replication_performance_mode": replication,
         "replication_dr_mode": replication,
-        "server_time_utc": Timestamp::now().as_second(),
+        "server_time_utc": shared.now().as_second(),
         "version": VERSION,
         "enterprise": false,
         "echo_duration_ms": 0,
@@ -112,8 +107,6 @@ fn unseal(shared: &Shared, fields: &Fields) -> Result<Response, Refusal> {
             shared.sealed.store(false, Ordering::SeqCst);
             Ok(Json(seal_status(shared)).into_response())
         }
-        Some(_) => Err(Refusal::Invalid(
-            "this is not the stand-in's unseal key".to_owned(),
-        )),
+        Some(_) => Err(Refusal::Invalid("this is not the stand-in's unseal key".to_owned())),
     }
 }

@@ -25,8 +25,8 @@ pub(super) struct Token {
 }
 
 impl Tokens {
-    pub(super) fn new(root: String) -> Self {
-        let token = Token::new(root, vec!["root".to_owned()], true);
+    pub(super) fn new(root: String, now: Timestamp) -> Self {
+        let token = Token::new(root, vec!["root".to_owned()], true, now);
         Self(HashMap::from([(token.id.clone(), token)]))
     }
 
@@ -37,33 +37,21 @@ impl Tokens {
 }
 
 impl Token {
-    fn new(id: String, policies: Vec<String>, orphan: bool) -> Self {
-        Self {
-            id,
-            accessor: Uuid::new_v4().simple().to_string(),
-            policies,
-            orphan,
-            created: Timestamp::now(),
-        }
+    fn new(id: String, policies: Vec<String>, orphan: bool, created: Timestamp) -> Self {
+        Self { id, accessor: Uuid::new_v4().simple().to_string(), policies, orphan, created }
     }
 
     /// # Errors
     ///
     /// [`Refusal::NotAllowed`] when the token has no policy but `default`.
     pub(super) fn require_rights(&self) -> Result<(), Refusal> {
-        if self.policies.iter().any(|policy| policy != "default") {
-            Ok(())
-        } else {
-            Err(Refusal::NotAllowed)
-        }
+        if self.policies.iter().any(|policy| policy != "default") { Ok(()) } else { Err(Refusal::NotAllowed) }
     }
 }
 
 /// The token that a request carries, in either of Vault's headers.
 pub(super) fn presented(headers: &HeaderMap) -> Option<&str> {
-    let own = headers
-        .get("x-vault-token")
-        .and_then(|value| value.to_str().ok());
+    let own = headers.get("x-vault-token").and_then(|value| value.to_str().ok());
     let bearer = || {
         let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         value.strip_prefix("Bearer ")
@@ -93,9 +81,7 @@ pub(super) fn answer(
             }
         }
         (_, Operation::List) => Err(Refusal::UnsupportedPath),
-        ("lookup-self" | "revoke-self" | "create" | "revoke", _) => {
-            Err(Refusal::UnsupportedOperation)
-        }
+        ("lookup-self" | "revoke-self" | "create" | "revoke", _) => Err(Refusal::UnsupportedOperation),
         _ => Err(Refusal::UnsupportedPath),
     }
 }
@@ -143,7 +129,7 @@ fn create(shared: &Shared, caller: &Token, fields: &Fields) -> Result<Answer, Re
         Some(named) => with_default(named),
         None => caller.policies.clone(),
     };
-    let token = Token::new(id, policies, fields.flag("no_parent")?);
+    let token = Token::new(id, policies, fields.flag("no_parent")?, shared.now());
     let auth = json!({
         "client_token": token.id,
         "accessor": token.accessor,
@@ -171,9 +157,7 @@ fn revoke(shared: &Shared, id: &str) -> Answer {
 /// Every token but root's has the policy `default`.
 fn with_default(named: &Value) -> Vec<String> {
     let named = named.as_array().into_iter().flatten();
-    let mut policies: Vec<String> = named
-        .filter_map(|name| name.as_str().map(str::to_owned))
-        .collect();
+    let mut policies: Vec<String> = named.filter_map(|name| name.as_str().map(str::to_owned)).collect();
     if !policies.iter().any(|policy| policy == "root") {
         policies.push("default".to_owned());
     }

@@ -13,12 +13,7 @@ use super::keyring::Key;
 use super::signing_key::Marshaling;
 
 /// `hash` is what the path says, or empty.
-pub(super) fn verify(
-    shared: &Shared,
-    name: &str,
-    hash: &str,
-    fields: &Fields,
-) -> Result<Answer, Refusal> {
+pub(super) fn verify(shared: &Shared, name: &str, hash: &str, fields: &Fields) -> Result<Answer, Refusal> {
     const KNOWN: [&str; 11] = [
         "name",
         "urlalgorithm",
@@ -37,53 +32,37 @@ pub(super) fn verify(
     }
     let text = fields.text("signature")?.unwrap_or_default();
     if text.is_empty() {
-        return Err(invalid(
-            "missing one of 'signature', 'hmac' or 'cmac' arguments to verify",
-        ));
+        return Err(invalid("missing one of 'signature', 'hmac' or 'cmac' arguments to verify"));
     }
     let hash = Hash::choose(hash, fields)?;
     let marshaling = Marshaling::choose(fields)?;
     let input = decode::base64(&fields.text("input")?.unwrap_or_default()).map_err(|place| {
         let reason = format!("illegal base64 data at input byte {place}");
-        Refusal::Invalid(format!(
-            "failed to parse item: failed to parse input: {reason}"
-        ))
+        Refusal::Invalid(format!("failed to parse item: failed to parse input: {reason}"))
     })?;
     let keyring = shared.keyring();
-    let key = keyring
-        .get(name)
-        .ok_or_else(|| invalid("signature verification key not found"))?;
+    let key = keyring.get(name).ok_or_else(|| invalid("signature verification key not found"))?;
     let (version, encoded) = split(&text, key)?;
     let signature = decode_signature(encoded, marshaling)?;
     let valid = key
         .versions
         .get(&version)
         .is_some_and(|key| key.verifies(&hash.digest(input), &signature, marshaling));
-    Ok(Answer::data(
-        "transit",
-        json!({"valid": valid}),
-        fields.warnings(&KNOWN),
-    ))
+    Ok(Answer::data("transit", json!({"valid": valid}), fields.warnings(&KNOWN)))
 }
 
 /// Takes `vault:v<version>:<signature>` apart, for a version that `key` still has.
 fn split<'a>(text: &'a str, key: &Key) -> Result<(u32, &'a str), Refusal> {
-    let rest = text
-        .strip_prefix("vault:v")
-        .ok_or_else(|| invalid("invalid signature: no prefix"))?;
-    let (version, encoded) = rest
-        .split_once(':')
-        .ok_or_else(|| invalid("invalid signature: wrong number of fields"))?;
-    let version: u32 = version
-        .parse()
-        .map_err(|_| invalid("invalid signature: version number could not be decoded"))?;
+    let rest = text.strip_prefix("vault:v").ok_or_else(|| invalid("invalid signature: no prefix"))?;
+    let (version, encoded) =
+        rest.split_once(':').ok_or_else(|| invalid("invalid signature: wrong number of fields"))?;
+    let version: u32 =
+        version.parse().map_err(|_| invalid("invalid signature: version number could not be decoded"))?;
     if version > key.latest() {
         return Err(invalid("invalid signature: version is too new"));
     }
     if version < key.settings.min_decryption_version {
-        return Err(invalid(
-            "ciphertext or signature version is disallowed by policy (too old)",
-        ));
+        return Err(invalid("ciphertext or signature version is disallowed by policy (too old)"));
     }
     Ok((version, encoded))
 }
@@ -95,7 +74,8 @@ fn decode_signature(encoded: &str, marshaling: Marshaling) -> Result<Vec<u8>, Re
     };
     let signature = decoded.map_err(|_| invalid("invalid base64 signature value"))?;
     // DER of a sequence that is shorter than 128 bytes, as all of P-256 are.
-    let is_sequence = matches!(signature.as_slice(), [0x30, length, body @ ..] if usize::from(*length) == body.len());
+    let is_sequence =
+        matches!(signature.as_slice(), [0x30, length, body @ ..] if usize::from(*length) == body.len());
     match marshaling {
         Marshaling::Asn1 if !is_sequence => Err(invalid("supplied signature is invalid")),
         Marshaling::Asn1 | Marshaling::Jws => Ok(signature),
