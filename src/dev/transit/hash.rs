@@ -16,11 +16,10 @@ pub(super) enum Hash {
 }
 
 impl Hash {
-    /// The hash that the path names outranks the body's.
+    /// The hash that the path names outranks the body's. The deprecated `algorithm` never counts.
     pub(super) fn choose(in_path: &str, fields: &Fields) -> Result<Self, Refusal> {
         let in_body = fields.text("hash_algorithm")?;
-        let deprecated = fields.text("algorithm")?;
-        let name = [Some(in_path.to_owned()), in_body, deprecated]
+        let name = [Some(in_path.to_owned()), in_body]
             .into_iter()
             .flatten()
             .find(|name| !name.is_empty())

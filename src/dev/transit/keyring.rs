@@ -138,3 +138,55 @@ impl Key {
         Ok((version, signing_key.clone()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings {
+            min_decryption_version: 1,
+            min_encryption_version: 0,
+            deletion_allowed: false,
+            exportable: false,
+            allow_plaintext_backup: false,
+            created: BTreeMap::new(),
+        }
+    }
+
+    fn published(key: &Key) -> Vec<String> {
+        key.versions.values().map(|version| version.public_key().to_owned()).collect()
+    }
+
+    #[test]
+    fn a_restart_with_the_same_directory_has_the_same_keys() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut keyring = Keyring::open(directory.path().to_owned()).unwrap();
+        keyring.create("release", settings(), Timestamp::UNIX_EPOCH).unwrap();
+        let mut key = keyring.rotate("release", Timestamp::UNIX_EPOCH).unwrap().unwrap().clone();
+        key.settings.min_decryption_version = 2;
+        keyring.configure("release", key.clone()).unwrap();
+        keyring.create("other", settings(), Timestamp::UNIX_EPOCH).unwrap();
+        keyring.delete("other").unwrap();
+
+        let reopened = Keyring::open(directory.path().to_owned()).unwrap();
+        assert_eq!(reopened.names().collect::<Vec<_>>(), ["release"]);
+        let found = reopened.get("release").unwrap();
+        assert_eq!(published(found), published(&key));
+        assert_eq!(found.settings.min_decryption_version, 2);
+        assert_eq!(found.settings.created, key.settings.created);
+    }
+
+    #[test]
+    fn private_keys_on_the_disk_are_for_their_owner_alone() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let directory = tempfile::tempdir().unwrap();
+        let mut keyring = Keyring::open(directory.path().join("keys")).unwrap();
+        keyring.create("release", settings(), Timestamp::UNIX_EPOCH).unwrap();
+        for (path, mode) in [("keys", 0o700), ("keys/release", 0o700), ("keys/release/1.p8", 0o600)] {
+            let found = std::fs::metadata(directory.path().join(path)).unwrap().permissions().mode();
+            assert_eq!(found & 0o777, mode, "{path}");
+        }
+    }
+}

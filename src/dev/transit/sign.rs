@@ -1,11 +1,12 @@
 //! `sign/…`: one input, or a batch of which each item fails alone.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Shared;
 use super::answer::{Answer, Refusal};
@@ -57,7 +58,7 @@ struct Signing {
     signer: Result<(u32, Arc<SigningKey>), VersionError>,
 }
 
-/// One element of `batch_input`; other fields are ignored without a warning.
+/// One element of `batch_input`.
 struct Item {
     input: Option<String>,
     context: String,
@@ -154,18 +155,22 @@ fn parse_batch(batch: &Value) -> Result<Vec<Item>, Refusal> {
     Err(Refusal::Failed(format!("failed to parse batch input: {count} error(s) decoding:\n\n{faults}")))
 }
 
+/// Every field has to be a text or a number, also those that mean nothing.
 fn parse_item(element: &Value) -> Result<Item, String> {
-    let text = |name: &str| match element.get(name).map(as_text) {
-        None => Ok(None),
-        Some(Some(text)) => Ok(Some(text)),
-        Some(None) => Err(format!("[{name}]' expected type 'string'")),
+    let none = Map::new();
+    let fields = match element {
+        Value::Object(fields) => fields,
+        Value::Null => &none,
+        _ => return Err("' expected a map, got 'string'".to_owned()),
     };
-    if !element.is_object() && !element.is_null() {
-        return Err("' expected a map, got 'string'".to_owned());
+    let mut texts = HashMap::new();
+    for (name, value) in fields {
+        let text = as_text(value).ok_or_else(|| format!("[{name}]' expected type 'string'"))?;
+        texts.insert(name.as_str(), text);
     }
     Ok(Item {
-        input: text("input")?,
-        context: text("context")?.unwrap_or_default(),
-        reference: text("reference")?.unwrap_or_default(),
+        input: texts.remove("input"),
+        context: texts.remove("context").unwrap_or_default(),
+        reference: texts.remove("reference").unwrap_or_default(),
     })
 }

@@ -30,10 +30,9 @@ pub(super) fn verify(shared: &Shared, name: &str, hash: &str, fields: &Fields) -
     if fields.get("batch_input").is_some() {
         return Err(invalid("this stand-in verifies no batches; Vault does"));
     }
-    let text = fields.text("signature")?.unwrap_or_default();
-    if text.is_empty() {
-        return Err(invalid("missing one of 'signature', 'hmac' or 'cmac' arguments to verify"));
-    }
+    let text = fields
+        .text("signature")?
+        .ok_or_else(|| invalid("missing one of 'signature', 'hmac' or 'cmac' arguments to verify"))?;
     let hash = Hash::choose(hash, fields)?;
     let marshaling = Marshaling::choose(fields)?;
     let input = decode::base64(&fields.text("input")?.unwrap_or_default()).map_err(|place| {
