@@ -18,6 +18,7 @@
 //! [`metrics`] and [`input`] are leaves that every room may use. `tests/project` holds these directions against the source.
 
 pub mod config;
+pub mod dev;
 pub mod domain;
 pub mod format;
 pub mod input;
