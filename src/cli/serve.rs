@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use tracing_subscriber::filter::LevelFilter;
 
 use super::Failure;
 use crate::config;
@@ -22,7 +23,7 @@ pub struct Serve {
 impl Serve {
     pub async fn run(self) -> Result<(), Failure> {
         let config = config::load(&self.config).map_err(Failure::usage)?;
-        start_telemetry(config.telemetry.log_format);
+        start_telemetry(config.telemetry.log_format, LevelFilter::INFO);
         let mut signals = termination().map_err(Failure::could_not_tell)?;
         let server = Server::start(config).await.map_err(Failure::usage)?;
         signals.next().await;

@@ -3,6 +3,7 @@
 mod file;
 mod rule;
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use crate::domain::Digest;
@@ -30,6 +31,26 @@ impl RulePolicy {
     /// How many rules there are.
     pub fn len(&self) -> usize {
         self.rules.len()
+    }
+
+    /// A sentence for each name that a rule uses and the configuration does not have: such a rule never matches.
+    pub fn unknown_names<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a str>,
+        tokens: impl Iterator<Item = &'a str>,
+    ) -> Vec<String> {
+        let (keys, tokens): (HashSet<_>, HashSet<_>) = (keys.collect(), tokens.collect());
+        let sentences = self.rules.iter().flat_map(|rule| {
+            let unknown_keys = rule.keys.iter().filter(|key| !keys.contains(key.as_str()));
+            let unknown_token = (!tokens.contains(rule.token.as_str())).then_some(&rule.token);
+            unknown_keys
+                .map(|key| format!("rule `{}` names the key `{key}`, which `[[keys]]` does not have", rule.id))
+                .chain(unknown_token.map(|token| {
+                    format!("rule `{}` names the token `{token}`, which `[[identity.tokens]]` does not have", rule.id)
+                }))
+                .collect::<Vec<_>>()
+        });
+        sentences.collect()
     }
 
     /// Whether everything is denied.

@@ -11,9 +11,9 @@ use crate::ports::Question;
 pub struct Rule {
     pub id: String,
     pub effect: Effect,
-    token: String,
+    pub token: String,
     repositories: GlobSet,
-    keys: Vec<KeyName>,
+    pub keys: Vec<KeyName>,
     operations: Vec<Operation>,
     formats: Vec<Format>,
 }

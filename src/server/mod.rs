@@ -16,10 +16,11 @@ use crate::http::{AdminState, Admission, admin_router, router};
 use crate::log::GroupCommitLog;
 use crate::policy::PolicyError;
 
+pub use listener::{Listener, bind};
 pub use signals::{exit_on_second_signal, termination};
 pub use telemetry::start as start_telemetry;
 
-use listener::Listener;
+
 
 /// A running Signet.
 pub struct Server {

@@ -5,12 +5,12 @@ use tracing_subscriber::filter::LevelFilter;
 
 use crate::config::LogFormat;
 
-/// Writes log lines to standard error, from `info` on; `RUST_LOG` says otherwise.
+/// Writes log lines to standard error, from `level` on; `RUST_LOG` says otherwise.
 ///
 /// Two libraries are silenced whatever `RUST_LOG` says: they put whole answers of Vault into their lines.
-pub fn start(format: LogFormat) {
+pub fn start(format: LogFormat, level: LevelFilter) {
     let filter = EnvFilter::builder()
-        .with_default_directive(LevelFilter::INFO.into())
+        .with_default_directive(level.into())
         .from_env_lossy()
         .add_directive("rustify=off".parse().expect("invariant: a literal directive"))
         .add_directive("vaultrs=off".parse().expect("invariant: a literal directive"));
