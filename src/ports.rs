@@ -12,7 +12,8 @@ mod signing_log;
 pub use authenticator::{AuthenticationError, Authenticator, Credentials};
 pub use policy::{Decision, Policy, Question};
 pub use registry::{
-    Change, Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, Upload,
+    Change, Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, RegistrySettings,
+    Upload,
 };
 pub use signer::{Signed, Signer, SignerError, SigningTask};
 pub use signing_log::{EntryPage, EntryQuery, LogError, LoggedEntry, SigningLog};
