@@ -23,3 +23,4 @@ pub mod format;
 pub mod input;
 pub mod metrics;
 pub mod ports;
+pub mod vault;
