@@ -96,7 +96,9 @@ fn loopback_only(address: SocketAddr) -> Result<SocketAddr, Failure> {
     if address.ip().is_loopback() {
         return Ok(address);
     }
-    Err(Failure::usage(format!("{address} is no loopback address; `signet dev` listens on this machine alone")))
+    Err(Failure::usage(format!(
+        "{address} is no loopback address; `signet dev` listens on this machine alone"
+    )))
 }
 
 fn explain(error: DevError) -> Failure {

@@ -48,7 +48,10 @@ pub async fn demo(environment: &Environment) -> Result<(), String> {
     let pretty = serde_json::to_string_pretty(entry).map_err(|error| error.to_string())?;
     println!("5. An auditor asked the log:\n   {}\n", pretty.replace('\n', "\n   "));
 
-    println!("6. The stock cosign says the same, while `signet dev` runs:\n   {}\n", cosign_line(environment));
+    println!(
+        "6. The stock cosign says the same, while `signet dev` runs:\n   {}\n",
+        cosign_line(environment)
+    );
     println!("All of it worked.");
     Ok(())
 }
@@ -101,7 +104,8 @@ async fn verify(environment: &Environment, signed: &Value, job: &Job) -> Result<
     let base = format!("http://{}/v2/demo/app", environment.registry.address);
     let fetch = async |path: String| {
         let response = job.client.get(format!("{base}/{path}")).send().await;
-        let response = response.and_then(reqwest::Response::error_for_status).map_err(|error| error.to_string())?;
+        let response =
+            response.and_then(reqwest::Response::error_for_status).map_err(|error| error.to_string())?;
         response.bytes().await.map_err(|error| error.to_string())
     };
     let manifest = SignatureManifest::parse(&fetch(format!("manifests/{tag}")).await?)?;

@@ -9,9 +9,9 @@ use url::Url;
 
 use super::{registry, sample_image, transit};
 use crate::config::{
-    AuthMethod, BatchConfig, Config, HttpConfig, IdentityConfig, KeyConfig, LimitsConfig, LogBackend, LogConfig,
-    PolicyConfig, Purpose, ReferrersMode, RegistryConfig, TelemetryConfig, TokenConfig, TokenDigest,
-    VaultAuthConfig, VaultConfig,
+    AuthMethod, BatchConfig, Config, HttpConfig, IdentityConfig, KeyConfig, LimitsConfig, LogBackend,
+    LogConfig, PolicyConfig, Purpose, ReferrersMode, RegistryConfig, TelemetryConfig, TokenConfig,
+    TokenDigest, VaultAuthConfig, VaultConfig,
 };
 use crate::domain::{Clock as _, Format, ImageReference, KeyName, SystemClock};
 use crate::server::{Listener, Server, StartError, bind, install_crypto};
@@ -147,12 +147,7 @@ fn config(setting: &Setting<'_>) -> Config {
             },
             batch: BatchConfig::default(),
         },
-        keys: vec![KeyConfig {
-            name: key,
-            vault_key: None,
-            mount: None,
-            purposes: vec![Purpose::Signature],
-        }],
+        keys: vec![KeyConfig { name: key, vault_key: None, mount: None, purposes: vec![Purpose::Signature] }],
         registries: vec![RegistryConfig {
             host: setting.registry.to_string(),
             plain_http: true,

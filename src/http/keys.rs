@@ -91,13 +91,14 @@ impl KeyBody {
             () if key.can_sign_with(version) => "usable",
             () => "retired",
         };
-        let version = |(version, published): (&KeyVersion, &crate::domain::PublishedVersion)| KeyVersionBody {
-            version: version.get(),
-            created_at: published.created_at.to_string(),
-            state: state(*version),
-            fingerprint: published.public_key.fingerprint().to_string(),
-            public_key: published.public_key.to_pem(),
-        };
+        let version =
+            |(version, published): (&KeyVersion, &crate::domain::PublishedVersion)| KeyVersionBody {
+                version: version.get(),
+                created_at: published.created_at.to_string(),
+                state: state(*version),
+                fingerprint: published.public_key.fingerprint().to_string(),
+                public_key: published.public_key.to_pem(),
+            };
         Self {
             name: key.name.to_string(),
             r#type: key.key_type.to_string(),

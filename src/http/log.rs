@@ -137,8 +137,7 @@ fn read_as<T: std::str::FromStr<Err: std::fmt::Display>>(
     name: &str,
     text: Option<&String>,
 ) -> Result<Option<T>, Problem> {
-    text.map(|text| text.parse().map_err(|error| Problem::invalid(format!("`{name}`: {error}."))))
-        .transpose()
+    text.map(|text| text.parse().map_err(|error| Problem::invalid(format!("`{name}`: {error}.")))).transpose()
 }
 
 fn body(parameters: &EntryParameters, page: EntryPage) -> Result<EntryPageBody, Problem> {
@@ -147,12 +146,7 @@ fn body(parameters: &EntryParameters, page: EntryPage) -> Result<EntryPageBody, 
         _ => None,
     };
     let entries = page.entries.into_iter().map(entry_body).collect::<Result<_, _>>()?;
-    Ok(EntryPageBody {
-        entries,
-        log_size: page.size,
-        indexed_through: page.size.checked_sub(1),
-        next,
-    })
+    Ok(EntryPageBody { entries, log_size: page.size, indexed_through: page.size.checked_sub(1), next })
 }
 
 fn entry_body(LoggedEntry { index, bytes }: LoggedEntry) -> Result<EntryBody, Problem> {

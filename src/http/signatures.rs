@@ -25,7 +25,9 @@ use crate::service::{Caller, ServiceError, SignAnswer, SignRequest, SignatureVie
 #[serde(deny_unknown_fields)]
 pub struct SignatureRequest {
     /// The image by its digest.
-    #[schema(example = "registry.example.com/team/app@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08")]
+    #[schema(
+        example = "registry.example.com/team/app@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+    )]
     image: String,
     /// May be left out where policy leaves one choice.
     #[schema(example = "release")]
@@ -47,6 +49,7 @@ pub struct SignatureRequest {
 /// A signature, and how far it has come.
 #[derive(Serialize, ToSchema)]
 pub struct SignatureBody {
+    #[schema(value_type = String)]
     id: SignatureId,
     /// `pending`, `signed`, `attached` or `failed`.
     #[schema(example = "attached")]

@@ -44,9 +44,14 @@ impl RulePolicy {
             let unknown_keys = rule.keys.iter().filter(|key| !keys.contains(key.as_str()));
             let unknown_token = (!tokens.contains(rule.token.as_str())).then_some(&rule.token);
             unknown_keys
-                .map(|key| format!("rule `{}` names the key `{key}`, which `[[keys]]` does not have", rule.id))
+                .map(|key| {
+                    format!("rule `{}` names the key `{key}`, which `[[keys]]` does not have", rule.id)
+                })
                 .chain(unknown_token.map(|token| {
-                    format!("rule `{}` names the token `{token}`, which `[[identity.tokens]]` does not have", rule.id)
+                    format!(
+                        "rule `{}` names the token `{token}`, which `[[identity.tokens]]` does not have",
+                        rule.id
+                    )
                 }))
                 .collect::<Vec<_>>()
         });
@@ -61,9 +66,8 @@ impl RulePolicy {
 
 impl Policy for RulePolicy {
     fn decide(&self, question: &Question<'_>) -> Decision {
-        let matching = |effect| {
-            self.rules.iter().find(move |rule| rule.effect == effect && rule.matches(question))
-        };
+        let matching =
+            |effect| self.rules.iter().find(move |rule| rule.effect == effect && rule.matches(question));
         let deny = matching(Effect::Deny);
         let rule = deny.or_else(|| matching(Effect::Allow));
         Decision {
@@ -177,10 +181,22 @@ rules:
     fn a_wrong_file_says_which_rule_and_what_would_be_right() {
         for (text, expected) in [
             ("version: 2\nrules: []", "version"),
-            ("version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, keys: [k]}]", "rule `a`: `repositories`"),
-            ("version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, repositories: [x.y/z]}]", "rule `a`: `keys`"),
-            ("version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, repositories: ['x.y/[z'], keys: [k]}]", "rule `a`: `repositories`"),
-            ("version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, operations: [log.read]}, {id: a, effect: deny, identity: {token: x}, operations: [log.read]}]", "rule `a`"),
+            (
+                "version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, keys: [k]}]",
+                "rule `a`: `repositories`",
+            ),
+            (
+                "version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, repositories: [x.y/z]}]",
+                "rule `a`: `keys`",
+            ),
+            (
+                "version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, repositories: ['x.y/[z'], keys: [k]}]",
+                "rule `a`: `repositories`",
+            ),
+            (
+                "version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, operations: [log.read]}, {id: a, effect: deny, identity: {token: x}, operations: [log.read]}]",
+                "rule `a`",
+            ),
             ("version: 1\nrules: [{id: a, efect: allow, identity: {token: x}}]", "did you mean"),
             ("version: 1\nrules: [{id: a, effect: allow, identity: {}}]", "token"),
         ] {

@@ -58,11 +58,13 @@ impl Rule {
         if text.operations.contains(&Operation::Sign) {
             let needed = [("repositories", text.repositories.is_empty()), ("keys", text.keys.is_empty())];
             if let Some((name, _)) = needed.iter().find(|(_, missing)| *missing) {
-                return Err(format!("rule `{id}`: `{name}` is empty, so that the rule could never match a `sign`; name at least one"));
+                return Err(format!(
+                    "rule `{id}`: `{name}` is empty, so that the rule could never match a `sign`; name at least one"
+                ));
             }
         }
-        let repositories = globs(&text.repositories)
-            .map_err(|error| format!("rule `{id}`: `repositories`: {error}"))?;
+        let repositories =
+            globs(&text.repositories).map_err(|error| format!("rule `{id}`: `repositories`: {error}"))?;
         Ok(Self {
             id,
             effect: text.effect,
@@ -81,9 +83,7 @@ impl Rule {
             && self.operations.contains(&question.operation)
             && question.key.is_none_or(|key| self.keys.contains(key))
             && question.format.is_none_or(|format| self.formats.contains(&format))
-            && question
-                .repository
-                .is_none_or(|repository| self.repositories.is_match(repository.to_string()))
+            && question.repository.is_none_or(|repository| self.repositories.is_match(repository.to_string()))
     }
 }
 

@@ -30,11 +30,7 @@ impl Listener {
         let served = handle.clone();
         let task = tokio::spawn(async move {
             let mut server = axum_server::from_tcp(listener)?.handle(served);
-            server
-                .http_builder()
-                .http1()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER_READ_TIMEOUT);
+            server.http_builder().http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_TIMEOUT);
             server.http_builder().http2().timer(TokioTimer::new());
             server.serve(router.into_make_service()).await
         });

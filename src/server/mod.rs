@@ -20,8 +20,6 @@ pub use listener::{Listener, bind};
 pub use signals::{exit_on_second_signal, termination};
 pub use telemetry::start as start_telemetry;
 
-
-
 /// A running Signet.
 pub struct Server {
     api: Listener,
