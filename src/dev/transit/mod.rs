@@ -48,7 +48,7 @@ pub use system::UNSEAL_KEY;
 pub struct Options {
     /// Where the engine is mounted, without slashes at the ends: `transit`.
     pub mount: String,
-    /// The token that may do everything and cannot be forgotten by a restart.
+    /// The token that may do everything. Tokens that are made by calls are forgotten by a restart, this one is not.
     pub root_token: String,
     /// Where private keys are kept, one PKCS#8 file of mode 0600 for each version; `None` keeps them in memory.
     pub keys_dir: Option<PathBuf>,
