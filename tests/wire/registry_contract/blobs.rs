@@ -110,7 +110,7 @@ async fn bytes_other_than_the_digest_says_are_refused_and_forgotten() {
 async fn a_blob_can_be_mounted_from_another_repository() {
     for repository in repositories() {
         let name = &repository.registry.name;
-        let digest = repository.push_blob(crate::servers::unique("mounted").into_bytes()).await;
+        let digest = repository.push_blob(crate::support::servers::unique("mounted").into_bytes()).await;
         let other = repository.sibling();
         let from = &repository.name;
         let mount = format!("blobs/uploads/?mount={digest}&from={from}");
@@ -141,7 +141,7 @@ async fn an_upload_can_be_given_up() {
 async fn a_deleted_blob_is_gone_from_its_repository_alone() {
     for repository in repositories() {
         let name = &repository.registry.name;
-        let digest = repository.push_blob(crate::servers::unique("deleted").into_bytes()).await;
+        let digest = repository.push_blob(crate::support::servers::unique("deleted").into_bytes()).await;
         let other = repository.sibling();
         let mount = format!("blobs/uploads/?mount={digest}&from={}", repository.name);
         assert_eq!(send(other.call(Method::POST, &mount)).await.status(), 201, "{name}");

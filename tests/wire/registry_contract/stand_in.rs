@@ -8,7 +8,7 @@ use serde_json::json;
 use signet::dev::registry::Registry;
 
 use super::{INDEX, MANIFEST, Repository, digest, header, quirks, send, with_digest};
-use crate::servers::{self, TestRegistry};
+use crate::support::servers::{self, TestRegistry};
 
 fn serve(directory: &std::path::Path) -> (SocketAddr, Repository) {
     let registry = Registry::new(directory).expect("the directory can be used");
