@@ -110,6 +110,37 @@ async fn readiness_is_asked_once_for_all_and_says_what_signing_would_meet() {
 }
 
 #[tokio::test]
+async fn the_token_is_in_no_log_however_much_is_logged() {
+    let lines = Lines::default();
+    let subscriber = || {
+        let writer = lines.clone();
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(move || writer.clone())
+            .finish()
+    };
+    // While there is only one, tracing asks the subscriber of whichever test's thread comes by an
+    // event first whether anybody wants it; with two it asks both.
+    let _second = tracing::Dispatch::new(subscriber());
+    let logging = tracing::subscriber::set_default(subscriber());
+    let vault = FakeVault::start().await;
+    let mut setup = Setup::new(&vault);
+    setup.vault.auth.token = Some("hvs.hunter2".to_owned().into());
+    let signer = setup.start();
+    signer.sign(task("a")).await.unwrap();
+    for status in [403, 500, 503] {
+        vault.script(move |_| Some(error(status, "no")));
+        let result = format!("{:?} {:?}", signer.sign(task("a")).await, signer.ready().await);
+        assert!(!result.contains("hunter2"), "{result}");
+    }
+    drop(logging);
+
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("the key was read from Vault") && text.contains("rustify"), "{text}");
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[tokio::test]
 async fn settings_that_can_not_work_are_named() {
     let vault = FakeVault::start().await;
     let directory = tempfile::tempdir().unwrap();
@@ -152,4 +183,19 @@ async fn a_call_that_is_under_way_at_shutdown_ends_well() {
     setup.shutdown.cancel();
     gate.add_permits(1);
     assert!(caller.await.unwrap().is_ok());
+}
+
+/// Where a test's log goes.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::http::StatusCode;
@@ -84,11 +85,26 @@ async fn a_short_pause_that_vault_asks_for_is_made_once() {
 }
 
 #[tokio::test]
+async fn a_connection_that_breaks_costs_a_second_try_and_no_more() {
+    for (broken, succeeds) in [(1, true), (2, false)] {
+        let vault = FakeVault::start().await;
+        let tries = AtomicUsize::new(0);
+        vault.script(move |call| {
+            let breaks = call.is_sign() && tries.fetch_add(1, Ordering::SeqCst) < broken;
+            breaks.then(|| panic!("the connection breaks, as the test wants"))
+        });
+        let result = Setup::new(&vault).start().sign(task("a")).await;
+        assert_eq!(result.is_ok(), succeeds, "{result:?}");
+        assert_eq!(vault.signing_calls().len(), 2);
+    }
+}
+
+#[tokio::test]
 async fn the_second_try_has_the_same_intents_and_the_same_batch() {
     let vault = FakeVault::start().await;
-    let tries = std::sync::atomic::AtomicUsize::new(0);
+    let tries = AtomicUsize::new(0);
     vault.script(move |call| {
-        let first = call.is_sign() && tries.fetch_add(1, std::sync::atomic::Ordering::SeqCst) == 0;
+        let first = call.is_sign() && tries.fetch_add(1, Ordering::SeqCst) == 0;
         first.then(|| error(412, "required index state not present"))
     });
     let setup = Setup::new(&vault);

@@ -1,6 +1,6 @@
 //! A server on loopback that plays Vault, counts the calls, and can be told to misbehave.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::body::Bytes;
@@ -160,7 +160,8 @@ async fn answer(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, b
     if let Some(gate) = gate {
         gate.acquire().await.unwrap().forget();
     }
-    if let Some(response) = (inner.script.lock().unwrap())(&call) {
+    // A script that panics plays a connection that breaks.
+    if let Some(response) = (inner.script.lock().unwrap_or_else(PoisonError::into_inner))(&call) {
         return response;
     }
     match call.path.as_str() {
