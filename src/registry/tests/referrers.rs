@@ -186,6 +186,23 @@ async fn a_fallback_tag_that_is_the_image_or_no_index_is_not_touched() {
 }
 
 #[tokio::test]
+async fn a_fallback_tag_that_is_the_image_is_not_touched_even_where_the_image_is_an_index() {
+    let (server, memory) = registry(|_, _| None).await;
+    let content = index(&["platform"]);
+    let image = image(&server, content.as_bytes());
+    let tag = format!("sha256-{}", image.digest.hex());
+    memory.put(&tag, INDEX, content.as_bytes());
+    let registries = client(&server);
+    for error in [
+        registries.referrers(&image).await.unwrap_err(),
+        registries.push_referrer(&image, referrer("ours"), &[descriptor("platform")]).await.unwrap_err(),
+    ] {
+        assert!(matches!(error, RegistryError::ReferrersUnsupported { .. }), "{error:?}");
+    }
+    assert_eq!(memory.text(&tag), Some(content));
+}
+
+#[tokio::test]
 async fn an_index_of_which_nothing_can_be_read_is_not_empty() {
     let (server, memory) = registry(|_, _| None).await;
     let entry = json!({ "mediaType": TYPE, "size": 1, "digest": format!("sha512:{}", "0".repeat(128)) });
