@@ -4,12 +4,14 @@
 //! knows nothing else of them.
 
 mod authenticator;
+mod entry_store;
 mod policy;
 mod registry;
 mod signer;
 mod signing_log;
 
 pub use authenticator::{AuthenticationError, Authenticator, Credentials};
+pub use entry_store::{EntryReader, EntryStore, NewEntry};
 pub use policy::{Decision, Policy, Question};
 pub use registry::{
     Change, Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, RegistrySettings,

@@ -38,6 +38,13 @@ impl RequestId {
     }
 }
 
+impl SignatureId {
+    /// The 16 bytes of the UUID.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        self.0.as_bytes()
+    }
+}
+
 /// Where identifiers come from. Tests own theirs.
 pub trait IdSource: Send + Sync {
     fn signature_id(&self, now: Timestamp) -> SignatureId;

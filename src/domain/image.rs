@@ -67,20 +67,20 @@ impl FromStr for Repository {
         if text.len() > ImageReference::MAX_LENGTH {
             return Err(ImageError::TooLong(text.len()));
         }
-        let (host, _) = text.split_once('/').ok_or(ImageError::HostRequired)?;
+        let (host, rest) = text.split_once('/').ok_or(ImageError::HostRequired)?;
         // Docker's shorthand would turn `team/app` into an image of Docker Hub. A service that
         // can write to many registries wants to be told which one is meant.
         if !(host.contains(['.', ':']) || host == "localhost") {
             return Err(ImageError::HostRequired);
         }
-        let reference = Reference::try_from(text).map_err(|error| match error {
-            ParseError::NameTooLong => ImageError::NameTooLong,
-            ParseError::NameContainsUppercase => ImageError::UpperCase,
-            _ => ImageError::Name,
-        })?;
-        if reference.repository().bytes().any(|b| b.is_ascii_uppercase()) {
+        let (path, _tag) = rest.split_once(':').unwrap_or((rest, ""));
+        if path.bytes().any(|b| b.is_ascii_uppercase()) {
             return Err(ImageError::UpperCase);
         }
+        let reference = Reference::try_from(text).map_err(|error| match error {
+            ParseError::NameTooLong => ImageError::NameTooLong,
+            _ => ImageError::Name,
+        })?;
         Ok(Self { host: reference.registry().to_ascii_lowercase(), path: reference.repository().to_owned() })
     }
 }
@@ -161,7 +161,7 @@ mod tests {
             ("registry.example.com/team/../app", ImageError::Name),
             ("registry.example.com/team//app", ImageError::Name),
             ("registry.example.com/team/app/", ImageError::Name),
-            ("registry.example.com/team%2Fapp", ImageError::Name),
+            ("registry.example.com/team%2fapp", ImageError::Name),
             ("registry.example.com/team/app?x", ImageError::Name),
             ("user@registry.example.com/team/app", ImageError::HostRequired),
             ("registry.example.com/Team/app", ImageError::UpperCase),

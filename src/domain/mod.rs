@@ -25,6 +25,8 @@ pub use identifier::{BatchId, IdSource, RandomIds, RequestId, SignatureId};
 pub use image::{ImageError, ImageReference, Repository};
 pub use key::{Key, KeyName, KeyNameError, KeyReference, KeyType, KeyVersion, PublishedVersion};
 pub use principal::{Operation, Principal};
+#[cfg(test)]
+pub(crate) use public_key::tests::key_pair as test_key_pair;
 pub use public_key::{Fingerprint, PublicKey, PublicKeyError};
 pub use record::{Attachment, Record, State};
 pub use signature::{Format, SignatureIdentity};

@@ -5,6 +5,8 @@ use super::{AttachResult, Digest, Entry, Event, ImageReference, Outcome, Signing
 /// A signature as the log knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
+    /// Who asked for it first, as [`super::Principal`] is displayed.
+    pub principal: String,
     pub image: ImageReference,
     pub signing: Signing,
     pub state: State,
@@ -41,6 +43,7 @@ impl Record {
         entries.into_iter().fold(None, |record, (index, entry)| {
             let Some(signing) = entry.signing() else { return record };
             let mut record = record.unwrap_or_else(|| Self {
+                principal: entry.principal.clone(),
                 image: entry.image(),
                 signing: signing.clone(),
                 state: State::Pending,

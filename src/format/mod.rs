@@ -1,1 +1,7 @@
 //! Signature formats, one file per specification. Pure: bytes in, bytes out.
+
+pub mod bundle;
+pub mod dsse;
+mod go_json;
+pub mod simple_signing;
+pub mod statement;

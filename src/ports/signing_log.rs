@@ -20,6 +20,8 @@ pub struct EntryQuery {
     pub key: Option<String>,
     pub key_version: Option<u32>,
     pub kind: Option<String>,
+    /// Refusals alone (true), or everything else (false).
+    pub denied: Option<bool>,
     /// At this moment or later.
     pub from: Option<Timestamp>,
     /// Before this moment.
@@ -28,8 +30,13 @@ pub struct EntryQuery {
     pub after: Option<u64>,
     /// Entries below this index: the size of the log at the first page, so that pages are stable.
     pub size: Option<u64>,
-    /// At most so many entries.
+    /// At most so many entries, and at most [`EntryQuery::MAX_LIMIT`].
     pub limit: usize,
+}
+
+impl EntryQuery {
+    /// Entries of one page.
+    pub const MAX_LIMIT: usize = 1000;
 }
 
 /// One page of an answer.
@@ -50,7 +57,8 @@ pub trait SigningLog: Send + Sync {
     /// Either all are in the log or none is.
     ///
     /// # Errors
-    /// Where they could not be made durable. Nothing may be signed or released then.
+    /// Where they could not be made durable, or one of them is larger than an entry may be. Nothing may be
+    /// signed or released then.
     async fn append(&self, entries: Vec<Entry>) -> Result<u64, LogError>;
 
     /// Appends when there is room, without waiting: for refusals, which nobody's answer depends on.
@@ -59,7 +67,7 @@ pub trait SigningLog: Send + Sync {
     /// The newest record of a signature of this identity.
     async fn find(&self, identity: SignatureIdentity) -> Result<Option<Record>, LogError>;
 
-    /// The record of one signature, with the principal that asked for it.
+    /// The record of one signature, whatever became of it; none where no entry speaks of it.
     async fn record(&self, id: SignatureId) -> Result<Option<Record>, LogError>;
 
     async fn entry(&self, index: u64) -> Result<Option<LoggedEntry>, LogError>;

@@ -1,0 +1,173 @@
+//! The [`SigningLog`] over an [`EntryStore`].
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
+
+use super::writer::{self, Request};
+use crate::domain::{Entry, Record, SignatureId, SignatureIdentity};
+use crate::metrics::Metrics;
+use crate::ports::{
+    EntryPage, EntryQuery, EntryReader, EntryStore, LogError, LoggedEntry, NewEntry, SigningLog,
+};
+
+/// A log with one writer thread that commits everything that waits in one transaction.
+///
+/// Nobody waits on a timer: a commit begins when something waits and the one before has ended.
+/// What was sent is committed even where the caller does not wait for the answer any more.
+/// Dropping the log commits what waits, tidies the store up and joins the thread.
+pub struct GroupCommitLog {
+    requests: mpsc::Sender<Request>,
+    writer: Option<JoinHandle<()>>,
+    reader: Arc<dyn EntryReader>,
+    lookups: Semaphore,
+    queries: Semaphore,
+    readiness: Mutex<Option<(Instant, Result<(), LogError>)>>,
+    metrics: Arc<Metrics>,
+}
+
+impl GroupCommitLog {
+    /// Appends that may wait for the writer. Beyond, [`SigningLog::append`] waits and
+    /// [`SigningLog::offer`] drops.
+    pub const WAITING: usize = 1024;
+
+    /// Answers of one entry or signature being read at once. They are on the way of every request.
+    const LOOKUPS: usize = 4;
+
+    /// Pages being read at once, counted apart: a slow question must not hold a signature up.
+    const QUERIES: usize = 2;
+
+    /// How long an answer about readiness counts.
+    const READINESS: Duration = Duration::from_secs(1);
+
+    /// Starts the writer thread, which owns `store` from now on.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn start(store: impl EntryStore + 'static, metrics: Arc<Metrics>) -> Result<Self, LogError> {
+        let reader = store.reader();
+        let (requests, waiting) = mpsc::channel(Self::WAITING);
+        let counted = Arc::clone(&metrics);
+        let writer = std::thread::Builder::new()
+            .name("log-writer".to_owned())
+            .spawn(move || writer::run(store, waiting, &counted))
+            .map_err(|error| LogError(format!("no thread for the writer: {error}")))?;
+        Ok(Self {
+            requests,
+            writer: Some(writer),
+            reader,
+            lookups: Semaphore::new(Self::LOOKUPS),
+            queries: Semaphore::new(Self::QUERIES),
+            readiness: Mutex::new(None),
+            metrics,
+        })
+    }
+
+    /// Commits what waits and tidies the store up. Later appends are refused; reading goes on.
+    ///
+    /// # Errors
+    /// Where the store could not be tidied up. What was answered is durable all the same.
+    pub async fn close(&self) -> Result<(), LogError> {
+        self.ask(Request::Close).await
+    }
+
+    /// Sends a request to the writer and waits for its answer.
+    async fn ask<T>(
+        &self,
+        request: impl FnOnce(oneshot::Sender<Result<T, LogError>>) -> Request,
+    ) -> Result<T, LogError> {
+        let (answer, answered) = oneshot::channel();
+        self.requests.send(request(answer)).await.map_err(|_| closed())?;
+        answered.await.map_err(|_| closed())?
+    }
+
+    /// Reads on a thread that may block.
+    async fn read<T: Send + 'static>(
+        &self,
+        turns: &Semaphore,
+        read: impl FnOnce(&dyn EntryReader) -> Result<T, LogError> + Send + 'static,
+    ) -> Result<T, LogError> {
+        let _turn = turns.acquire().await.expect("invariant: nobody closes the semaphores");
+        let reader = Arc::clone(&self.reader);
+        tokio::task::spawn_blocking(move || read(&*reader))
+            .await
+            .map_err(|error| LogError(format!("reading ended early: {error}")))?
+    }
+}
+
+#[async_trait]
+impl SigningLog for GroupCommitLog {
+    async fn append(&self, entries: Vec<Entry>) -> Result<u64, LogError> {
+        let entries = entries.into_iter().map(NewEntry::try_from).collect::<Result<_, _>>()?;
+        self.ask(|answer| Request::Append { entries, answer: Some(answer) }).await
+    }
+
+    fn offer(&self, entry: Entry) {
+        let sent = NewEntry::try_from(entry).is_ok_and(|entry| {
+            self.requests.try_send(Request::Append { entries: vec![entry], answer: None }).is_ok()
+        });
+        if !sent {
+            self.metrics.refusal_dropped();
+        }
+    }
+
+    async fn find(&self, identity: SignatureIdentity) -> Result<Option<Record>, LogError> {
+        self.read(&self.lookups, move |reader| record(&reader.of_identity(identity)?)).await
+    }
+
+    async fn record(&self, id: SignatureId) -> Result<Option<Record>, LogError> {
+        self.read(&self.lookups, move |reader| record(&reader.of_signature(id)?)).await
+    }
+
+    async fn entry(&self, index: u64) -> Result<Option<LoggedEntry>, LogError> {
+        self.read(&self.lookups, move |reader| reader.entry(index)).await
+    }
+
+    async fn query(&self, query: EntryQuery) -> Result<EntryPage, LogError> {
+        self.read(&self.queries, move |reader| reader.query(&query)).await
+    }
+
+    /// Asks the store at most once a second; who asks meanwhile gets the same answer.
+    async fn ready(&self) -> Result<(), LogError> {
+        let mut known = self.readiness.lock().await;
+        if let Some((asked, answer)) = &*known
+            && asked.elapsed() < Self::READINESS
+        {
+            return answer.clone();
+        }
+        let answer = self.ask(Request::Probe).await;
+        *known = Some((Instant::now(), answer.clone()));
+        answer
+    }
+}
+
+impl Drop for GroupCommitLog {
+    fn drop(&mut self) {
+        // The writer ends once it has worked off what waits and nobody can send any more.
+        self.requests = mpsc::channel(1).0;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the log's writer ended early");
+        }
+    }
+}
+
+/// What the entries say of their signature.
+fn record(entries: &[LoggedEntry]) -> Result<Option<Record>, LogError> {
+    let entries = entries
+        .iter()
+        .map(|LoggedEntry { index, bytes }| match serde_json::from_slice::<Entry>(bytes) {
+            Ok(entry) => Ok((*index, entry)),
+            Err(error) => Err(LogError(format!("entry {index} can not be read: {error}"))),
+        })
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Record::from_entries(entries.iter().map(|(index, entry)| (*index, entry))))
+}
+
+fn closed() -> LogError {
+    LogError("it has been closed".to_owned())
+}

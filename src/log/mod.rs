@@ -1,0 +1,8 @@
+//! The signing log: what is appended at the same time becomes durable in one commit.
+
+mod group_commit;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use group_commit::GroupCommitLog;

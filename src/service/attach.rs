@@ -1,0 +1,114 @@
+//! Putting a signature where verifiers look for it.
+
+use crate::domain::{Attachment, Descriptor, Format, Timestamp};
+use crate::format::bundle;
+use crate::format::simple_signing::{self, Layer, MANIFEST_MEDIA_TYPE, SignatureManifest};
+use crate::ports::{Change, Manifest, ManifestUpdate, Referrer, Registry, Upload};
+
+use super::ServiceError;
+use super::existing::{CosignSignatures, Referrers, bundle_attachment, cosign_reference};
+use super::wanted::Wanted;
+
+/// What is known of the image's place when a signature is to be attached.
+#[derive(Debug)]
+pub struct Place<'a> {
+    pub subject: &'a Descriptor,
+    pub cosign: &'a CosignSignatures,
+    pub referrers: &'a Referrers,
+    pub max_signatures: usize,
+}
+
+/// Attaches `signature` and reads it back. Attaching what is attached already changes nothing.
+///
+/// # Errors
+/// Where the registry did not take it; then nothing of what others attached is lost.
+pub async fn attach(
+    registry: &dyn Registry,
+    wanted: &Wanted,
+    signature: &[u8],
+    signed_at: Timestamp,
+    place: &Place<'_>,
+) -> Result<Attachment, ServiceError> {
+    match wanted.format {
+        Format::Cosign => attach_layer(registry, wanted, signature, signed_at, place).await,
+        Format::Bundle => attach_bundle(registry, wanted, signature, signed_at, place).await,
+    }
+}
+
+/// How a bundle of ours looks in the registry: the same for the same signature and time.
+pub fn bundle_referrer(
+    wanted: &Wanted,
+    signature: &[u8],
+    signed_at: Timestamp,
+    subject: &Descriptor,
+) -> Referrer {
+    let content = bundle::bundle(&wanted.key.fingerprint, &wanted.document, signature);
+    let (manifest, descriptor) = bundle::referrer(subject, &content, signed_at);
+    Referrer {
+        upload: Upload {
+            blobs: vec![content, bundle::EMPTY_CONFIG.to_vec()],
+            manifest: Manifest { media_type: descriptor.media_type.clone(), bytes: manifest },
+        },
+        descriptor,
+    }
+}
+
+async fn attach_layer(
+    registry: &dyn Registry,
+    wanted: &Wanted,
+    signature: &[u8],
+    signed_at: Timestamp,
+    place: &Place<'_>,
+) -> Result<Attachment, ServiceError> {
+    let layers = place.cosign.manifest.as_ref().map_or(0, |manifest| manifest.layers.len());
+    if layers >= place.max_signatures {
+        return Err(ServiceError::TooManySignatures { limit: place.max_signatures });
+    }
+    let update = LayerUpdate {
+        layer: Layer::new(&wanted.document, signature, &wanted.key),
+        payload: &wanted.document,
+        signed_at,
+    };
+    let tag = simple_signing::tag(wanted.image.digest);
+    let known = place.cosign.raw.clone();
+    let manifest = registry.update_tag(&wanted.image.repository, &tag, known, &update).await?;
+    Ok(Attachment { reference: cosign_reference(&wanted.image), manifest })
+}
+
+async fn attach_bundle(
+    registry: &dyn Registry,
+    wanted: &Wanted,
+    signature: &[u8],
+    signed_at: Timestamp,
+    place: &Place<'_>,
+) -> Result<Attachment, ServiceError> {
+    let bundles = place.referrers.0.iter().filter(|descriptor| bundle::is_bundle(descriptor)).count();
+    if bundles >= place.max_signatures {
+        return Err(ServiceError::TooManySignatures { limit: place.max_signatures });
+    }
+    let referrer = bundle_referrer(wanted, signature, signed_at, place.subject);
+    let manifest = referrer.descriptor.digest;
+    registry.push_referrer(&wanted.image, referrer, &place.referrers.0).await?;
+    Ok(bundle_attachment(&wanted.image, manifest))
+}
+
+/// "The tag's manifest has this layer", whatever else it has.
+struct LayerUpdate<'a> {
+    layer: Layer,
+    payload: &'a [u8],
+    signed_at: Timestamp,
+}
+
+impl ManifestUpdate for LayerUpdate<'_> {
+    fn apply(&self, current: Option<&Manifest>) -> Result<Change, String> {
+        let existing = current.map(|manifest| SignatureManifest::parse(&manifest.bytes)).transpose()?;
+        if existing.as_ref().is_some_and(|manifest| manifest.layers.contains(&self.layer)) {
+            return Ok(Change::None);
+        }
+        let appended = SignatureManifest::append(existing, self.layer.clone(), self.signed_at);
+        Ok(Change::Write(Upload {
+            blobs: vec![self.payload.to_vec(), appended.config],
+            manifest: Manifest { media_type: MANIFEST_MEDIA_TYPE.to_owned(), bytes: appended.manifest },
+        }))
+    }
+}

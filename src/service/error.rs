@@ -1,0 +1,252 @@
+//! Why an operation did not do what was asked.
+
+use std::time::Duration;
+
+use crate::domain::{
+    AnnotationsError, DigestError, Format, ImageError, ImageReference, KeyName, KeyType, KeyVersion,
+    SignatureId,
+};
+use crate::ports::{LogError, RegistryError, SignerError};
+
+/// Knows nothing of HTTP. `Display` is for our log; callers get [`ServiceError::detail`].
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ServiceError {
+    #[error("policy denies it")]
+    Forbidden,
+    #[error("the request is not valid: {0}")]
+    Invalid(String),
+    #[error("{0}")]
+    Image(#[from] ImageError),
+    #[error("{0}")]
+    Annotations(#[from] AnnotationsError),
+    #[error("a choice of keys: {0:?}")]
+    KeyRequired(Vec<KeyName>),
+    #[error("key {key} is not for images")]
+    KeyPurpose { key: KeyName },
+    #[error("image {0} is not in its registry")]
+    ImageNotFound(ImageReference),
+    #[error("no signature {0}")]
+    SignatureNotFound(SignatureId),
+    #[error("version {version} of {key} is not usable")]
+    KeyVersionUnavailable { key: KeyName, version: KeyVersion, usable: Option<(KeyVersion, KeyVersion)> },
+    #[error("key {key} is of type {key_type}")]
+    KeyTypeUnsupported { key: KeyName, key_type: KeyType },
+    #[error("{format} is not possible on {host}")]
+    FormatUnsupported { host: String, format: Format },
+    #[error("the image has {has} signatures, {wanted} were asked for")]
+    LayoutConflict { has: Format, wanted: Format },
+    #[error("{reference} holds something else: {reason}")]
+    Occupied { reference: String, reason: String },
+    #[error("the image has {limit} signatures already")]
+    TooManySignatures { limit: usize },
+    #[error(transparent)]
+    Signer(#[from] SignerError),
+    #[error(transparent)]
+    Registry(RegistryError),
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+impl ServiceError {
+    /// The stable code of the API.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Forbidden => "forbidden",
+            Self::Image(ImageError::DigestRequired) => "digest-required",
+            Self::Annotations(AnnotationsError::TooLarge(_)) => "payload-too-large",
+            Self::Invalid(_)
+            | Self::Image(_)
+            | Self::Annotations(_)
+            | Self::KeyRequired(_)
+            | Self::KeyPurpose { .. }
+            | Self::Registry(RegistryError::NotConfigured(_)) => "invalid-request",
+            Self::ImageNotFound(_) => "image-not-found",
+            Self::SignatureNotFound(_) => "signature-not-found",
+            Self::KeyVersionUnavailable { .. } | Self::Signer(SignerError::VersionUnavailable { .. }) => {
+                "key-version-unavailable"
+            }
+            Self::KeyTypeUnsupported { .. }
+            | Self::FormatUnsupported { .. }
+            | Self::Registry(RegistryError::ReferrersUnsupported { .. }) => "format-unsupported",
+            Self::LayoutConflict { .. }
+            | Self::Occupied { .. }
+            | Self::Registry(RegistryError::Occupied { .. }) => "layout-conflict",
+            Self::TooManySignatures { .. } => "too-many-signatures",
+            Self::Signer(SignerError::UnknownKey(_) | SignerError::NoSuchKey(_)) => "key-not-found",
+            Self::Signer(SignerError::Unavailable { .. }) => "vault-unavailable",
+            Self::Signer(SignerError::Sealed) => "vault-sealed",
+            Self::Signer(SignerError::Denied { .. }) => "vault-denied",
+            Self::Signer(SignerError::Timeout(_)) | Self::Registry(RegistryError::Timeout { .. }) => {
+                "timeout"
+            }
+            Self::Signer(SignerError::Log(_)) | Self::Log(_) => "log-unavailable",
+            Self::Registry(
+                RegistryError::Unavailable { .. }
+                | RegistryError::TooManyRequests { .. }
+                | RegistryError::Protocol { .. },
+            ) => "registry-unavailable",
+            Self::Registry(RegistryError::Denied { .. }) => "registry-denied",
+        }
+    }
+
+    /// Whether the same request may succeed later without anybody changing it.
+    pub const fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            Self::Log(_)
+                | Self::Signer(
+                    SignerError::Unavailable { .. }
+                        | SignerError::Sealed
+                        | SignerError::Denied { .. }
+                        | SignerError::Timeout(_)
+                        | SignerError::Log(_)
+                )
+                | Self::Registry(
+                    RegistryError::Unavailable { .. }
+                        | RegistryError::TooManyRequests { .. }
+                        | RegistryError::Denied { .. }
+                        | RegistryError::Timeout { .. }
+                        | RegistryError::Protocol { .. }
+                )
+        )
+    }
+
+    /// How long to wait before trying again; none where waiting does not help.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let asked = match self {
+            Self::Signer(SignerError::Unavailable { retry_after, .. })
+            | Self::Registry(
+                RegistryError::Unavailable { retry_after, .. }
+                | RegistryError::TooManyRequests { retry_after, .. },
+            ) => *retry_after,
+            // Somebody has to do something about these: no use in hurrying.
+            Self::Signer(SignerError::Sealed | SignerError::Denied { .. })
+            | Self::Registry(RegistryError::Denied { .. }) => Some(Duration::from_secs(30)),
+            _ => None,
+        };
+        self.is_retryable().then(|| asked.unwrap_or(Duration::from_secs(2)))
+    }
+
+    /// The sentence for the caller: what is wrong and what to do, and nothing of what lies behind.
+    pub fn detail(&self) -> String {
+        match self {
+            Self::Forbidden => {
+                "You may not do this. Ask the people who own the signing policy for a rule that allows it."
+                    .into()
+            }
+            Self::Invalid(reason) => reason.clone(),
+            Self::Image(ImageError::Digest(error)) => digest_sentence(error),
+            Self::Image(error) => sentence(error),
+            Self::Annotations(error) => sentence(error),
+            Self::KeyRequired(names) => {
+                format!("Name a `key`: you may use {}.", list(names))
+            }
+            Self::KeyPurpose { key } => {
+                format!("Key `{key}` is not for signatures of images. Name another key.")
+            }
+            Self::ImageNotFound(image) => {
+                format!(
+                    "{image} is not in its registry. Push the image first, and check repository and digest."
+                )
+            }
+            Self::SignatureNotFound(id) => {
+                format!("There is no signature {id} that you may see. Check the id.")
+            }
+            Self::KeyVersionUnavailable { key, version, usable } => match usable {
+                Some((first, last)) => format!(
+                    "Version {version} of key `{key}` can not sign now. Versions {first} to {last} can; leave `key_version` out for the latest."
+                ),
+                None => format!("Key `{key}` has no version {version}."),
+            },
+            Self::KeyTypeUnsupported { key, key_type } => {
+                format!("Key `{key}` is of type {key_type}; Signet signs with ecdsa-p256. Name another key.")
+            }
+            Self::FormatUnsupported { host, format } => {
+                format!("{host} can not hold signatures in the format `{format}`. Ask for another format.")
+            }
+            Self::LayoutConflict { has, wanted } => format!(
+                "The image has signatures in the format `{has}`; verifiers would overlook some of them beside `{wanted}`. Leave `format` out, or ask for `{has}`."
+            ),
+            Self::Occupied { reference, reason } => format!(
+                "{reference} is where the signatures belong, but {reason}. Have it removed, then try again."
+            ),
+            Self::TooManySignatures { limit } => format!(
+                "The image has {limit} signatures already, and verifiers give up beyond. Remove old ones, or have `max_signatures_per_image` raised."
+            ),
+            Self::Signer(error) => signer_sentence(error),
+            Self::Registry(error) => registry_sentence(error),
+            Self::Log(_) => LOG_SENTENCE.into(),
+        }
+    }
+}
+
+impl From<RegistryError> for ServiceError {
+    fn from(error: RegistryError) -> Self {
+        match error {
+            RegistryError::ReferrersUnsupported { host, .. } => {
+                Self::FormatUnsupported { host, format: Format::Bundle }
+            }
+            RegistryError::Occupied { reference, reason, .. } => Self::Occupied { reference, reason },
+            error => Self::Registry(error),
+        }
+    }
+}
+
+const LOG_SENTENCE: &str =
+    "The signing log can not be written, and nothing is signed without it. Try again later.";
+
+fn signer_sentence(error: &SignerError) -> String {
+    match error {
+        SignerError::UnknownKey(name) | SignerError::NoSuchKey(name) => {
+            format!("There is no key `{name}`. `GET /v1/keys` lists the keys.")
+        }
+        SignerError::VersionUnavailable { key, version, .. } => {
+            format!("Version {version} of key `{key}` can not sign now. Leave `key_version` out for the latest.")
+        }
+        SignerError::Unavailable { .. } => "Vault can not be reached or failed. Nothing was signed. Try again later.".into(),
+        SignerError::Sealed => "Vault is sealed. Its operators have to unseal it. Try again later.".into(),
+        SignerError::Denied { .. } => {
+            "Vault does not let Signet sign now. Its operators have to look at Signet's token and policy. Try again later.".into()
+        }
+        SignerError::Timeout(after) => {
+            format!("Vault did not answer within {after:?}. Try again later: a signature that was made is found again.")
+        }
+        SignerError::Log(_) => LOG_SENTENCE.into(),
+    }
+}
+
+fn registry_sentence(error: &RegistryError) -> String {
+    const AGAIN: &str = "Try again later: a signature that was made is found again.";
+    match error {
+        RegistryError::NotConfigured(host) => format!(
+            "Signet knows no registry `{host}`. Check the image's host, or have the registry configured in `[[registries]]`."
+        ),
+        RegistryError::TooManyRequests { host, .. } => format!("{host} asks for fewer requests. {AGAIN}"),
+        RegistryError::Denied { host, .. } => format!(
+            "{host} does not let Signet read or write there. Signet's operators have to look at its credentials. {AGAIN}"
+        ),
+        RegistryError::Timeout { host, after } => format!("{host} did not answer within {after:?}. {AGAIN}"),
+        RegistryError::Unavailable { host, .. }
+        | RegistryError::ReferrersUnsupported { host, .. }
+        | RegistryError::Occupied { host, .. }
+        | RegistryError::Protocol { host, .. } => format!("{host} can not be reached or failed. {AGAIN}"),
+    }
+}
+
+fn digest_sentence(error: &DigestError) -> String {
+    format!("{} The digest is what `crane digest` or the push printed.", sentence(error))
+}
+
+/// An error's text as a sentence: a capital in front, a full stop behind.
+fn sentence(error: &impl std::fmt::Display) -> String {
+    let text = error.to_string();
+    let mut characters = text.chars();
+    match characters.next() {
+        Some(first) => format!("{}{}.", first.to_uppercase(), characters.as_str()),
+        None => text,
+    }
+}
+
+fn list(names: &[KeyName]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,31 @@
+//! What auditors ask.
+
+use crate::domain::Operation;
+use crate::ports::{EntryPage, EntryQuery, LoggedEntry, Question};
+
+use super::{Caller, Service, ServiceError};
+
+impl Service {
+    /// A page of the log's entries, for those who may read it.
+    pub async fn log_entries(&self, caller: &Caller, query: EntryQuery) -> Result<EntryPage, ServiceError> {
+        self.permit_reading(caller)?;
+        Ok(self.log.query(query).await?)
+    }
+
+    /// One entry, for those who may read the log. `None` where the log is not that long.
+    pub async fn log_entry(&self, caller: &Caller, index: u64) -> Result<Option<LoggedEntry>, ServiceError> {
+        self.permit_reading(caller)?;
+        Ok(self.log.entry(index).await?)
+    }
+
+    fn permit_reading(&self, caller: &Caller) -> Result<(), ServiceError> {
+        let question = Question {
+            principal: &caller.principal,
+            operation: Operation::LogRead,
+            repository: None,
+            key: None,
+            format: None,
+        };
+        self.permit(caller, None, &question).map(|_| ())
+    }
+}

@@ -1,0 +1,45 @@
+//! One signature as callers see it, and looking it up.
+
+use crate::domain::{Operation, Record, SignatureId};
+use crate::ports::Question;
+
+use super::wanted::document;
+use super::{Caller, Service, ServiceError};
+
+/// A record with the document that was signed.
+#[derive(Debug, Clone)]
+pub struct SignatureView {
+    pub record: Record,
+    /// The simple-signing payload or the in-toto statement.
+    pub payload: Vec<u8>,
+}
+
+impl SignatureView {
+    pub fn of(record: Record) -> Self {
+        let payload = document(&record.image, record.signing.format, &record.signing.annotations);
+        Self { record, payload }
+    }
+}
+
+impl Service {
+    /// The state of one signature.
+    ///
+    /// # Errors
+    /// [`ServiceError::SignatureNotFound`] also for one that the caller may neither have made nor read.
+    pub async fn signature(&self, caller: &Caller, id: SignatureId) -> Result<SignatureView, ServiceError> {
+        let not_found = ServiceError::SignatureNotFound(id);
+        let record = self.log.record(id).await?.ok_or(not_found.clone())?;
+        let sign = Question {
+            principal: &caller.principal,
+            operation: Operation::Sign,
+            repository: Some(&record.image.repository),
+            key: Some(&record.signing.key.name),
+            format: None,
+        };
+        let read = Question { operation: Operation::LogRead, repository: None, key: None, ..sign };
+        match [sign, read].iter().any(|question| self.policy.decide(question).allowed) {
+            true => Ok(SignatureView::of(record)),
+            false => Err(not_found),
+        }
+    }
+}

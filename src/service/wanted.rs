@@ -1,0 +1,74 @@
+//! The signature that a request wants, before anybody knows whether it exists.
+
+use std::sync::Arc;
+
+use crate::domain::{
+    Annotations, Format, ImageReference, Key, KeyReference, KeyVersion, PublicKey, SignatureIdentity,
+};
+use crate::format::{dsse, simple_signing, statement};
+
+/// Everything that the bytes of a signature depend on, but for the moment of signing.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    pub image: ImageReference,
+    pub key: KeyReference,
+    pub format: Format,
+    pub annotations: Annotations,
+    /// What the layout keeps: the simple-signing payload or the in-toto statement.
+    pub document: Vec<u8>,
+    public_key: PublicKey,
+}
+
+/// A request's choices that do not depend on the format.
+#[derive(Debug, Clone)]
+pub struct Choice {
+    pub image: ImageReference,
+    pub key: Arc<Key>,
+    pub version: KeyVersion,
+    pub annotations: Annotations,
+}
+
+impl Choice {
+    /// The signature in one format; `None` where the key does not publish the version.
+    pub fn in_format(&self, format: Format) -> Option<Wanted> {
+        Some(Wanted {
+            document: document(&self.image, format, &self.annotations),
+            key: self.key.reference(self.version)?,
+            public_key: self.key.versions.get(&self.version)?.public_key.clone(),
+            image: self.image.clone(),
+            annotations: self.annotations.clone(),
+            format,
+        })
+    }
+}
+
+impl Wanted {
+    /// The exact bytes that the key signs.
+    pub fn signed_bytes(&self) -> Vec<u8> {
+        match self.format {
+            Format::Cosign => self.document.clone(),
+            Format::Bundle => dsse::pre_authentication_encoding(dsse::IN_TOTO, &self.document),
+        }
+    }
+
+    /// Whether `signature` is what is wanted.
+    pub fn is_met_by(&self, signature: &[u8]) -> bool {
+        self.public_key.verifies(&self.signed_bytes(), signature)
+    }
+
+    pub fn identity(&self) -> SignatureIdentity {
+        SignatureIdentity::of(&self.image, &self.key, self.format, &self.annotations)
+    }
+
+    pub const fn public_key(&self) -> &PublicKey {
+        &self.public_key
+    }
+}
+
+/// The document that a layout keeps: always the same for the same image, format and annotations.
+pub fn document(image: &ImageReference, format: Format, annotations: &Annotations) -> Vec<u8> {
+    match format {
+        Format::Cosign => simple_signing::payload(image, annotations),
+        Format::Bundle => statement::signature_statement(image.digest, annotations),
+    }
+}

@@ -1,0 +1,35 @@
+use std::path::PathBuf;
+
+use crate::ports::LogError;
+
+/// Why a store can not be opened. The sentences are for the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(
+        "`log.path` is {path}, but its directory does not exist: make it, writable for Signet and for nobody else"
+    )]
+    NoDirectory { path: PathBuf },
+    #[error(
+        "the log {path} is in use by another process, which holds {lock}: a log has one writer; stop the other \
+         Signet or give this one a `log.path` of its own"
+    )]
+    InUse { path: PathBuf, lock: PathBuf },
+    #[error("`log.path` is {path}, which is the database of another program: name a new file")]
+    Foreign { path: PathBuf },
+    #[error(
+        "the log {path} has schema version {found}, this Signet knows versions up to {known}: a newer Signet has \
+         written it; use that one"
+    )]
+    Newer { path: PathBuf, found: i64, known: i64 },
+    #[error("the log {path} can not be opened: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("the log {path} can not be opened: {source}")]
+    Sqlite { path: PathBuf, source: rusqlite::Error },
+    #[error("the log {path} is damaged: {reason}")]
+    Damaged { path: PathBuf, reason: String },
+}
+
+/// What SQLite said, for the log's caller.
+pub(super) fn log_error(error: &rusqlite::Error) -> LogError {
+    LogError(error.to_string())
+}

@@ -1,0 +1,97 @@
+//! The reading half over SQLite.
+
+use std::path::PathBuf;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction};
+
+use super::error::log_error;
+use super::search;
+use super::sqlite::SqliteStore;
+use crate::domain::{SignatureId, SignatureIdentity};
+use crate::ports::{EntryPage, EntryQuery, EntryReader, LogError, LoggedEntry};
+
+/// Connections that can only read. In WAL mode they neither wait for the writer nor hold it up.
+pub(super) struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    /// Connections that are kept open between questions.
+    const IDLE: usize = 6;
+
+    pub(super) const fn of(path: PathBuf) -> Self {
+        Self { path, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Asks within one transaction, so that every part of the answer is of the same moment.
+    fn ask<T>(&self, ask: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> Result<T, LogError> {
+        self.try_ask(ask).map_err(|error| log_error(&error))
+    }
+
+    /// A connection that met an error is not used again.
+    fn try_ask<T>(&self, ask: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+        let idle = self.idle().pop();
+        let mut connection = match idle {
+            Some(connection) => connection,
+            None => self.connect()?,
+        };
+        let transaction = connection.transaction()?;
+        let answer = ask(&transaction)?;
+        transaction.finish()?;
+        let mut idle = self.idle();
+        if idle.len() < Self::IDLE {
+            idle.push(connection);
+        }
+        Ok(answer)
+    }
+
+    fn connect(&self) -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        connection.busy_timeout(SqliteStore::BUSY)?;
+        connection.pragma_update(None, "query_only", true)?;
+        connection.pragma_update(None, "trusted_schema", false)?;
+        Ok(connection)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl EntryReader for Readers {
+    fn entry(&self, index: u64) -> Result<Option<LoggedEntry>, LogError> {
+        let Ok(index) = i64::try_from(index) else { return Ok(None) };
+        self.ask(|transaction| {
+            transaction
+                .prepare_cached("SELECT idx, bytes FROM entries WHERE idx = ?1")?
+                .query_row([index], logged)
+                .optional()
+        })
+    }
+
+    fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
+        self.ask(|transaction| search::page(transaction, query))
+    }
+
+    fn of_signature(&self, id: SignatureId) -> Result<Vec<LoggedEntry>, LogError> {
+        let sql =
+            "SELECT idx, bytes FROM search JOIN entries USING (idx) WHERE signature_id = ?1 ORDER BY idx";
+        self.ask(|transaction| transaction.prepare_cached(sql)?.query_map([id.as_bytes()], logged)?.collect())
+    }
+
+    fn of_identity(&self, identity: SignatureIdentity) -> Result<Vec<LoggedEntry>, LogError> {
+        let sql = "SELECT idx, bytes FROM search JOIN entries USING (idx) WHERE signature_id =
+            (SELECT signature_id FROM search WHERE identity = ?1 ORDER BY idx DESC LIMIT 1) ORDER BY idx";
+        self.ask(|transaction| {
+            transaction.prepare_cached(sql)?.query_map([identity.as_bytes()], logged)?.collect()
+        })
+    }
+}
+
+/// A row of index and bytes.
+pub(super) fn logged(row: &Row<'_>) -> rusqlite::Result<LoggedEntry> {
+    Ok(LoggedEntry { index: row.get::<_, i64>(0)?.cast_unsigned(), bytes: row.get(1)? })
+}

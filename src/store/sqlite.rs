@@ -1,0 +1,154 @@
+//! The writing half over SQLite.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::error::log_error;
+use super::lock::Lock;
+use super::projection::{self, Projection};
+use super::readers::Readers;
+use super::{StoreError, schema};
+use crate::ports::{EntryReader, EntryStore, LogError, NewEntry};
+
+/// A database file, written by this process alone.
+///
+/// The journal is a write-ahead log that is synchronised at each commit (`synchronous=FULL`): with less, SQLite
+/// may lose what it has acknowledged. <https://www.sqlite.org/pragma.html#pragma_synchronous>
+/// The file must lie on a local file system. <https://www.sqlite.org/wal.html>
+pub struct SqliteStore {
+    connection: Connection,
+    readers: Arc<Readers>,
+    _lock: Lock,
+}
+
+impl SqliteStore {
+    /// How long to wait for a lock that only a foreign reader, a backup for instance, may hold.
+    pub(super) const BUSY: Duration = Duration::from_secs(5);
+
+    /// Opens the database at `path`, made with access for its owner alone where there is none. The directory must
+    /// exist. Entries that the search does not know yet are added to it, which may take a while.
+    ///
+    /// # Errors
+    /// Also where another process has it open.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        let path = resolve(path)?;
+        let lock = Lock::acquire(&path)?;
+        create(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
+        let mut connection =
+            connect(&path).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
+        schema::prepare(&mut connection, &path)?;
+        projection::catch_up(&mut connection, &path)?;
+        let readers = Arc::new(Readers::of(path));
+        Ok(Self { connection, readers, _lock: lock })
+    }
+
+    fn write(&mut self, entries: &[NewEntry]) -> rusqlite::Result<i64> {
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // Asked anew each time: after a failed commit, memory is no witness.
+        let first = size(&transaction, "entries")?;
+        {
+            let mut insert = transaction.prepare_cached("INSERT INTO entries VALUES (?1, ?2)")?;
+            let mut projection = Projection::resume(&transaction)?;
+            for (index, entry) in (first..).zip(entries) {
+                insert.execute((index, entry.bytes()))?;
+                projection.add(index, entry.entry())?;
+            }
+        }
+        transaction.commit()?;
+        Ok(first)
+    }
+
+    #[cfg(test)]
+    pub(super) fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+}
+
+impl EntryStore for SqliteStore {
+    fn append(&mut self, entries: &[NewEntry]) -> Result<u64, LogError> {
+        let first = self.write(entries).map_err(|error| log_error(&error))?;
+        Ok(first.cast_unsigned())
+    }
+
+    fn probe(&mut self) -> Result<(), LogError> {
+        self.connection
+            .execute("INSERT INTO probe VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET count = count + 1", [])
+            .map(drop)
+            .map_err(|error| log_error(&error))
+    }
+
+    /// Moves everything from the write-ahead log into the database file.
+    fn close(&mut self) -> Result<(), LogError> {
+        let busy: bool = self
+            .connection
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))
+            .map_err(|error| log_error(&error))?;
+        if busy { Err(LogError("somebody is still reading the database".to_owned())) } else { Ok(()) }
+    }
+
+    fn reader(&self) -> Arc<dyn EntryReader> {
+        Arc::clone(&self.readers) as Arc<dyn EntryReader>
+    }
+}
+
+/// The number of entries that `table` knows of: entries are counted from 0, without gaps.
+pub(super) fn size(connection: &Connection, table: &'static str) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached(&format!("SELECT coalesce(max(idx) + 1, 0) FROM {table}"))?
+        .query_row([], |row| row.get(0))
+}
+
+/// Opens a file for writing, made with access for its owner alone where there is none.
+pub(super) fn open_private(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// The one path of the database, so that the lock is found whichever way leads to it.
+fn resolve(path: &Path) -> Result<PathBuf, StoreError> {
+    if let Ok(path) = path.canonicalize() {
+        return Ok(path);
+    }
+    let missing = || StoreError::NoDirectory { path: path.to_owned() };
+    let parent = match path.parent() {
+        Some(parent) if parent == Path::new("") => Path::new("."),
+        Some(parent) => parent,
+        None => return Err(missing()),
+    };
+    let name = path.file_name().ok_or_else(missing)?;
+    let directory = parent.canonicalize().map_err(|_| missing())?;
+    Ok(directory.join(name))
+}
+
+/// Makes the file before SQLite does, which would let the umask decide who may read it. SQLite gives its other
+/// files the same permissions.
+fn create(path: &Path) -> io::Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    open_private(path)?.sync_all()?;
+    match path.parent() {
+        // The file's name is in the directory: without it, the file would be gone after a loss of power.
+        Some(directory) => File::open(directory)?.sync_all(),
+        None => Ok(()),
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(SqliteStore::BUSY)?;
+    connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    connection.pragma_update(None, "synchronous", "full")?;
+    connection.pragma_update(None, "foreign_keys", true)?;
+    connection.pragma_update(None, "trusted_schema", false)?;
+    Ok(connection)
+}
