@@ -5,7 +5,7 @@
 //! | room | subject | knows |
 //! |---|---|---|
 //! | [`domain`] | the vocabulary, pure | nobody |
-//! | [`format`] | one file per signature format | `domain` |
+//! | [`format`](mod@format) | one file per signature format | `domain` |
 //! | [`ports`] | what the service needs of the world, as traits | `domain` |
 //! | [`service`] | one operation a file | `domain`, `format`, `ports` |
 //! | [`config`] | one file per section of the configuration | `domain` |
@@ -17,11 +17,20 @@
 //!
 //! [`metrics`] and [`input`] are leaves that every room may use. `tests/project` holds these directions against the source.
 
+pub mod cli;
 pub mod config;
+pub mod dev;
 pub mod domain;
 pub mod format;
+pub mod http;
+pub mod identity;
 pub mod input;
 pub mod log;
 pub mod metrics;
+pub mod policy;
 pub mod ports;
+pub mod registry;
+pub mod server;
+pub mod service;
 pub mod store;
+pub mod vault;

@@ -14,7 +14,8 @@ pub use authenticator::{AuthenticationError, Authenticator, Credentials};
 pub use entry_store::{EntryReader, EntryStore, NewEntry};
 pub use policy::{Decision, Policy, Question};
 pub use registry::{
-    Change, Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, Upload,
+    Change, Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, RegistrySettings,
+    Upload,
 };
 pub use signer::{Signed, Signer, SignerError, SigningTask};
 pub use signing_log::{EntryPage, EntryQuery, LogError, LoggedEntry, SigningLog};

@@ -48,14 +48,25 @@ pub trait ManifestUpdate: Send + Sync {
     fn apply(&self, current: Option<&Manifest>) -> Result<Change, String>;
 }
 
+/// What an operator decided about one registry, as far as the service needs to know it.
+#[derive(Debug, Clone, Copy)]
+pub struct RegistrySettings {
+    /// The format of images that have no signature yet.
+    pub default_format: Format,
+    /// Whether one image may carry both formats.
+    pub allow_mixed_layouts: bool,
+    /// How many signatures one image may have.
+    pub max_signatures: usize,
+}
+
 /// An answer about something that may not be there. "Could not tell" is always an error.
 pub type RegistryReply<T> = Result<Option<T>, RegistryError>;
 
 /// The registries that are configured. `None` means that the registry said "not there", never that it failed.
 #[async_trait]
 pub trait Registry: Send + Sync {
-    /// Whether `host` is configured, and which format its images get by default.
-    fn default_format(&self, host: &str) -> Option<Format>;
+    /// What was decided about `host`; `None` where it is not configured.
+    fn settings(&self, host: &str) -> Option<RegistrySettings>;
 
     /// Media type and size of the image's manifest.
     async fn resolve(&self, image: &ImageReference) -> RegistryReply<Descriptor>;
@@ -78,8 +89,9 @@ pub trait Registry: Send + Sync {
     /// [`RegistryError::ReferrersUnsupported`] where the registry has neither.
     async fn referrers(&self, image: &ImageReference) -> Result<Vec<Descriptor>, RegistryError>;
 
-    /// Makes `update` true of `tag`: reads (or takes `known`, what the tag named a moment ago), writes, reads
-    /// back, and begins again where somebody else's write won. Returns the digest of the manifest that the tag names then.
+    /// Makes `update` true of `tag`: reads, writes, reads back, and begins again where somebody else's
+    /// write won. Returns the digest of the manifest that the tag names then. `known` is what the tag named
+    /// a moment ago: where that was nothing, it is written without being read again.
     async fn update_tag(
         &self,
         repository: &Repository,

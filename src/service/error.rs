@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::{
-    AnnotationsError, DigestError, Format, ImageError, ImageReference, KeyName, KeyType,
-    KeyVersion, SignatureId,
+    AnnotationsError, DigestError, Format, ImageError, ImageReference, KeyName, KeyType, KeyVersion,
+    SignatureId,
 };
 use crate::ports::{LogError, RegistryError, SignerError};
 
@@ -21,6 +21,8 @@ pub enum ServiceError {
     Annotations(#[from] AnnotationsError),
     #[error("a choice of keys: {0:?}")]
     KeyRequired(Vec<KeyName>),
+    #[error("key {key} is not for images")]
+    KeyPurpose { key: KeyName },
     #[error("image {0} is not in its registry")]
     ImageNotFound(ImageReference),
     #[error("no signature {0}")]
@@ -56,6 +58,7 @@ impl ServiceError {
             | Self::Image(_)
             | Self::Annotations(_)
             | Self::KeyRequired(_)
+            | Self::KeyPurpose { .. }
             | Self::Registry(RegistryError::NotConfigured(_)) => "invalid-request",
             Self::ImageNotFound(_) => "image-not-found",
             Self::SignatureNotFound(_) => "signature-not-found",
@@ -127,7 +130,10 @@ impl ServiceError {
     /// The sentence for the caller: what is wrong and what to do, and nothing of what lies behind.
     pub fn detail(&self) -> String {
         match self {
-            Self::Forbidden => "You may not do this. Ask the people who own the signing policy for a rule that allows it.".into(),
+            Self::Forbidden => {
+                "You may not do this. Ask the people who own the signing policy for a rule that allows it."
+                    .into()
+            }
             Self::Invalid(reason) => reason.clone(),
             Self::Image(ImageError::Digest(error)) => digest_sentence(error),
             Self::Image(error) => sentence(error),
@@ -135,19 +141,26 @@ impl ServiceError {
             Self::KeyRequired(names) => {
                 format!("Name a `key`: you may use {}.", list(names))
             }
-            Self::ImageNotFound(image) => {
-                format!("{image} is not in its registry. Push the image first, and check repository and digest.")
+            Self::KeyPurpose { key } => {
+                format!("Key `{key}` is not for signatures of images. Name another key.")
             }
-            Self::SignatureNotFound(id) => format!("There is no signature {id} that you may see. Check the id."),
+            Self::ImageNotFound(image) => {
+                format!(
+                    "{image} is not in its registry. Push the image first, and check repository and digest."
+                )
+            }
+            Self::SignatureNotFound(id) => {
+                format!("There is no signature {id} that you may see. Check the id.")
+            }
             Self::KeyVersionUnavailable { key, version, usable } => match usable {
                 Some((first, last)) => format!(
                     "Version {version} of key `{key}` can not sign now. Versions {first} to {last} can; leave `key_version` out for the latest."
                 ),
                 None => format!("Key `{key}` has no version {version}."),
             },
-            Self::KeyTypeUnsupported { key, key_type } => format!(
-                "Key `{key}` is of type {key_type}; Signet signs with ecdsa-p256. Name another key."
-            ),
+            Self::KeyTypeUnsupported { key, key_type } => {
+                format!("Key `{key}` is of type {key_type}; Signet signs with ecdsa-p256. Name another key.")
+            }
             Self::FormatUnsupported { host, format } => {
                 format!("{host} can not hold signatures in the format `{format}`. Ask for another format.")
             }

@@ -49,9 +49,7 @@ impl CosignSignatures {
         let payload = Digest::of(&wanted.document);
         let layers = self.manifest.iter().flat_map(|manifest| &manifest.layers);
         let signature = layers
-            .filter(|layer| {
-                layer.digest == payload && layer.media_type == simple_signing::PAYLOAD_MEDIA_TYPE
-            })
+            .filter(|layer| layer.digest == payload && layer.media_type == simple_signing::PAYLOAD_MEDIA_TYPE)
             .filter_map(simple_signing::Layer::signature)
             .find(|signature| wanted.is_met_by(signature))?;
         let manifest = self.raw.as_ref()?.digest();

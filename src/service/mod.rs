@@ -16,6 +16,7 @@ use crate::domain::{Clock, Entry, Event, IdSource, KeyName, Operation, Principal
 use crate::ports::{Decision, Policy, Question, Registry, Signer, SigningLog};
 
 pub use error::ServiceError;
+pub use locks::ImageLocks;
 pub use sign::{SignAnswer, SignRequest};
 pub use signature::SignatureView;
 
@@ -27,7 +28,9 @@ pub struct Service {
     pub log: Arc<dyn SigningLog>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
-    pub locks: locks::ImageLocks,
+    pub locks: ImageLocks,
+    /// The keys that may sign images, sorted.
+    pub image_keys: Vec<KeyName>,
 }
 
 /// Who asks, and in which request.
@@ -62,15 +65,14 @@ impl Service {
         Err(ServiceError::Forbidden)
     }
 
-    /// Which of the configured keys the caller may use for `operation` on the image's repository, in any format.
+    /// Which of the keys for images the caller may use for `operation` on the image's repository, in any format.
     fn permitted_keys(
         &self,
         caller: &Caller,
         operation: Operation,
         repository: &crate::domain::Repository,
     ) -> Vec<KeyName> {
-        let mut names = self.signer.names();
-        names.retain(|name| {
+        let permitted = |name: &&KeyName| {
             let question = Question {
                 principal: &caller.principal,
                 operation,
@@ -79,7 +81,7 @@ impl Service {
                 format: None,
             };
             self.policy.decide(&question).allowed
-        });
-        names
+        };
+        self.image_keys.iter().filter(permitted).cloned().collect()
     }
 }

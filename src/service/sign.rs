@@ -89,7 +89,8 @@ impl Service {
         if let Some(name) = &request.key {
             // Which keys there are is public, so that this may be said before policy is asked.
             return match self.signer.names().contains(name) {
-                true => Ok(name.clone()),
+                true if self.image_keys.contains(name) => Ok(name.clone()),
+                true => Err(ServiceError::KeyPurpose { key: name.clone() }),
                 false => Err(SignerError::UnknownKey(name.clone()).into()),
             };
         }
@@ -205,9 +206,7 @@ impl Service {
                 _ => bundle_referrer(&wanted, signature, signed_at, subject).descriptor.digest,
             };
             let repository = &choice.image.repository;
-            if referrers.contains(manifest)
-                && self.registry.manifest(repository, manifest).await?.is_some()
-            {
+            if referrers.contains(manifest) && self.registry.manifest(repository, manifest).await?.is_some() {
                 let attachment = super::existing::bundle_attachment(&choice.image, manifest);
                 return Ok(Some(Found { signature: signature.clone(), attachment }));
             }
@@ -226,9 +225,8 @@ impl Service {
     async fn replay(&self, head: Entry, wanted: &Wanted, found: &Found) -> Result<Record, ServiceError> {
         let now = self.clock.now();
         let known = self.logged(wanted).await?;
-        let same = known.filter(|record| {
-            record.signature().is_some_and(|(signature, _)| *signature == found.signature)
-        });
+        let same = known
+            .filter(|record| record.signature().is_some_and(|(signature, _)| *signature == found.signature));
         match same {
             Some(mut record) => {
                 if let State::Signed { signature, signed_at } = record.state {
@@ -263,8 +261,8 @@ impl Service {
             entry: head.clone(),
             signing: signing.clone(),
         };
-        let result = self.signer.sign(task).await.and_then(|signed| {
-            match wanted.is_met_by(&signed.signature) {
+        let result =
+            self.signer.sign(task).await.and_then(|signed| match wanted.is_met_by(&signed.signature) {
                 true => Ok(signed),
                 false => Err(SignerError::Unavailable {
                     reason: format!(
@@ -273,8 +271,7 @@ impl Service {
                     ),
                     retry_after: None,
                 }),
-            }
-        });
+            });
         let now = self.clock.now();
         match result {
             Ok(signed) => {
@@ -333,10 +330,8 @@ impl Service {
         signing: &Signing,
         attachment: &Attachment,
     ) -> Result<(), ServiceError> {
-        let result = AttachResult::Attached {
-            reference: attachment.reference.clone(),
-            manifest: attachment.manifest,
-        };
+        let result =
+            AttachResult::Attached { reference: attachment.reference.clone(), manifest: attachment.manifest };
         let event = Event::Attach { signing: signing.clone(), result };
         self.log.append(vec![head.followed_by(self.clock.now(), event)]).await?;
         Ok(())
@@ -421,7 +416,8 @@ fn in_format(choice: &Choice, format: Format) -> Result<Wanted, ServiceError> {
 }
 
 fn record_of(index: u64, entry: &Entry) -> Record {
-    Record::from_entries([(index, entry)]).expect("invariant: an outcome and an adoption speak of a signature")
+    Record::from_entries([(index, entry)])
+        .expect("invariant: an outcome and an adoption speak of a signature")
 }
 
 /// Registries and people read dates by the second.

@@ -1,0 +1,69 @@
+//! The admin listener: health and metrics. Nothing on it needs credentials.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Serialize;
+
+use crate::metrics::Metrics;
+use crate::ports::{Signer, SigningLog};
+
+#[derive(Clone)]
+pub struct AdminState {
+    pub signer: Arc<dyn Signer>,
+    pub log: Arc<dyn SigningLog>,
+    pub metrics: Arc<Metrics>,
+    /// Set while the service drains: it answers, and wants no more.
+    pub draining: tokio_util::sync::CancellationToken,
+}
+
+/// `/livez` never touches Vault; `/readyz` says what is missing; `/metrics` is OpenMetrics.
+pub fn router(state: AdminState) -> Router {
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(metrics))
+        .with_state(state)
+}
+
+#[derive(Serialize)]
+struct Readiness {
+    status: &'static str,
+    checks: Checks,
+}
+
+/// `ok`, or what is wrong.
+#[derive(Serialize)]
+struct Checks {
+    vault: String,
+    log: String,
+    /// A policy that can not be read keeps the service from starting, so it is loaded.
+    policy: &'static str,
+    draining: bool,
+}
+
+async fn ready(State(state): State<AdminState>) -> impl IntoResponse {
+    let (vault, log) = tokio::join!(state.signer.ready(), state.log.ready());
+    let draining = state.draining.is_cancelled();
+    let ready = vault.is_ok() && log.is_ok() && !draining;
+    let checks = Checks { vault: words(vault), log: words(log), policy: "ok", draining };
+    let (code, status) = match ready {
+        true => (StatusCode::OK, "ready"),
+        false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
+    };
+    (code, Json(Readiness { status, checks }))
+}
+
+async fn metrics(State(state): State<AdminState>) -> impl IntoResponse {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    ([(CONTENT_TYPE, OPEN_METRICS)], state.metrics.encode())
+}
+
+fn words<E: std::fmt::Display>(result: Result<(), E>) -> String {
+    result.map_or_else(|error| error.to_string(), |()| "ok".to_owned())
+}

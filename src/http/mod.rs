@@ -1,0 +1,18 @@
+//! The API: translates between HTTP and [`crate::service`].
+
+mod admin;
+mod admission;
+mod authenticated;
+mod docs;
+mod keys;
+mod log;
+mod observe;
+mod problem;
+mod router;
+mod signatures;
+mod state;
+
+pub use admin::{AdminState, router as admin_router};
+pub use admission::Admission;
+pub use router::{openapi, router};
+pub use state::ApiState;

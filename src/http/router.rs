@@ -1,0 +1,64 @@
+//! The table of contents.
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, Uri};
+use axum::middleware::from_fn_with_state;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::set_header::SetResponseHeaderLayer;
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::problem::Problem;
+use super::{ApiState, docs, keys, log, observe, signatures};
+
+/// The API with its documentation. `public_url` is how callers reach it.
+pub fn router(state: ApiState, public_url: Option<&str>) -> Router {
+    let (api, mut document) = operations().split_for_parts();
+    describe(&mut document, public_url);
+    api.merge(docs::router(document))
+        .fallback(no_such_path)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(CatchPanicLayer::custom(Problem::from_panic))
+        .layer(DefaultBodyLimit::max(state.body_bytes))
+        .layer(SetResponseHeaderLayer::if_not_present(CACHE_CONTROL, HeaderValue::from_static("no-store")))
+        .layer(SetResponseHeaderLayer::overriding(
+            X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ))
+        .layer(from_fn_with_state(state.clone(), observe::observe))
+        .with_state(state)
+}
+
+/// The OpenAPI document on its own.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    let (_, mut document) = operations().split_for_parts();
+    describe(&mut document, None);
+    document
+}
+
+fn operations() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(docs::Document::openapi())
+        .routes(routes!(signatures::sign))
+        .routes(routes!(signatures::sign_many))
+        .routes(routes!(signatures::read))
+        .routes(routes!(keys::list))
+        .routes(routes!(keys::read))
+        .routes(routes!(keys::public_key))
+        .routes(routes!(log::list))
+        .routes(routes!(log::read))
+}
+
+fn describe(document: &mut utoipa::openapi::OpenApi, public_url: Option<&str>) {
+    document.servers = public_url.map(|url| vec![utoipa::openapi::Server::new(url)]);
+}
+
+async fn no_such_path(uri: Uri) -> Problem {
+    Problem::not_found(&format!("There is nothing at `{}`. `/docs` shows what there is.", uri.path()))
+}
+
+async fn no_such_method() -> Problem {
+    Problem::method_not_allowed()
+}

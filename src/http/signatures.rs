@@ -1,0 +1,285 @@
+//! `/v1/signatures`.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::{StreamExt as _, stream};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use utoipa::ToSchema;
+
+use super::ApiState;
+use super::keys::key_name;
+use super::problem::{Problem, ProblemBody};
+use crate::domain::{Annotations, Attachment, Format, KeyVersion, RequestId, SignatureId, State as Stage};
+use crate::input::{self, Node};
+use crate::service::{Caller, ServiceError, SignAnswer, SignRequest, SignatureView};
+
+/// What to sign.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SignatureRequest {
+    /// The image by its digest.
+    #[schema(
+        example = "registry.example.com/team/app@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+    )]
+    image: String,
+    /// May be left out where policy leaves one choice.
+    #[schema(example = "release")]
+    key: Option<String>,
+    /// Default: the latest.
+    #[schema(minimum = 1)]
+    key_version: Option<u32>,
+    /// `cosign` or `bundle`. Default: what the image has already, else its registry's setting.
+    #[schema(example = "cosign")]
+    format: Option<String>,
+    /// For an index: its children too. This version signs one manifest a request, and refuses `true`.
+    #[serde(default)]
+    recursive: bool,
+    /// Signed with the image. At most 64, 16 KiB together, no control characters.
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+/// A signature, and how far it has come.
+#[derive(Serialize, ToSchema)]
+pub struct SignatureBody {
+    #[schema(value_type = String)]
+    id: SignatureId,
+    /// `pending`, `signed`, `attached` or `failed`.
+    #[schema(example = "attached")]
+    state: &'static str,
+    image: String,
+    key: KeyReferenceBody,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    annotations: BTreeMap<String, String>,
+    signatures: Vec<LayoutBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signed_at: Option<String>,
+    log: LogBody,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct KeyReferenceBody {
+    name: String,
+    version: u32,
+    fingerprint: String,
+}
+
+/// A signature in its layout.
+#[derive(Serialize, ToSchema)]
+pub struct LayoutBody {
+    format: Format,
+    /// Base64 of the simple-signing payload or the in-toto statement.
+    payload: String,
+    /// Base64 of the signature in ASN.1 DER.
+    signature: String,
+    /// Where it hangs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reference: Option<String>,
+    /// Digest of the manifest that carries it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    manifest: Option<String>,
+    /// Whether this request made or attached it.
+    created: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct LogBody {
+    /// The entry that holds the signature.
+    index: u64,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchRequest {
+    #[schema(value_type = Vec<SignatureRequest>)]
+    requests: Vec<Node>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct BatchBody {
+    /// In the order of the requests.
+    results: Vec<BatchResult>,
+}
+
+/// The answer to one of the requests: what it would have got alone.
+#[derive(Serialize, ToSchema)]
+pub struct BatchResult {
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature: Option<SignatureBody>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<ProblemBody>,
+}
+
+/// Sign an image
+///
+/// The same request again answers 200 with what is there, and changes nothing.
+#[utoipa::path(post, path = "/v1/signatures", tag = "signatures", security(("bearer" = [])), request_body = SignatureRequest, responses(
+    (status = 201, description = "Signed or attached now", body = SignatureBody),
+    (status = 200, description = "All was there already", body = SignatureBody),
+    (status = "4XX", description = "Refused; the detail says what to do", body = ProblemBody, content_type = "application/problem+json"),
+    (status = "5XX", description = "Could not be done now; `Retry-After` says when to try again", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn sign(
+    State(state): State<ApiState>,
+    caller: Caller,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<(StatusCode, Json<SignatureBody>), Problem> {
+    let request = json::<SignatureRequest>(&state, body)?;
+    let (status, body) = sign_one(&state, caller, request).await?;
+    Ok((status, Json(body)))
+}
+
+/// Sign many images
+///
+/// An answer for each; one bad request fails alone. What is signed with one key shares calls to Vault.
+#[utoipa::path(post, path = "/v1/signatures:batch", tag = "signatures", security(("bearer" = [])), request_body = BatchRequest, responses(
+    (status = 200, description = "An answer for each", body = BatchBody),
+    (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn sign_many(
+    State(state): State<ApiState>,
+    caller: Caller,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<BatchBody>, Problem> {
+    let BatchRequest { requests } = json(&state, body)?;
+    if requests.is_empty() || requests.len() > state.batch_items {
+        let (count, limit) = (requests.len(), state.batch_items);
+        return Err(Problem::invalid(format!("`requests` has {count} items; send 1 to {limit} at once.")));
+    }
+    let answers = requests.into_iter().map(|node| {
+        let (state, caller) = (state.clone(), caller.clone());
+        async move {
+            let id = caller.request_id.clone();
+            let answer = match input::from_node(node) {
+                Ok(request) => sign_one(&state, caller, request).await,
+                Err(error) => Err(Problem::invalid(format!("{error}."))),
+            };
+            BatchResult::of(answer, &id)
+        }
+    });
+    let results = stream::iter(answers).buffered(BATCH_CONCURRENCY).collect().await;
+    Ok(Json(BatchBody { results }))
+}
+
+/// Look a signature up
+#[utoipa::path(get, path = "/v1/signatures/{id}", tag = "signatures", security(("bearer" = [])), params(("id" = String, Path, description = "A UUID")), responses(
+    (status = 200, body = SignatureBody),
+    (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn read(
+    State(state): State<ApiState>,
+    caller: Caller,
+    Path(id): Path<String>,
+) -> Result<Json<SignatureBody>, Problem> {
+    let id: SignatureId = id.parse().map_err(|_| Problem::invalid("A signature's id is a UUID."))?;
+    let view = state.service.signature(&caller, id).await?;
+    Ok(Json(SignatureBody::of(view, false)))
+}
+
+/// Items of one batch that are worked on side by side: enough to fill a call to Vault, and few enough
+/// that one batch does not take all places from everybody else.
+const BATCH_CONCURRENCY: usize = 64;
+
+async fn sign_one(
+    state: &ApiState,
+    caller: Caller,
+    request: SignatureRequest,
+) -> Result<(StatusCode, SignatureBody), Problem> {
+    let request = parse(request)?;
+    let service = state.service.clone();
+    let answer = state.admission.run(async move { service.sign(&caller, request).await }).await?;
+    let SignAnswer { signature, created } = answer?;
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    Ok((status, SignatureBody::of(signature, created)))
+}
+
+fn json<T: DeserializeOwned>(state: &ApiState, body: Result<Bytes, BytesRejection>) -> Result<T, Problem> {
+    let body = body.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(state.body_bytes),
+        _ => Problem::invalid("The body could not be read to its end. Send it again."),
+    })?;
+    input::from_json(&body).map_err(|error| Problem::invalid(format!("{error}.")))
+}
+
+/// Strings become types, once.
+fn parse(request: SignatureRequest) -> Result<SignRequest, Problem> {
+    if request.recursive {
+        return Err(Problem::invalid(
+            "`recursive` is not possible in this version: sign each manifest of the index by its own digest.",
+        ));
+    }
+    let format = match request.format.as_deref() {
+        None => None,
+        Some("cosign") => Some(Format::Cosign),
+        Some("bundle") => Some(Format::Bundle),
+        Some(other) => return Err(Problem::unknown_format(other)),
+    };
+    let version = |number| {
+        KeyVersion::new(number).ok_or_else(|| {
+            Problem::invalid("`key_version` is a number from 1; leave it out for the latest version.")
+        })
+    };
+    Ok(SignRequest {
+        image: request.image.parse().map_err(ServiceError::Image)?,
+        key: request.key.as_deref().map(key_name).transpose()?,
+        key_version: request.key_version.map(version).transpose()?,
+        format,
+        annotations: Annotations::new(request.annotations).map_err(ServiceError::Annotations)?,
+    })
+}
+
+impl SignatureBody {
+    fn of(view: SignatureView, created: bool) -> Self {
+        let SignatureView { record, payload } = view;
+        let layout = |signature: &[u8], attachment: Option<&Attachment>| LayoutBody {
+            format: record.signing.format,
+            payload: STANDARD.encode(&payload),
+            signature: STANDARD.encode(signature),
+            reference: attachment.map(|attachment| attachment.reference.clone()),
+            manifest: attachment.map(|attachment| attachment.manifest.to_string()),
+            created,
+        };
+        let (state, layouts) = match &record.state {
+            Stage::Pending => ("pending", vec![]),
+            Stage::Failed { .. } => ("failed", vec![]),
+            Stage::Signed { signature, .. } => ("signed", vec![layout(signature, None)]),
+            Stage::Attached { signature, attachment, .. } => {
+                ("attached", vec![layout(signature, Some(attachment))])
+            }
+        };
+        Self {
+            id: record.signing.id,
+            state,
+            image: record.image.to_string(),
+            key: KeyReferenceBody {
+                name: record.signing.key.name.to_string(),
+                version: record.signing.key.version.get(),
+                fingerprint: record.signing.key.fingerprint.to_string(),
+            },
+            annotations: record.signing.annotations.as_map().clone(),
+            signatures: layouts,
+            signed_at: record.signature().map(|(_, signed_at)| signed_at.to_string()),
+            log: LogBody { index: record.index },
+        }
+    }
+}
+
+impl BatchResult {
+    fn of(answer: Result<(StatusCode, SignatureBody), Problem>, request_id: &RequestId) -> Self {
+        match answer {
+            Ok((status, signature)) => {
+                Self { status: status.as_u16(), signature: Some(signature), problem: None }
+            }
+            Err(problem) => Self {
+                status: problem.status().as_u16(),
+                signature: None,
+                problem: Some(problem.body(request_id)),
+            },
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! What every handler can reach.
+
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+
+use super::Admission;
+use crate::domain::IdSource;
+use crate::metrics::Metrics;
+use crate::ports::Authenticator;
+use crate::service::Service;
+
+#[derive(Clone)]
+pub struct ApiState {
+    pub service: Arc<Service>,
+    pub authenticator: Arc<dyn Authenticator>,
+    pub admission: Admission,
+    pub metrics: Arc<Metrics>,
+    pub ids: Arc<dyn IdSource>,
+    /// Bytes of a request's body.
+    pub body_bytes: usize,
+    /// Items of one batch.
+    pub batch_items: usize,
+}
+
+impl FromRef<ApiState> for Arc<Service> {
+    fn from_ref(state: &ApiState) -> Self {
+        state.service.clone()
+    }
+}

@@ -1,0 +1,5 @@
+//! Who is calling.
+
+mod token;
+
+pub use token::TokenAuthenticator;

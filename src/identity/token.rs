@@ -1,0 +1,84 @@
+//! Bearer tokens that the configuration names by their SHA-256.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use secrecy::ExposeSecret as _;
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq as _;
+
+use crate::config::TokenConfig;
+use crate::domain::{Clock, Principal};
+use crate::ports::{AuthenticationError, Authenticator, Credentials};
+
+/// Recognises configured tokens. Looks at all of them in constant time, so that how long it takes tells nothing.
+pub struct TokenAuthenticator {
+    tokens: Vec<TokenConfig>,
+    clock: Arc<dyn Clock>,
+}
+
+impl TokenAuthenticator {
+    pub fn new(tokens: Vec<TokenConfig>, clock: Arc<dyn Clock>) -> Self {
+        Self { tokens, clock }
+    }
+}
+
+#[async_trait]
+impl Authenticator for TokenAuthenticator {
+    async fn authenticate(&self, credentials: &Credentials) -> Result<Principal, AuthenticationError> {
+        let bearer = credentials.bearer.as_ref().ok_or(AuthenticationError::Missing)?;
+        let shown: [u8; 32] = Sha256::digest(bearer.expose_secret()).into();
+        let known = self.tokens.iter().fold(None, |known, token| {
+            if bool::from(token.sha256.0.ct_eq(&shown)) { Some(token) } else { known }
+        });
+        let token = known.ok_or(AuthenticationError::Unknown)?;
+        if token.expires.is_some_and(|expires| expires <= self.clock.now()) {
+            return Err(AuthenticationError::Expired { name: token.name.clone() });
+        }
+        Ok(Principal::Token { name: token.name.clone() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::TokenDigest;
+    use crate::domain::Timestamp;
+
+    struct At(Timestamp);
+
+    impl Clock for At {
+        fn now(&self) -> Timestamp {
+            self.0
+        }
+    }
+
+    async fn authenticate(bearer: Option<&str>, now: &str) -> Result<Principal, AuthenticationError> {
+        let token = TokenConfig {
+            name: "ci".to_owned(),
+            sha256: TokenDigest(Sha256::digest("secret").into()),
+            expires: Some("2026-06-01T00:00:00Z".parse().unwrap()),
+        };
+        let clock = Arc::new(At(now.parse().unwrap()));
+        let credentials = Credentials { bearer: bearer.map(|token| token.to_owned().into()) };
+        TokenAuthenticator::new(vec![token], clock).authenticate(&credentials).await
+    }
+
+    #[tokio::test]
+    async fn the_right_token_is_its_principal_until_it_expires() {
+        let ci = Principal::Token { name: "ci".to_owned() };
+        assert_eq!(authenticate(Some("secret"), "2026-05-31T23:59:59Z").await.unwrap(), ci);
+        let late = authenticate(Some("secret"), "2026-06-01T00:00:00Z").await;
+        assert!(matches!(late, Err(AuthenticationError::Expired { .. })));
+    }
+
+    #[tokio::test]
+    async fn no_token_and_a_wrong_one_are_nobody() {
+        let now = "2026-01-01T00:00:00Z";
+        assert!(matches!(authenticate(None, now).await, Err(AuthenticationError::Missing)));
+        for wrong in ["", "Secret", "secret ", "secret\0"] {
+            let answer = authenticate(Some(wrong), now).await;
+            assert!(matches!(answer, Err(AuthenticationError::Unknown)), "{wrong:?}");
+        }
+    }
+}

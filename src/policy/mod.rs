@@ -1,0 +1,207 @@
+//! Who may sign what: rules of a file, default deny.
+
+mod file;
+mod rule;
+
+use std::collections::HashSet;
+use std::path::Path;
+
+use crate::domain::Digest;
+use crate::ports::{Decision, Policy, Question};
+
+pub use file::PolicyError;
+use rule::{Effect, Rule};
+
+/// The rules of one policy file.
+#[derive(Debug, Clone)]
+pub struct RulePolicy {
+    rules: Vec<Rule>,
+    digest: Digest,
+}
+
+impl RulePolicy {
+    /// Reads and checks a policy file.
+    ///
+    /// # Errors
+    /// Names the file, the rule and what would be right.
+    pub fn load(path: &Path) -> Result<Self, PolicyError> {
+        file::load(path)
+    }
+
+    /// How many rules there are.
+    pub fn len(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// A sentence for each name that a rule uses and the configuration does not have: such a rule never matches.
+    pub fn unknown_names<'a>(
+        &self,
+        keys: impl Iterator<Item = &'a str>,
+        tokens: impl Iterator<Item = &'a str>,
+    ) -> Vec<String> {
+        let (keys, tokens): (HashSet<_>, HashSet<_>) = (keys.collect(), tokens.collect());
+        let sentences = self.rules.iter().flat_map(|rule| {
+            let unknown_keys = rule.keys.iter().filter(|key| !keys.contains(key.as_str()));
+            let unknown_token = (!tokens.contains(rule.token.as_str())).then_some(&rule.token);
+            unknown_keys
+                .map(|key| {
+                    format!("rule `{}` names the key `{key}`, which `[[keys]]` does not have", rule.id)
+                })
+                .chain(unknown_token.map(|token| {
+                    format!(
+                        "rule `{}` names the token `{token}`, which `[[identity.tokens]]` does not have",
+                        rule.id
+                    )
+                }))
+                .collect::<Vec<_>>()
+        });
+        sentences.collect()
+    }
+
+    /// Whether everything is denied.
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+}
+
+impl Policy for RulePolicy {
+    fn decide(&self, question: &Question<'_>) -> Decision {
+        let matching =
+            |effect| self.rules.iter().find(move |rule| rule.effect == effect && rule.matches(question));
+        let deny = matching(Effect::Deny);
+        let rule = deny.or_else(|| matching(Effect::Allow));
+        Decision {
+            allowed: deny.is_none() && rule.is_some(),
+            rule: rule.map(|rule| rule.id.clone()),
+            policy: self.digest,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Format, Operation, Principal};
+
+    fn policy(text: &str) -> RulePolicy {
+        file::parse(text).unwrap()
+    }
+
+    fn ask(policy: &RulePolicy, name: &str, repository: &str, key: &str, format: Option<Format>) -> Decision {
+        policy.decide(&Question {
+            principal: &Principal::Token { name: name.to_owned() },
+            operation: Operation::Sign,
+            repository: Some(&repository.parse().unwrap()),
+            key: Some(&key.parse().unwrap()),
+            format,
+        })
+    }
+
+    const RULES: &str = r#"
+version: 1
+rules:
+  - id: payments
+    effect: allow
+    identity: {token: ci}
+    repositories: ["registry.example.com/payments/**"]
+    keys: [release]
+    formats: [cosign]
+  - id: one-level
+    effect: allow
+    identity: {token: other}
+    repositories: ["registry.example.com/*/app"]
+    keys: [release]
+  - id: not-legacy
+    effect: deny
+    identity: {token: ci}
+    repositories: ["registry.example.com/payments/legacy/**"]
+    keys: [release]
+  - id: auditors
+    effect: allow
+    identity: {token: auditor}
+    operations: [log.read]
+"#;
+
+    #[test]
+    fn what_no_rule_allows_is_denied() {
+        let policy = policy(RULES);
+        let app = "registry.example.com/payments/app";
+        let allowed = ask(&policy, "ci", app, "release", None);
+        assert_eq!((allowed.allowed, allowed.rule.as_deref()), (true, Some("payments")));
+        for (name, repository, key) in [
+            ("nobody", app, "release"),
+            ("ci", "registry.example.com/other/app", "release"),
+            ("ci", "registry.example.com/payments", "release"),
+            ("ci", "registry.example.com/paymentsx/app", "release"),
+            ("ci", "registry.example.com:443/payments/app", "release"),
+            ("ci", app, "other"),
+        ] {
+            let decision = ask(&policy, name, repository, key, None);
+            assert_eq!((decision.allowed, decision.rule), (false, None), "{name} {repository} {key}");
+        }
+    }
+
+    #[test]
+    fn a_star_stops_at_a_slash_and_two_cross_it() {
+        let policy = policy(RULES);
+        assert!(ask(&policy, "ci", "registry.example.com/payments/a/b/c", "release", None).allowed);
+        assert!(ask(&policy, "other", "registry.example.com/team/app", "release", None).allowed);
+        assert!(!ask(&policy, "other", "registry.example.com/team/sub/app", "release", None).allowed);
+    }
+
+    #[test]
+    fn a_deny_rule_beats_an_allow_rule_and_is_named() {
+        let denied = ask(&policy(RULES), "ci", "registry.example.com/payments/legacy/app", "release", None);
+        assert_eq!((denied.allowed, denied.rule.as_deref()), (false, Some("not-legacy")));
+    }
+
+    #[test]
+    fn a_format_that_the_rule_does_not_name_is_denied() {
+        let (policy, app) = (policy(RULES), "registry.example.com/payments/app");
+        assert!(ask(&policy, "ci", app, "release", Some(Format::Cosign)).allowed);
+        assert!(!ask(&policy, "ci", app, "release", Some(Format::Bundle)).allowed);
+    }
+
+    #[test]
+    fn an_operation_is_allowed_by_name_alone() {
+        let policy = policy(RULES);
+        let mut question = Question {
+            principal: &Principal::Token { name: "auditor".to_owned() },
+            operation: Operation::LogRead,
+            repository: None,
+            key: None,
+            format: None,
+        };
+        assert!(policy.decide(&question).allowed);
+        question.operation = Operation::Sign;
+        assert!(!policy.decide(&question).allowed);
+    }
+
+    #[test]
+    fn a_wrong_file_says_which_rule_and_what_would_be_right() {
+        for (text, expected) in [
+            ("version: 2\nrules: []", "version"),
+            (
+                "version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, keys: [k]}]",
+                "rule `a`: `repositories`",
+            ),
+            (
+                "version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, repositories: [x.y/z]}]",
+                "rule `a`: `keys`",
+            ),
+            (
+                "version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, repositories: ['x.y/[z'], keys: [k]}]",
+                "rule `a`: `repositories`",
+            ),
+            (
+                "version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, operations: [log.read]}, {id: a, effect: deny, identity: {token: x}, operations: [log.read]}]",
+                "rule `a`",
+            ),
+            ("version: 1\nrules: [{id: a, efect: allow, identity: {token: x}}]", "did you mean"),
+            ("version: 1\nrules: [{id: a, effect: allow, identity: {}}]", "token"),
+        ] {
+            let error = file::parse(text).unwrap_err();
+            assert!(error.contains(expected), "{text}: {error}");
+        }
+    }
+}

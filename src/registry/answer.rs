@@ -1,0 +1,109 @@
+//! What a registry answered, and what its status means.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use http::header::{CONTENT_TYPE, DATE, HeaderMap, HeaderName, RETRY_AFTER};
+use serde::Deserialize;
+
+use super::failure::{Host, one_line};
+use super::retry::parse_retry_after;
+use crate::ports::RegistryError;
+
+/// A whole answer; its body has been read within the limits of the call.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+/// The body of a refusal.
+/// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes>
+#[derive(Debug, Default, Deserialize)]
+struct Problems {
+    errors: Vec<Problem>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Problem {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+impl Answer {
+    /// The error that this answer is whatever was asked: `None` for success, for a redirect, and
+    /// for those 4xx whose meaning depends on the call.
+    pub(super) fn refusal(&self, host: &Host) -> Option<RegistryError> {
+        let status = self.status;
+        if status == StatusCode::TOO_MANY_REQUESTS
+            || (status.as_u16() >= 400 && self.has_code("TOOMANYREQUESTS"))
+        {
+            Some(host.too_many_requests(self.retry_after()))
+        } else if status.is_server_error() {
+            Some(host.unavailable_for(self.summary(), self.retry_after()))
+        } else if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
+            Some(host.denied(self.summary()))
+        } else {
+            None
+        }
+    }
+
+    /// The error for an answer that does not fit the call.
+    pub(super) fn unexpected(&self, host: &Host, call: &str) -> RegistryError {
+        host.protocol(format!("to {call} it answered {}", self.summary()))
+    }
+
+    /// As [`Answer::unexpected`], for a call that writes: there, some of the 4xx say that the
+    /// registry was asked for something that its owner forbids, such as moving an immutable tag.
+    pub(super) fn unexpected_for_write(&self, host: &Host, call: &str) -> RegistryError {
+        let forbidden =
+            [StatusCode::METHOD_NOT_ALLOWED, StatusCode::CONFLICT, StatusCode::PRECONDITION_FAILED]
+                .contains(&self.status)
+                || ["DENIED", "UNAUTHORIZED", "UNSUPPORTED", "TAG_INVALID", "PRECONDITION"]
+                    .iter()
+                    .any(|code| self.has_code(code));
+        if forbidden { host.denied(self.summary()) } else { self.unexpected(host, call) }
+    }
+
+    /// Whether the body names the error `code`.
+    pub(super) fn has_code(&self, code: &str) -> bool {
+        self.problems().errors.iter().any(|problem| problem.code.eq_ignore_ascii_case(code))
+    }
+
+    pub(super) fn header(&self, name: &HeaderName) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// `Content-Type` without its parameters.
+    pub(super) fn media_type(&self) -> Option<&str> {
+        let essence = self.header(&CONTENT_TYPE)?.split(';').next().unwrap_or_default().trim();
+        let (kind, subtype) = essence.split_once('/')?;
+        let valid = |part: &str| {
+            !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(&b))
+        };
+        (valid(kind) && valid(subtype)).then_some(essence)
+    }
+
+    fn retry_after(&self) -> Option<Duration> {
+        parse_retry_after(self.header(&RETRY_AFTER)?, self.header(&DATE))
+    }
+
+    /// The status, and what the body says of it.
+    fn summary(&self) -> String {
+        let mut text = format!("status {}", self.status.as_u16());
+        if let Some(problem) = self.problems().errors.first() {
+            text.push_str(&format!(", {}", one_line(&problem.code)));
+            if let Some(message) = &problem.message {
+                text.push_str(&format!(": {}", one_line(message)));
+            }
+        }
+        text
+    }
+
+    fn problems(&self) -> Problems {
+        serde_json::from_slice(&self.body).unwrap_or_default()
+    }
+}

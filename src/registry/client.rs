@@ -1,0 +1,162 @@
+//! One registry: its HTTP client, the way in, and what is remembered of it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
+use std::time::Duration;
+
+use http::StatusCode;
+use url::Url;
+
+use super::answer::Answer;
+use super::auth::Auth;
+use super::credentials::Credentials;
+use super::failure::{Host, causes};
+use super::location::is_home;
+use super::realm::{Realms, is_loopback};
+use super::retry::{Pauses, Retry};
+use super::support::Support;
+use super::transport::{Call, Transport};
+use crate::config::{ReferrersMode, RegistryConfig};
+use crate::metrics::Metrics;
+use crate::ports::{RegistryError, RegistrySettings};
+
+/// The client of one registry. What it can do stands in the files beside this one: `manifest`,
+/// `blob`, `upload`, `attach`, `referrers`, `push`.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) host: Host,
+    pub(super) settings: RegistrySettings,
+    pub(super) retry: Retry,
+    pub(super) referrers: ReferrersMode,
+    /// Which repositories have the referrers API.
+    pub(super) support: Support,
+    /// A [`super::upload::SingleRequest`].
+    pub(super) single_request: AtomicU8,
+    /// `https://host/v2/`
+    base: Url,
+    transport: Transport,
+    auth: Auth,
+}
+
+impl Client {
+    /// # Errors
+    /// Where something in `config` can not be used. The sentence names the setting or the file.
+    pub(super) fn new(
+        config: &RegistryConfig,
+        metrics: Arc<Metrics>,
+        pauses: Pauses,
+    ) -> Result<Self, String> {
+        let base = base_url(config)?;
+        let credentials = Credentials::from_config(config)?;
+        let realms = Realms::new(token_hosts(config), config.plain_http)?;
+        let host = Host::new(config.host.clone());
+        Ok(Self {
+            settings: RegistrySettings {
+                default_format: config.format,
+                allow_mixed_layouts: config.allow_mixed_layouts,
+                max_signatures: config.max_signatures_per_image,
+            },
+            retry: Retry::new(pauses, config.request_timeout, rand::random),
+            referrers: config.referrers,
+            support: Support::default(),
+            single_request: AtomicU8::default(),
+            transport: Transport {
+                http: http_client(config, &base)?,
+                host: host.clone(),
+                metrics,
+                timeout: config.request_timeout,
+            },
+            auth: Auth::new(credentials, realms),
+            base,
+            host,
+        })
+    }
+
+    /// `/v2/<repository>/<rest>` on this registry. `rest` is a path without a query.
+    pub(super) fn url(&self, repository: &str, rest: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(&format!("/v2/{repository}/{rest}"));
+        url
+    }
+
+    /// Sends `call` about `repository`, with credentials where it goes to this registry, and once
+    /// more where it is challenged.
+    ///
+    /// # Errors
+    /// [`Answer::refusal`] says which answers are errors whatever was asked.
+    pub(super) async fn send(&self, repository: &str, call: &Call) -> Result<Answer, RegistryError> {
+        let answer = if is_home(&self.base, &call.url) {
+            let authorization = self.auth.authorization(&self.transport, repository).await?;
+            let header = authorization.as_ref().map(|authorization| &authorization.header);
+            let answer = self.transport.transmit(call, header).await?;
+            if answer.status == StatusCode::UNAUTHORIZED {
+                let better = self
+                    .auth
+                    .after_refusal(&self.transport, repository, authorization.as_ref(), &answer)
+                    .await?;
+                self.transport.transmit(call, Some(&better.header)).await?
+            } else {
+                answer
+            }
+        } else {
+            self.transport.transmit(call, None).await?
+        };
+        match answer.refusal(&self.host) {
+            Some(error) => Err(error),
+            None => Ok(answer),
+        }
+    }
+}
+
+fn base_url(config: &RegistryConfig) -> Result<Url, String> {
+    let scheme = if config.plain_http { "http" } else { "https" };
+    // Docker Hub's images are named after a host that does not speak the protocol.
+    let host = match config.host.as_str() {
+        "docker.io" | "index.docker.io" => "registry-1.docker.io",
+        host => host,
+    };
+    Url::parse(&format!("{scheme}://{host}/v2/"))
+        .ok()
+        .filter(|url| url.path() == "/v2/" && url.username().is_empty() && url.query().is_none())
+        .ok_or_else(|| "`host` is written as in image references: `host` or `host:port`".to_owned())
+}
+
+fn token_hosts(config: &RegistryConfig) -> Vec<String> {
+    let mut hosts = config.token_hosts.clone();
+    hosts.push(config.host.clone());
+    if matches!(config.host.as_str(), "docker.io" | "index.docker.io" | "registry-1.docker.io") {
+        hosts.push("auth.docker.io".to_owned());
+    }
+    hosts
+}
+
+fn http_client(config: &RegistryConfig, base: &Url) -> Result<reqwest::Client, String> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("signet/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(Transport::CONNECT_TIMEOUT)
+        .timeout(config.request_timeout)
+        .pool_idle_timeout(IDLE)
+        .pool_max_idle_per_host(MAX_IDLE);
+    // A proxy could not reach this machine under the name that it has for itself.
+    if base.host().is_some_and(|host| is_loopback(&host)) {
+        builder = builder.no_proxy();
+    }
+    if let Some(path) = &config.ca_file {
+        let problem = |reason: String| format!("the CA file {}: {reason}", path.display());
+        let pem = std::fs::read(path).map_err(|error| problem(error.to_string()))?;
+        let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| problem(causes(error)))?;
+        if roots.is_empty() {
+            return Err(problem("it has no certificate in PEM".to_owned()));
+        }
+        builder = builder.tls_certs_only(roots);
+    } else if config.plain_http && config.token_hosts.is_empty() {
+        // Nothing is ever asked over TLS, so the platform's roots need not be read.
+        builder = builder.tls_certs_only(Vec::new());
+    }
+    builder.build().map_err(causes)
+}
+
+/// Shorter than what servers and load balancers commonly allow, so that it is we who hang up.
+const IDLE: Duration = Duration::from_secs(50);
+const MAX_IDLE: usize = 32;

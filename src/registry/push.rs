@@ -1,0 +1,72 @@
+//! Pushing a manifest with a subject, so that listing what refers to the subject shows it.
+//! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-manifests-with-subject>
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::client::Client;
+use super::index::{AddReferrer, fallback_tag};
+use super::referrers::Listing;
+use crate::config::ReferrersMode;
+use crate::domain::Digest;
+use crate::ports::{Referrer, RegistryError};
+
+impl Client {
+    /// Pushes `referrer` of `subject`. `none_known`: a moment ago, nothing referred to it.
+    pub(super) async fn push_referrer(
+        &self,
+        repository: &str,
+        subject: Digest,
+        referrer: Referrer,
+        none_known: bool,
+    ) -> Result<(), RegistryError> {
+        let Referrer { upload, descriptor } = referrer;
+        self.push_blobs(repository, &upload.blobs).await?;
+        let digest = upload.manifest.digest();
+        let reference = digest.to_string();
+        let noted = self.retry.run(|| self.put_manifest(repository, &reference, &upload.manifest)).await?;
+        let taken = noted == Some(subject);
+        let has_api = match self.referrers {
+            ReferrersMode::Api => true,
+            ReferrersMode::Auto => taken || self.support.of(repository) == Some(true),
+            ReferrersMode::Tag => false,
+        };
+        if has_api {
+            return self.confirm(repository, subject, digest, taken).await;
+        }
+        let tag = fallback_tag(subject);
+        let update = AddReferrer { subject, referrer: descriptor };
+        match self.update_tag(repository, &tag, none_known, &update).await {
+            Ok(_) => Ok(()),
+            Err(RegistryError::Occupied { reason, .. }) => Err(self.host.referrers_unsupported(reason)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until the API lists `referrer`, which may take a moment.
+    async fn confirm(
+        &self,
+        repository: &str,
+        subject: Digest,
+        referrer: Digest,
+        taken: bool,
+    ) -> Result<(), RegistryError> {
+        for pause in std::iter::once(Duration::ZERO).chain(self.retry.lag()) {
+            sleep(pause).await;
+            match self.list_referrers(repository, subject).await? {
+                Listing::Referrers(listed) if listed.iter().any(|listed| listed.digest == referrer) => {
+                    return Ok(());
+                }
+                Listing::Referrers(_) | Listing::Unknown => {}
+                Listing::Unsupported(reason) => return Err(self.host.referrers_unsupported(reason)),
+            }
+        }
+        Err(if taken {
+            self.host.unavailable(format!("its referrers API does not list {referrer} yet, which it took"))
+        } else {
+            // Whoever asks the API will not look at the fallback tag, so writing that would hide the failure.
+            self.host.referrers_unsupported("its referrers API does not list what is pushed")
+        })
+    }
+}

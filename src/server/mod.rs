@@ -1,0 +1,109 @@
+//! Wires the rooms together, listens, and ends in good order.
+
+mod listener;
+mod signals;
+mod telemetry;
+mod wiring;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{Config, ConfigError};
+use crate::http::{AdminState, Admission, admin_router, router};
+use crate::log::GroupCommitLog;
+use crate::policy::PolicyError;
+
+pub use listener::{Listener, bind};
+pub use signals::{exit_on_second_signal, termination};
+pub use telemetry::start as start_telemetry;
+
+/// A running Signet.
+pub struct Server {
+    api: Listener,
+    admin: Listener,
+    admission: Admission,
+    log: Arc<GroupCommitLog>,
+    /// Cancelled when draining begins: readiness ends.
+    draining: CancellationToken,
+    /// Cancelled when nothing is in flight any more: background work ends.
+    stopped: CancellationToken,
+}
+
+/// Signet can not start. Each names the setting that is to be looked at.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("policy.file: {0}")]
+    Policy(#[from] PolicyError),
+    #[error("{setting}: can not listen on {address}: {reason}")]
+    Listen { setting: &'static str, address: SocketAddr, reason: std::io::Error },
+    #[error("[vault]: {0}")]
+    Vault(String),
+    #[error("[[registries]]: {0}")]
+    Registries(String),
+    #[error("[log]: {0}")]
+    Log(String),
+}
+
+impl Server {
+    /// Starts listening. Vault and the registries need not be there yet: requests are refused with `Retry-After` until they are.
+    ///
+    /// # Errors
+    /// What the operator has to mend first.
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        install_crypto();
+        let api = listener::bind("http.listen", config.http.listen)?;
+        let admin = listener::bind("http.admin_listen", config.http.admin_listen)?;
+        let (draining, stopped) = (CancellationToken::new(), CancellationToken::new());
+        let parts = wiring::build(&config, &stopped)?;
+        let admission = parts.api.admission.clone();
+        let admin_state = AdminState {
+            signer: parts.api.service.signer.clone(),
+            log: parts.log.clone(),
+            metrics: parts.api.metrics.clone(),
+            draining: draining.clone(),
+        };
+        let public_url = config.http.public_url.as_ref().map(url::Url::as_str);
+        let api = Listener::serve(api, router(parts.api, public_url));
+        let admin = Listener::serve(admin, admin_router(admin_state));
+        tracing::info!(api = %api.address, admin = %admin.address, "listening");
+        Ok(Self { api, admin, admission, log: parts.log, draining, stopped })
+    }
+
+    /// Where the API listens; with the port that the system chose where the configuration says 0.
+    pub const fn api_address(&self) -> SocketAddr {
+        self.api.address
+    }
+
+    /// Where health and metrics are.
+    pub const fn admin_address(&self) -> SocketAddr {
+        self.admin.address
+    }
+
+    /// Ends in good order: accepts no more, finishes what is in flight, also what has lost its
+    /// caller, then tidies up.
+    pub async fn drain(self) {
+        tracing::info!("draining");
+        self.draining.cancel();
+        self.api.drain().await;
+        self.admission.drained().await;
+        self.stopped.cancel();
+        if let Err(error) = self.log.close().await {
+            tracing::error!(%error, "the log could not be tidied up; what was answered is in it");
+        }
+        self.admin.drain().await;
+        tracing::info!("stopped");
+    }
+}
+
+/// Has all of TLS use one implementation. Twice does no harm.
+pub fn install_crypto() {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// How long a client may take to send a request's head.
+const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,87 @@
+//! Which adapter stands behind which port.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::StartError;
+use crate::config::{Config, LogBackend, Purpose};
+use crate::domain::{Clock, IdSource, KeyName, RandomIds, SystemClock};
+use crate::http::{Admission, ApiState};
+use crate::identity::TokenAuthenticator;
+use crate::log::GroupCommitLog;
+use crate::metrics::Metrics;
+use crate::policy::RulePolicy;
+use crate::ports::{Policy, Registry, Signer, SigningLog};
+use crate::registry::OciRegistries;
+use crate::service::{ImageLocks, Service};
+use crate::store::SqliteStore;
+use crate::vault::TransitSigner;
+
+/// What the listeners need.
+pub struct Parts {
+    pub api: ApiState,
+    pub log: Arc<GroupCommitLog>,
+}
+
+/// Builds everything that `config` asks for. Background work ends when `stopped` is cancelled.
+pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, StartError> {
+    let metrics = Arc::new(Metrics::new());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let ids: Arc<dyn IdSource> = Arc::new(RandomIds);
+    let policy = RulePolicy::load(&config.policy.file)?;
+    if policy.is_empty() {
+        tracing::warn!("the policy has no rules, so that nobody may do anything");
+    }
+    let log = Arc::new(open_log(config, &metrics)?);
+    let signing_log: Arc<dyn SigningLog> = log.clone();
+    let registry = OciRegistries::new(&config.registries, metrics.clone())
+        .map_err(|error| StartError::Registries(error.to_string()))?;
+    let signer = TransitSigner::start(
+        &config.vault,
+        &config.keys,
+        signing_log.clone(),
+        clock.clone(),
+        ids.clone(),
+        metrics.clone(),
+        stopped.clone(),
+    )
+    .map_err(|error| StartError::Vault(error.to_string()))?;
+    let service = Service {
+        signer: signer as Arc<dyn Signer>,
+        registry: Arc::new(registry) as Arc<dyn Registry>,
+        policy: Arc::new(policy) as Arc<dyn Policy>,
+        log: signing_log,
+        clock: clock.clone(),
+        ids: ids.clone(),
+        locks: ImageLocks::default(),
+        image_keys: image_keys(config),
+    };
+    let api = ApiState {
+        service: Arc::new(service),
+        authenticator: Arc::new(TokenAuthenticator::new(config.identity.tokens.clone(), clock)),
+        admission: Admission::new(&config.limits, metrics.clone()),
+        metrics,
+        ids,
+        body_bytes: config.limits.body_bytes,
+        batch_items: config.limits.batch_items,
+    };
+    Ok(Parts { api, log })
+}
+
+fn image_keys(config: &Config) -> Vec<KeyName> {
+    let keys = config.keys.iter().filter(|key| key.is_for(Purpose::Signature));
+    let mut names: Vec<_> = keys.map(|key| key.name.clone()).collect();
+    names.sort();
+    names
+}
+
+fn open_log(config: &Config, metrics: &Arc<Metrics>) -> Result<GroupCommitLog, StartError> {
+    let failed = |error: &dyn std::fmt::Display| StartError::Log(error.to_string());
+    match config.log.backend {
+        LogBackend::Sqlite => {
+            let store = SqliteStore::open(&config.log.path).map_err(|error| failed(&error))?;
+            GroupCommitLog::start(store, metrics.clone()).map_err(|error| failed(&error))
+        }
+    }
+}

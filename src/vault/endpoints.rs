@@ -1,0 +1,98 @@
+//! The four calls, as Vault documents them.
+
+use std::collections::BTreeMap;
+
+use rustify_derive::Endpoint;
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+
+use crate::domain::KeyName;
+
+/// Signs a list of digests: <https://developer.hashicorp.com/vault/api-docs/secret/transit#sign-data>.
+/// The path names the hash, because the path is what a Vault policy can pin.
+#[derive(Clone, Endpoint)]
+#[endpoint(path = "{self.mount}/sign/{self.key}/sha2-256", method = "POST", response = "SignAnswer")]
+pub(super) struct SignBatch {
+    #[endpoint(skip)]
+    pub(super) mount: String,
+    #[endpoint(skip)]
+    pub(super) key: KeyName,
+    /// A [`SignParameters`] as JSON, made once however often the call is tried.
+    #[endpoint(raw)]
+    pub(super) body: Vec<u8>,
+}
+
+#[derive(Serialize)]
+pub(super) struct SignParameters {
+    pub(super) prehashed: bool,
+    pub(super) marshaling_algorithm: &'static str,
+    pub(super) key_version: u32,
+    pub(super) batch_input: Vec<SignItem>,
+}
+
+#[derive(Serialize)]
+pub(super) struct SignItem {
+    /// Standard base64.
+    pub(super) input: String,
+    /// Comes back with the answer.
+    pub(super) reference: String,
+}
+
+#[derive(Deserialize)]
+pub(super) struct SignAnswer {
+    pub(super) batch_results: Vec<SignResult>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct SignResult {
+    #[serde(default)]
+    pub(super) signature: String,
+    #[serde(default)]
+    pub(super) error: String,
+    #[serde(default)]
+    pub(super) reference: String,
+}
+
+/// Reads what is public of a key: <https://developer.hashicorp.com/vault/api-docs/secret/transit#read-key>.
+#[derive(Clone, Endpoint)]
+#[endpoint(path = "{self.mount}/keys/{self.key}", response = "KeyAnswer")]
+pub(super) struct ReadKey {
+    #[endpoint(skip)]
+    pub(super) mount: String,
+    #[endpoint(skip)]
+    pub(super) key: KeyName,
+}
+
+#[derive(Deserialize)]
+pub(super) struct KeyAnswer {
+    #[serde(rename = "type")]
+    pub(super) key_type: String,
+    pub(super) latest_version: u32,
+    #[serde(default)]
+    pub(super) min_decryption_version: u32,
+    #[serde(default)]
+    pub(super) min_encryption_version: u32,
+    #[serde(default)]
+    pub(super) min_available_version: u32,
+    /// Objects like [`VersionAnswer`] for key pairs, numbers for symmetric keys.
+    #[serde(default)]
+    pub(super) keys: BTreeMap<u32, serde_json::Value>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct VersionAnswer {
+    pub(super) public_key: String,
+    pub(super) creation_time: String,
+}
+
+/// Asks whether the token is good: <https://developer.hashicorp.com/vault/api-docs/auth/token#lookup-a-token-self>.
+/// The answer repeats the token, so nothing of it is kept.
+#[derive(Clone, Endpoint)]
+#[endpoint(path = "auth/token/lookup-self", response = "IgnoredAny")]
+pub(super) struct LookUpSelf {}
+
+/// Asks for Vault's state: <https://developer.hashicorp.com/vault/api-docs/system/health>.
+/// The status is the answer; the body differs between Vault's and OpenBao's versions.
+#[derive(Clone, Endpoint)]
+#[endpoint(path = "sys/health", response = "IgnoredAny")]
+pub(super) struct Health {}

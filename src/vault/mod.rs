@@ -1,0 +1,30 @@
+//! The keeper of the private keys: HashiCorp Vault's transit engine, or OpenBao's.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `signer` | [`TransitSigner`], which implements the port |
+//! | `batch` | which signatures share a call |
+//! | `group` | one group: intents, the call, everybody's answer |
+//! | `keys` | the keys' versions, and the cache that follows Vault |
+//! | `ready` | whether a call would be let in |
+//! | `client` | one call: token, headers, what is tried again |
+//! | `failure` | what a failed call means |
+//! | `endpoints` | the four calls, as Vault documents them |
+//! | `transport` | HTTP to one Vault, and to nobody else |
+//! | `auth` | the token |
+
+mod auth;
+mod batch;
+mod client;
+mod endpoints;
+mod failure;
+mod group;
+mod keys;
+mod ready;
+mod signer;
+mod transport;
+
+#[cfg(test)]
+mod tests;
+
+pub use signer::{StartError, TransitSigner};
