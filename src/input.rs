@@ -16,9 +16,6 @@ use serde::de::DeserializeOwned;
 pub use error::{InputError, Problem, Segment};
 pub use node::Node;
 
-/// Levels of lists and maps within each other.
-pub const MAX_DEPTH: usize = 128;
-
 /// Reads JSON (RFC 8259). Duplicate keys are refused: of two readers, one may take the first and one the last.
 ///
 /// # Errors

@@ -5,13 +5,16 @@ use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 use serde_saphyr::{Error as YamlError, MessageFormatter as _, UserMessageFormatter};
 
 use super::node::Tree;
-use super::{InputError, MAX_DEPTH, Node};
+use super::{InputError, Node};
+
+/// Levels of lists and maps within each other in YAML, whose reader takes much stack for each. JSON has its
+/// reader's own limit, 128.
+pub(super) const MAX_YAML_DEPTH: usize = 32;
 
 /// Bytes of a YAML document.
 const MAX_YAML: usize = 4 * 1024 * 1024;
 
 pub(super) fn json(bytes: &[u8]) -> Result<Node, InputError> {
-    // This reader's own limit of depth is MAX_DEPTH.
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let tree = Tree::default();
     let node = (&tree).deserialize(&mut reader).and_then(|node| reader.end().map(|()| node));
@@ -34,8 +37,8 @@ pub(super) fn yaml(text: &str) -> Result<Node, InputError> {
     }
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
-            max_depth: MAX_DEPTH,
-            flow_nesting_limit: MAX_DEPTH,
+            max_depth: MAX_YAML_DEPTH,
+            flow_nesting_limit: MAX_YAML_DEPTH,
             max_documents: 1,
             max_aliases: 1_000,
             max_anchors: 1_000,
