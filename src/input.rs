@@ -1,13 +1,42 @@
-//! Reading what people write.
+//! Reading what people write: requests in JSON, policies in YAML, the configuration in TOML.
+//!
+//! All of it becomes a [`Node`] first and a type then. The one reader of nodes knows where it is, what was
+//! expected there and what stands there instead, so that an [`InputError`] can say all three, for every format
+//! in the same words.
+
+mod deserializer;
+mod error;
+mod format;
+mod node;
+#[cfg(test)]
+mod tests;
+
 use serde::de::DeserializeOwned;
-pub type Node = serde_json::Value;
-pub type InputError = String;
-pub fn from_json<T: DeserializeOwned>(b: &[u8]) -> Result<T, InputError> {
-    serde_json::from_slice(b).map_err(|e| e.to_string())
+
+pub use error::{InputError, Problem, Segment};
+pub use node::Node;
+
+/// Reads JSON (RFC 8259). Duplicate keys are refused: of two readers, one may take the first and one the last.
+///
+/// # Errors
+/// Where it is no JSON, with line and column; where it is no `T`, with the path.
+pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, InputError> {
+    from_node(format::json(bytes)?)
 }
-pub fn from_node<T: DeserializeOwned>(b: Node) -> Result<T, InputError> {
-    serde_json::from_value(b).map_err(|e| e.to_string())
+
+/// Reads YAML 1.2, one document, without duplicate keys, and without tags of programming languages. Aliases are
+/// replayed within limits; `<<` is a key like any other.
+///
+/// # Errors
+/// As [`from_json`].
+pub fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, InputError> {
+    from_node(format::yaml(text)?)
 }
-pub fn from_yaml<T: DeserializeOwned>(b: &str) -> Result<T, InputError> {
-    serde_saphyr::from_str(b).map_err(|e| e.to_string())
+
+/// Reads a tree that was read before.
+///
+/// # Errors
+/// Where it is no `T`, with the path.
+pub fn from_node<T: DeserializeOwned>(node: Node) -> Result<T, InputError> {
+    T::deserialize(deserializer::Reader::of(&node)).map_err(|error| error.met(&node))
 }
