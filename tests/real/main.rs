@@ -1,0 +1,11 @@
+//! Tests that need the real servers and the stock clients: Vault, three registries, cosign and crane. `tests/run` gets and
+//! starts them; without them these tests fail.
+
+mod beside_cosign;
+mod clients;
+mod cosign_verify;
+mod registries;
+mod rotation;
+#[path = "../support/mod.rs"]
+mod support;
+mod upstream;
