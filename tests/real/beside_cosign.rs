@@ -1,7 +1,11 @@
 //! Signet and cosign sign the same image with the same key of Vault: nobody's signature is lost, and none is made twice.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
+use signet::domain::{Digest, PublicKey};
+use signet::format::dsse::{IN_TOTO, pre_authentication_encoding};
 
 use crate::clients::{Clients, Cosign, Layout};
 use crate::registries::{on_each_registry, world};
@@ -69,8 +73,9 @@ async fn assert_is_adopted(world: &World, image: &str, request: Value) {
     world.registry_proxy.take_calls();
     let first = sign(world, image, request.clone(), 200).await;
     assert_eq!(first["signatures"][0]["created"], false);
+    assert_is_what_was_signed(world, &first).await;
     let again = sign(world, image, request, 200).await;
-    assert_eq!(again["id"], first["id"]);
+    assert_eq!(again, first);
     assert!(signing_calls(&world.vault_proxy.take_calls()).is_empty());
     let calls = world.registry_proxy.take_calls();
     assert!(calls.iter().all(|call| call.method == Method::GET || call.method == Method::HEAD), "{calls:?}");
@@ -79,6 +84,19 @@ async fn assert_is_adopted(world: &World, image: &str, request: Value) {
     let kinds: Vec<_> = entries.iter().map(|entry| entry["kind"].as_str().unwrap()).collect();
     assert_eq!(kinds, ["adopted"]);
     assert_eq!(entries[0]["id"], first["id"]);
+    let payload = STANDARD.decode(first["signatures"][0]["payload"].as_str().unwrap()).unwrap();
+    assert_eq!(entries[0]["payload"], json!(Digest::of(&payload)));
+}
+
+/// The signature of an answer verifies over the payload of the same answer.
+async fn assert_is_what_was_signed(world: &World, answer: &Value) {
+    let [payload, signature] = ["payload", "signature"]
+        .map(|name| STANDARD.decode(answer["signatures"][0][name].as_str().unwrap()).unwrap());
+    let signed = match answer["signatures"][0]["format"] == "bundle" {
+        true => pre_authentication_encoding(IN_TOTO, &payload),
+        false => payload,
+    };
+    assert!(PublicKey::from_pem(&world.public_key(1).await).unwrap().verifies(&signed, &signature));
 }
 
 async fn our_payload_is_the_one_that_cosign_signs(registry: &'static str) {

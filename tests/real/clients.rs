@@ -151,13 +151,25 @@ impl Clients {
     /// Both cosigns looked, and say that nothing verifies.
     pub async fn assert_refused(&self, layout: Layout, pem: &str, image: &str, more: &[&str]) {
         for version in Cosign::ALL {
-            match self.cosign_verify(version, layout, pem, image, more).await {
-                Ok(verified) => panic!("{version:?} {layout:?} {more:?} verified {verified:?}"),
-                Err(words) => assert!(
-                    REFUSALS.iter().any(|refusal| words.contains(refusal)),
-                    "{version:?} {layout:?} {more:?}: {words}"
-                ),
-            }
+            self.assert_refused_by(version, layout, pem, image, more).await;
+        }
+    }
+
+    /// This cosign looked, and says that nothing verifies.
+    pub async fn assert_refused_by(
+        &self,
+        version: Cosign,
+        layout: Layout,
+        pem: &str,
+        image: &str,
+        more: &[&str],
+    ) {
+        match self.cosign_verify(version, layout, pem, image, more).await {
+            Ok(verified) => panic!("{version:?} {layout:?} {more:?} verified {verified:?}"),
+            Err(words) => assert!(
+                REFUSALS.iter().any(|refusal| words.contains(refusal)),
+                "{version:?} {layout:?} {more:?}: {words}"
+            ),
         }
     }
 
