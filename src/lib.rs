@@ -5,7 +5,7 @@
 //! | room | subject | knows |
 //! |---|---|---|
 //! | [`domain`] | the vocabulary, pure | nobody |
-//! | [`format`] | one file per signature format | `domain` |
+//! | [`format`](mod@format) | one file per signature format | `domain` |
 //! | [`ports`] | what the service needs of the world, as traits | `domain` |
 //! | [`service`] | one operation a file | `domain`, `format`, `ports` |
 //! | [`config`] | one file per section of the configuration | `domain` |
