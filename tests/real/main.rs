@@ -2,6 +2,7 @@
 //! starts them; without them these tests fail.
 
 mod beside_cosign;
+mod call_counts;
 mod clients;
 mod cosign_verify;
 mod registries;
