@@ -6,13 +6,13 @@ use std::process::{Command, Stdio};
 use serde_json::Value;
 
 use crate::registries::demand_real_servers;
-use crate::support::{World, servers};
+use crate::support::World;
+use crate::support::servers::{self, Vault};
 
 /// Runs cosign and crane in a home directory of their own, and without a network: what is on loopback is all there is.
 pub struct Clients {
     home: PathBuf,
-    /// Vault's address and a token, for `cosign sign`.
-    vault: Option<(String, String)>,
+    vault: Vault,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,17 +62,15 @@ impl Layout {
 }
 
 impl Clients {
-    /// `cosign sign` may use every key of the world's Vault.
     pub fn of(world: &World) -> Self {
-        let vault = Some((world.vault.address.clone(), world.vault.root_token.clone()));
-        Self { vault, ..Self::at_home(&world.directory.path().join("home")) }
+        Self::at_home(&world.directory.path().join("home"), &world.vault)
     }
 
-    /// Clients that know no Vault.
-    pub fn at_home(home: &Path) -> Self {
+    /// `cosign sign` may use every key of `vault`.
+    pub fn at_home(home: &Path, vault: &Vault) -> Self {
         demand_real_servers();
         std::fs::create_dir_all(home).unwrap();
-        Self { home: home.to_owned(), vault: None }
+        Self { home: home.to_owned(), vault: vault.clone() }
     }
 
     /// What crane answers.
@@ -94,6 +92,12 @@ impl Clients {
 
     pub async fn cosign(&self, version: Cosign, arguments: &[&str]) -> Ended {
         self.run(version.binary(), arguments).await
+    }
+
+    /// Runs a line as if somebody had pasted it, with this cosign in the path.
+    pub async fn paste(&self, version: Cosign, line: &str) -> Ended {
+        let bin = version.binary().parent().unwrap().to_str().unwrap().to_owned();
+        self.run("sh".into(), &["-c", &format!("PATH='{bin}':\"$PATH\"; {line}")]).await
     }
 
     /// Signs with a key of Vault, as a pipeline without Signet does.
@@ -182,11 +186,14 @@ impl Clients {
 
     async fn run(&self, binary: PathBuf, arguments: &[&str]) -> Ended {
         let mut command = Command::new(binary);
-        command.args(arguments).env_clear().current_dir(&self.home).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap())
+            .current_dir(&self.home)
+            .stdin(Stdio::null());
         command.env("HOME", &self.home).env("HTTPS_PROXY", NO_PROXY_THERE).env("HTTP_PROXY", NO_PROXY_THERE);
-        if let Some((address, token)) = &self.vault {
-            command.env("VAULT_ADDR", address).env("VAULT_TOKEN", token);
-        }
+        command.env("VAULT_ADDR", &self.vault.address).env("VAULT_TOKEN", &self.vault.root_token);
         // The proxies of the test need the thread that the test runs on.
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();

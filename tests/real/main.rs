@@ -6,6 +6,7 @@ mod beside_cosign;
 mod call_counts;
 mod clients;
 mod cosign_verify;
+mod demo;
 mod least_privilege;
 mod registries;
 mod rotation;
