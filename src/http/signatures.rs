@@ -75,8 +75,10 @@ pub struct KeyReferenceBody {
 #[derive(Serialize, ToSchema)]
 pub struct LayoutBody {
     format: Format,
-    /// Base64 of the simple-signing payload or the in-toto statement.
-    payload: String,
+    /// Base64 of the simple-signing payload or the in-toto statement, in the bytes that were signed. Left out where
+    /// somebody else wrote it in other bytes than Signet does: then only the registry has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<String>,
     /// Base64 of the signature in ASN.1 DER.
     signature: String,
     /// Where it hangs.
@@ -238,7 +240,7 @@ impl SignatureBody {
         let SignatureView { record, payload } = view;
         let layout = |signature: &[u8], attachment: Option<&Attachment>| LayoutBody {
             format: record.signing.format,
-            payload: STANDARD.encode(&payload),
+            payload: payload.as_ref().map(|payload| STANDARD.encode(payload)),
             signature: STANDARD.encode(signature),
             reference: attachment.map(|attachment| attachment.reference.clone()),
             manifest: attachment.map(|attachment| attachment.manifest.to_string()),

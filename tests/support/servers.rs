@@ -91,7 +91,7 @@ pub async fn signing_token(client: &reqwest::Client, vault: &Vault, key: &str) -
     };
     let name = format!("signet-{key}");
     call(Method::PUT, format!("sys/policies/acl/{name}"), json!({"policy": policy})).await;
-    let token = json!({"policies": [name], "period": "1h", "no_parent": true});
+    let token = json!({"policies": [name], "period": "1h", "no_parent": true, "no_default_policy": true});
     let made = call(Method::POST, "auth/token/create".to_owned(), token).await;
     made["auth"]["client_token"].as_str().expect("Vault gives a token").to_owned()
 }
