@@ -5,6 +5,7 @@
 
 mod demo;
 mod environment;
+mod body;
 pub mod registry;
 mod sample_image;
 pub mod transit;

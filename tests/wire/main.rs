@@ -1,5 +1,7 @@
-//! Tests on the wire: HTTP in, HTTP out.
+//! Tests on the wire: HTTP in, HTTP out; against the stand-ins or the real servers, as `SIGNET_TEST_SERVERS` says.
 
 mod registry_contract;
-mod servers;
+mod signatures;
+#[path = "../support/mod.rs"]
+mod support;
 mod transit_contract;

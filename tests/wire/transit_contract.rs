@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-use crate::servers::{self, Vault};
+use crate::support::servers::{self, Vault};
 
 /// A caller of the shared Vault with the root token, and a key of its own.
 struct Caller {

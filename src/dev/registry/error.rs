@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::layout::MANIFEST_LIMIT;
 use super::names::Digest;
+use crate::dev::body::BodyError;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -28,7 +29,7 @@ pub(super) enum Error {
     BlobUnknown,
     #[error("blob upload unknown to registry")]
     UploadUnknown,
-    #[error("blob upload invalid: the body ended early")]
+    #[error("the body ended early")]
     UploadInterrupted,
     #[error("the chunk does not start where the upload ends")]
     UploadRange { location: String, range: String },
@@ -95,6 +96,15 @@ impl Error {
                 vec![(header::CONTENT_RANGE, format!("bytes */{size}"))]
             }
             _ => Vec::new(),
+        }
+    }
+}
+
+impl From<BodyError> for Error {
+    fn from(error: BodyError) -> Self {
+        match error {
+            BodyError::TooLarge => Self::ManifestTooLarge,
+            BodyError::Interrupted => Self::UploadInterrupted,
         }
     }
 }

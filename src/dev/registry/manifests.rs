@@ -4,7 +4,6 @@
 
 use std::path::PathBuf;
 
-use axum::body::{Body, to_bytes};
 use axum::extract::Request;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -16,6 +15,7 @@ use super::error::Error;
 use super::layout::{Layout, MANIFEST_LIMIT, absent_as_none};
 use super::names::{Digest, Reference, RepositoryName};
 use super::{Shared, answer, referrers, tags};
+use crate::dev::body;
 
 /// `GET` and `HEAD`: the bytes as they were pushed, under the media type that they were pushed with.
 pub(super) async fn read(
@@ -46,7 +46,7 @@ pub(super) async fn write(
     request: Request,
 ) -> Result<Response, Error> {
     let (parts, body) = request.into_parts();
-    let bytes = read_body(body, &parts.headers).await?;
+    let bytes = body::read(body, MANIFEST_LIMIT).await?;
     let digest = Digest::from_hash(&Sha256::digest(&bytes).into());
     if matches!(reference, Reference::Digest(expected) if *expected != digest) {
         return Err(Error::DigestInvalid("provided digest did not match uploaded content"));
@@ -137,22 +137,6 @@ async fn load(
 
 fn stored_form(media_type: &str, bytes: &[u8]) -> Vec<u8> {
     [media_type.as_bytes(), b"\n", bytes].concat()
-}
-
-/// # Errors
-///
-/// [`Error::ManifestTooLarge`], before the body is read where the client tells its length.
-async fn read_body(body: Body, headers: &HeaderMap) -> Result<Vec<u8>, Error> {
-    let told = headers.get(header::CONTENT_LENGTH);
-    let told = told.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if told.is_some_and(|length| length > MANIFEST_LIMIT) {
-        return Err(Error::ManifestTooLarge);
-    }
-    match to_bytes(body, MANIFEST_LIMIT).await {
-        Ok(bytes) => Ok(bytes.into()),
-        Err(_) if told.is_some() => Err(Error::UploadInterrupted),
-        Err(_) => Err(Error::ManifestTooLarge),
-    }
 }
 
 /// The media type without parameters; `None` when the client did not say.

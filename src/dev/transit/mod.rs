@@ -27,7 +27,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::{Path as UrlPath, Query, State};
 use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::response::{IntoResponse, Response};
@@ -40,13 +40,15 @@ use fields::Fields;
 use keyring::Keyring;
 use tokens::Tokens;
 
+use super::body::{self, BodyError};
+
 pub use system::UNSEAL_KEY;
 
 /// How a [`Transit`] is set up.
 pub struct Options {
     /// Where the engine is mounted, without slashes at the ends: `transit`.
     pub mount: String,
-    /// The token that may do everything and cannot be forgotten by a restart.
+    /// The token that may do everything. Tokens that are made by calls are forgotten by a restart, this one is not.
     pub root_token: String,
     /// Where private keys are kept, one PKCS#8 file of mode 0600 for each version; `None` keeps them in memory.
     pub keys_dir: Option<PathBuf>,
@@ -215,9 +217,12 @@ fn key_name(text: &str) -> Result<&str, Refusal> {
 }
 
 /// Vault takes bodies up to 32 MiB.
-async fn read_body(body: Body) -> Result<axum::body::Bytes, Refusal> {
+async fn read_body(body: Body) -> Result<Vec<u8>, Refusal> {
     const LIMIT: usize = 32 * 1024 * 1024;
-    to_bytes(body, LIMIT).await.map_err(|_| Refusal::TooLarge)
+    body::read(body, LIMIT).await.map_err(|error| match error {
+        BodyError::TooLarge => Refusal::TooLarge,
+        BodyError::Interrupted => Refusal::Malformed("unexpected EOF".to_owned()),
+    })
 }
 
 async fn never_cache(mut response: Response) -> Response {

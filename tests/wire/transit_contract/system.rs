@@ -4,7 +4,7 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
 use super::{Answer, Caller, encoded, envelope, listed, refusal};
-use crate::servers;
+use crate::support::servers;
 
 /// What every kind of unknown token hears.
 fn unknown_token() -> Answer {

@@ -7,7 +7,8 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use axum::Router;
-use serde_json::{Map, Value};
+use reqwest::Method;
+use serde_json::{Map, Value, json};
 use signet::dev::registry::Registry;
 use signet::dev::transit::{Options, Transit};
 use signet::domain::{Clock as _, SystemClock};
@@ -62,6 +63,51 @@ pub async fn private_vault(client: &reqwest::Client) -> (Vault, Option<Running>)
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("a Vault of the test's own did not become ready in 30 s");
+}
+
+/// Makes sure that transit is mounted: a stand-in has it from the start, a new real Vault does not.
+pub async fn mount_transit(client: &reqwest::Client, vault: &Vault) {
+    if SERVERS.vault_binary.is_some() {
+        let mount = client.post(format!("{}/v1/sys/mounts/transit", vault.address));
+        let mount = mount.header("X-Vault-Token", &vault.root_token).json(&json!({"type": "transit"}));
+        assert!(mount.send().await.is_ok_and(|answer| answer.status().is_success()));
+    }
+}
+
+/// A token that may do with `key` what `config/vault-policy.hcl` allows, and nothing else. A stand-in reads no policies.
+pub async fn signing_token(client: &reqwest::Client, vault: &Vault, key: &str) -> String {
+    if SERVERS.vault_binary.is_none() {
+        return vault.root_token.clone();
+    }
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/vault-policy.hcl");
+    let policy = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let policy = policy.replace("/release", &format!("/{key}"));
+    let call = async |method, path: String, body| {
+        let request = client.request(method, format!("{}/v1/{path}", vault.address));
+        let answer = request.header("X-Vault-Token", &vault.root_token).json(&body).send().await;
+        let answer = answer.expect("Vault answers");
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        answer.json::<Value>().await.unwrap_or_default()
+    };
+    let name = format!("signet-{key}");
+    call(Method::PUT, format!("sys/policies/acl/{name}"), json!({"policy": policy})).await;
+    let token = json!({"policies": [name], "period": "1h", "no_parent": true});
+    let made = call(Method::POST, "auth/token/create".to_owned(), token).await;
+    made["auth"]["client_token"].as_str().expect("Vault gives a token").to_owned()
+}
+
+/// Whether the servers are the real ones.
+pub fn are_real() -> bool {
+    SERVERS.vault_binary.is_some()
+}
+
+/// A path that the servers' file names, as `/cosign/2.6.5`.
+pub fn path_of(pointer: &str) -> PathBuf {
+    let file = std::env::var("SIGNET_TEST_SERVERS").unwrap_or_default();
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
+    let path = value.pointer(pointer).and_then(Value::as_str);
+    path.unwrap_or_else(|| panic!("{file} has no text at {pointer}")).into()
 }
 
 /// A process that ends with this value.

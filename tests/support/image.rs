@@ -1,0 +1,45 @@
+//! Images to sign.
+
+use reqwest::Client;
+use reqwest::header::{CONTENT_TYPE, LOCATION};
+use serde_json::json;
+use signet::domain::{Descriptor, Digest};
+
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// Pushes an image that no other test has, and returns its digest. `base` is `http://host/v2/name`.
+pub async fn push(client: &Client, base: &str) -> Digest {
+    let layer = uuid::Uuid::new_v4().as_bytes().to_vec();
+    let config = json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [Digest::of(&layer)]}});
+    let config = config.to_string().into_bytes();
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": MANIFEST,
+        "config": Descriptor::of("application/vnd.oci.image.config.v1+json", &config),
+        "layers": [Descriptor::of("application/vnd.oci.image.layer.v1.tar", &layer)],
+    });
+    push_blob(client, base, layer).await;
+    push_blob(client, base, config).await;
+    let manifest = manifest.to_string().into_bytes();
+    let digest = Digest::of(&manifest);
+    put_manifest(client, base, &digest.to_string(), MANIFEST, manifest).await;
+    digest
+}
+
+/// Pushes one blob.
+pub async fn push_blob(client: &Client, base: &str, blob: Vec<u8>) -> Digest {
+    let digest = Digest::of(&blob);
+    let begun = client.post(format!("{base}/blobs/uploads/")).send().await.unwrap();
+    let location = begun.headers()[LOCATION].to_str().unwrap();
+    let location = url::Url::parse(base).unwrap().join(location).unwrap();
+    let separator = if location.query().is_some() { '&' } else { '?' };
+    let put = client.put(format!("{location}{separator}digest={digest}")).body(blob);
+    assert_eq!(put.send().await.unwrap().status(), 201);
+    digest
+}
+
+/// Puts a manifest at a tag or digest.
+pub async fn put_manifest(client: &Client, base: &str, reference: &str, media_type: &str, manifest: Vec<u8>) {
+    let put = client.put(format!("{base}/manifests/{reference}"));
+    let answer = put.header(CONTENT_TYPE, media_type).body(manifest).send().await.unwrap();
+    assert!(answer.status().is_success(), "{}", answer.status());
+}

@@ -1,0 +1,15 @@
+//! What tests share: real servers or stand-ins, a Signet of one's own, a proxy that counts and breaks, images.
+//!
+//! Each test gets its own Vault key, repository and Signet on a free port. All of them end with their values.
+
+#![allow(dead_code, unused_imports, reason = "each test target uses its own part")]
+
+pub mod image;
+pub mod proxy;
+pub mod servers;
+pub mod signet;
+pub mod world;
+
+pub use proxy::{Fault, Proxy};
+pub use signet::Signet;
+pub use world::{Answer, World};

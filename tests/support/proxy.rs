@@ -1,0 +1,176 @@
+//! A reverse proxy that counts what passes and breaks what it is told to break.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use futures::stream;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use super::servers;
+
+/// One request that arrived.
+#[derive(Debug, Clone)]
+pub struct Call {
+    pub method: Method,
+    /// Path and query.
+    pub path: String,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// What happens instead of passing a request on.
+#[derive(Clone)]
+pub enum Fault {
+    /// This answer, and the server never hears of the request.
+    Answer { status: u16, headers: Vec<(&'static str, String)>, body: String },
+    /// The connection closes without an answer.
+    Cut,
+    /// The answer begins, and the connection closes in its middle.
+    CutAnswer,
+    /// The request is passed on, and its answer is lost.
+    LoseAnswer,
+    /// Nothing ever comes back.
+    Hang,
+    /// The request waits for a permit, then passes.
+    Gate(Arc<Semaphore>),
+}
+
+impl Fault {
+    pub fn status(status: u16) -> Self {
+        Self::Answer { status, headers: Vec::new(), body: "{}".to_owned() }
+    }
+}
+
+type Rule = Box<dyn Fn(&Call) -> Option<Fault> + Send + Sync>;
+
+/// Clones share everything.
+#[derive(Clone)]
+pub struct Proxy {
+    pub address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    upstream: String,
+    client: reqwest::Client,
+    calls: Mutex<Vec<Call>>,
+    rule: Mutex<Rule>,
+}
+
+impl Proxy {
+    /// In front of `upstream` (`http://host:port`), on a free port until the test's runtime ends.
+    pub async fn start(upstream: &str) -> Self {
+        let shared = Arc::new(Shared {
+            upstream: upstream.to_owned(),
+            client: servers::client(),
+            calls: Mutex::default(),
+            rule: Mutex::new(Box::new(|_| None)),
+        });
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(accept(listener, shared.clone()));
+        Self { address, shared }
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// From now on `rule` decides for each request; `None` lets it pass.
+    pub fn break_with(&self, rule: impl Fn(&Call) -> Option<Fault> + Send + Sync + 'static) {
+        *self.shared.rule.lock().unwrap() = Box::new(rule);
+    }
+
+    /// From now on everything passes.
+    pub fn mend(&self) {
+        self.break_with(|_| None);
+    }
+
+    /// What arrived since the last call of this function.
+    pub fn take_calls(&self) -> Vec<Call> {
+        std::mem::take(&mut *self.shared.calls.lock().unwrap())
+    }
+
+    /// What arrived so far.
+    pub fn calls(&self) -> Vec<Call> {
+        self.shared.calls.lock().unwrap().clone()
+    }
+}
+
+/// The requests that ask Vault for signatures.
+pub fn signing_calls(calls: &[Call]) -> Vec<&Call> {
+    calls.iter().filter(|call| call.path.contains("/sign/")).collect()
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    while let Ok((stream, _)) = listener.accept().await {
+        let shared = shared.clone();
+        let service = tower::service_fn(move |request: Request<hyper::body::Incoming>| {
+            let shared = shared.clone();
+            async move { answer(&shared, request.map(Body::new)).await }
+        });
+        tokio::spawn(async move {
+            // An error is how a cut connection ends.
+            let _ = Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+                .await;
+        });
+    }
+}
+
+/// An error closes the connection without an answer.
+async fn answer(shared: &Shared, request: Request<Body>) -> Result<Response<Body>, std::io::Error> {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.map_err(std::io::Error::other)?;
+    let path = parts.uri.path_and_query().map_or_else(String::new, ToString::to_string);
+    let call = Call { method: parts.method, path, headers: parts.headers, body };
+    shared.calls.lock().unwrap().push(call.clone());
+    let fault = (shared.rule.lock().unwrap())(&call);
+    match fault {
+        None => forward(shared, call).await,
+        Some(Fault::Gate(gate)) => {
+            gate.acquire().await.map_err(std::io::Error::other)?.forget();
+            forward(shared, call).await
+        }
+        Some(Fault::Answer { status, headers, body }) => {
+            let mut response = Response::new(Body::from(body));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            for (name, value) in headers {
+                response.headers_mut().insert(name, value.parse().unwrap());
+            }
+            Ok(response)
+        }
+        Some(Fault::Cut) => Err(std::io::Error::other("cut")),
+        Some(Fault::LoseAnswer) => {
+            forward(shared, call).await?;
+            Err(std::io::Error::other("lost"))
+        }
+        Some(Fault::CutAnswer) => {
+            let parts = [Ok(Bytes::from_static(b"{\"half\":")), Err(std::io::Error::other("cut"))];
+            let mut response = Response::new(Body::from_stream(stream::iter(parts)));
+            response.headers_mut().insert(header::CONTENT_LENGTH, 1000.into());
+            Ok(response)
+        }
+        Some(Fault::Hang) => std::future::pending().await,
+    }
+}
+
+async fn forward(shared: &Shared, call: Call) -> Result<Response<Body>, std::io::Error> {
+    let url = format!("{}{}", shared.upstream, call.path);
+    // The Host header passes too, so that the URLs in answers point here.
+    let request = shared.client.request(call.method, url).headers(call.headers).body(call.body);
+    let response = request.send().await.map_err(std::io::Error::other)?;
+    let mut answer = Response::new(Body::empty());
+    *answer.status_mut() = response.status();
+    *answer.headers_mut() = response.headers().clone();
+    answer.headers_mut().remove(header::TRANSFER_ENCODING);
+    *answer.body_mut() = Body::from(response.bytes().await.map_err(std::io::Error::other)?);
+    Ok(answer)
+}
+

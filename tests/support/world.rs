@@ -1,0 +1,243 @@
+//! Everything that one test needs, and nobody else touches.
+
+use std::fmt::Write as _;
+
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use signet::domain::Digest;
+use tempfile::TempDir;
+
+use super::servers::{self, TestRegistry, Vault, unique};
+use super::{Proxy, Signet, image};
+
+/// A Signet with a key and a repository of its own, and proxies before Vault and the registry.
+pub struct World {
+    pub signet: Signet,
+    pub client: Client,
+    pub vault: Vault,
+    pub vault_proxy: Proxy,
+    pub registry: TestRegistry,
+    pub registry_proxy: Proxy,
+    /// The key's name, in Vault and in Signet.
+    pub key: String,
+    /// `host:port/name`, where the host is the proxy's.
+    pub repository: String,
+    /// A token that may do everything in this world's repository with its key.
+    pub token: String,
+    /// A token that is known and that no rule names.
+    pub outsider: String,
+    pub directory: TempDir,
+    /// What else stands in the configuration.
+    pub settings: Settings,
+    _vault_process: Option<servers::Running>,
+}
+
+/// What a test may want to be different.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    /// Lines for sections that the configuration has anyway: ("http", "…"), ("vault", "…"), ("vault.batch", "…"),
+    /// ("registries", "…"), ("limits", "…").
+    pub lines: Vec<(&'static str, String)>,
+    /// Which of the registries; the first where none is named.
+    pub registry: Option<&'static str>,
+    /// A Vault for this test alone, which it may seal.
+    pub private_vault: bool,
+}
+
+/// An answer of the API.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Value,
+}
+
+impl World {
+    pub async fn start() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    pub async fn with(settings: Settings) -> Self {
+        let client = servers::client();
+        let (vault, process) = match settings.private_vault {
+            false => (servers::vault(), None),
+            true => {
+                let (vault, process) = servers::private_vault(&client).await;
+                servers::mount_transit(&client, &vault).await;
+                (vault, process)
+            }
+        };
+        let registry = servers::registries()
+            .into_iter()
+            .find(|registry| settings.registry.is_none_or(|name| registry.name == name))
+            .unwrap_or_else(|| panic!("no registry {:?}", settings.registry));
+        let vault_proxy = Proxy::start(&vault.address).await;
+        let registry_proxy = Proxy::start(&registry.url).await;
+        let key = unique("key");
+        let made = client.post(format!("{}/v1/transit/keys/{key}", vault.address));
+        let made = made.header("X-Vault-Token", &vault.root_token).json(&json!({"type": "ecdsa-p256"}));
+        assert!(made.send().await.unwrap().status().is_success());
+        let repository = format!("{}/{}", registry_proxy.address, unique("team/app"));
+        let directory = tempfile::tempdir().unwrap();
+        let (token, outsider) = (unique("token"), unique("outsider"));
+        let vault_token = servers::signing_token(&client, &vault, &key).await;
+        std::fs::write(directory.path().join("vault-token"), format!("{vault_token}\n")).unwrap();
+        let policy = format!(
+            "version: 1\nrules:\n  - id: everything\n    effect: allow\n    identity: {{token: ci}}\n    repositories: ['{repository}', '{repository}/**']\n    keys: ['{key}']\n    operations: [sign, log.read]\n"
+        );
+        std::fs::write(directory.path().join("policy.yaml"), policy).unwrap();
+        let config = config(&settings, &vault_proxy, &registry_proxy, &key, &token, &outsider);
+        std::fs::write(directory.path().join("signet.toml"), config).unwrap();
+        let signet = Signet::serve(&directory.path().join("signet.toml"));
+        Self {
+            signet,
+            client,
+            vault,
+            vault_proxy,
+            registry,
+            registry_proxy,
+            key,
+            repository,
+            token,
+            outsider,
+            directory,
+            settings,
+            _vault_process: process,
+        }
+    }
+
+    /// Starts the same Signet again, over the same log.
+    pub fn restart(&mut self) {
+        self.signet.kill();
+        self.signet = Signet::serve(&self.directory.path().join("signet.toml"));
+    }
+
+    /// Pushes an image past the proxy, and returns its reference.
+    pub async fn push_image(&self) -> String {
+        let digest = image::push(&self.client, &self.upstream()).await;
+        self.image(digest)
+    }
+
+    /// The reference of a digest in this world's repository.
+    pub fn image(&self, digest: Digest) -> String {
+        format!("{}@{digest}", self.repository)
+    }
+
+    /// `http://registry/v2/name` past the proxy, so that it is not counted.
+    pub fn upstream(&self) -> String {
+        let (_, name) = self.repository.split_once('/').unwrap();
+        format!("{}/v2/{name}", self.registry.url)
+    }
+
+    pub async fn sign(&self, request: Value) -> Answer {
+        self.post("/v1/signatures", &self.token, request.to_string()).await
+    }
+
+    /// Signs an image with this world's key and defaults.
+    pub async fn sign_image(&self, image: &str) -> Answer {
+        self.sign(json!({"image": image})).await
+    }
+
+    pub async fn post(&self, path: &str, token: &str, body: impl Into<reqwest::Body>) -> Answer {
+        let request = self.client.request(Method::POST, format!("{}{path}", self.signet.api));
+        let request = request.header("Content-Type", "application/json").bearer_auth(token).body(body);
+        Answer::read(request.send().await.unwrap()).await
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        let request = self.client.get(format!("{}{path}", self.signet.api)).bearer_auth(&self.token);
+        Answer::read(request.send().await.unwrap()).await
+    }
+
+    /// The log's entries that a query finds, as (index, entry).
+    pub async fn entries(&self, query: &str) -> Vec<Value> {
+        let answer = self.get(&format!("/v1/log/entries?{query}")).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body["entries"].as_array().unwrap().iter().map(|entry| entry["entry"].clone()).collect()
+    }
+
+    /// A call to Vault with the root token, past the proxy.
+    pub async fn vault_call(&self, method: Method, path: &str, body: Value) -> Value {
+        let request = self.client.request(method, format!("{}/v1/{path}", self.vault.address));
+        let request = request.header("X-Vault-Token", &self.vault.root_token).json(&body);
+        let answer = request.send().await.unwrap();
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        answer.json().await.unwrap_or(Value::Null)
+    }
+
+    /// The PEM of one version, from the API.
+    pub async fn public_key(&self, version: u32) -> String {
+        let url = format!("{}/v1/keys/{}/versions/{version}/public-key", self.signet.api, self.key);
+        self.client.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// Asks `question` again and again until it answers, for at most 30 s: for things that happen soon, and not at once.
+    pub async fn eventually<T>(&self, what: &str, question: impl AsyncFn() -> Option<T>) -> T {
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+        let mut pause = tokio::time::interval(std::time::Duration::from_millis(20));
+        loop {
+            if let Some(answer) = question().await {
+                return answer;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "it did not happen in 30 s: {what}");
+            pause.tick().await;
+        }
+    }
+}
+
+impl Answer {
+    pub async fn read(response: reqwest::Response) -> Self {
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await.unwrap();
+        let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
+        Self { status, headers, body }
+    }
+
+    /// The problem's code; empty for what is no problem.
+    pub fn code(&self) -> &str {
+        self.body["code"].as_str().unwrap_or_default()
+    }
+}
+
+fn config(
+    settings: &Settings,
+    vault: &Proxy,
+    registry: &Proxy,
+    key: &str,
+    token: &str,
+    outsider: &str,
+) -> String {
+    let digest = |token: &str| hex::encode(Sha256::digest(token));
+    let mut text = String::new();
+    let mut section = |header: &str, name: &str, own: &[String]| {
+        let extra = settings.lines.iter().filter(|(section, _)| *section == name).map(|(_, line)| line);
+        let _ = writeln!(text, "{header}");
+        for line in own.iter().chain(extra) {
+            let _ = writeln!(text, "{line}");
+        }
+    };
+    section("[http]", "http", &["listen = '127.0.0.1:0'".into(), "admin_listen = '127.0.0.1:0'".into()]);
+    section("[vault]", "vault", &[format!("address = '{}'", vault.url())]);
+    section("[vault.auth]", "vault.auth", &["method = 'token'".into(), "token_file = 'vault-token'".into()]);
+    section("[vault.batch]", "vault.batch", &[]);
+    section("[[keys]]", "keys", &[format!("name = '{key}'")]);
+    section(
+        "[[registries]]",
+        "registries",
+        &[format!("host = '{}'", registry.address), "plain_http = true".into()],
+    );
+    section("[identity]", "identity", &[]);
+    for (name, token) in [("ci", token), ("outsider", outsider)] {
+        section(
+            "[[identity.tokens]]",
+            "identity.tokens",
+            &[format!("name = '{name}'"), format!("sha256 = '{}'", digest(token))],
+        );
+    }
+    section("[policy]", "policy", &["file = 'policy.yaml'".into()]);
+    section("[log]", "log", &["path = 'signet.db'".into()]);
+    section("[limits]", "limits", &[]);
+    text
+}
