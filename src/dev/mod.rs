@@ -3,9 +3,9 @@
 //! They are for trying out and for fast tests. They keep private keys in this process or in plain files, know no TLS, and the
 //! registry knows no credentials: `signet serve` cannot be configured to use them.
 
+mod body;
 mod demo;
 mod environment;
-mod body;
 pub mod registry;
 mod sample_image;
 pub mod transit;

@@ -173,4 +173,3 @@ async fn forward(shared: &Shared, call: Call) -> Result<Response<Body>, std::io:
     *answer.body_mut() = Body::from(response.bytes().await.map_err(std::io::Error::other)?);
     Ok(answer)
 }
-
