@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | [`domain`] | the vocabulary, pure | nobody |
 //! | [`metrics`], [`input`] | leaves: what is counted; reading what people write | nobody |
-//! | [`format`] | one file per signature format | `domain` |
+//! | [`format`](mod@format) | one file per signature format | `domain` |
 //! | [`ports`] | what the service needs of the world, as traits | `domain` |
 //! | [`service`] | one operation a file | `domain`, `format`, `ports` |
 //! | [`config`] | one file per section of the configuration | `domain`, `input` |

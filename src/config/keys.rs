@@ -25,11 +25,18 @@ pub struct KeyConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
+    /// Of images.
     Signature,
+    Attestation,
+    Blob,
 }
 
 impl KeyConfig {
+    pub fn is_for(&self, purpose: Purpose) -> bool {
+        self.purposes.contains(&purpose)
+    }
+
     fn all_purposes() -> Vec<Purpose> {
-        vec![Purpose::Signature]
+        vec![Purpose::Signature, Purpose::Attestation, Purpose::Blob]
     }
 }

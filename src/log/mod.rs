@@ -1,8 +1,6 @@
 //! The signing log: what is appended at the same time becomes durable in one commit.
 
 mod group_commit;
-#[cfg(test)]
-mod tests;
 mod writer;
 
 pub use group_commit::GroupCommitLog;

@@ -89,8 +89,9 @@ pub trait Registry: Send + Sync {
     /// [`RegistryError::ReferrersUnsupported`] where the registry has neither.
     async fn referrers(&self, image: &ImageReference) -> Result<Vec<Descriptor>, RegistryError>;
 
-    /// Makes `update` true of `tag`: reads (or takes `known`, what the tag named a moment ago), writes, reads
-    /// back, and begins again where somebody else's write won. Returns the digest of the manifest that the tag names then.
+    /// Makes `update` true of `tag`: reads, writes, reads back, and begins again where somebody else's
+    /// write won. Returns the digest of the manifest that the tag names then. `known` is what the tag named
+    /// a moment ago: where that was nothing, it is written without being read again.
     async fn update_tag(
         &self,
         repository: &Repository,

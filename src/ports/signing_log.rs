@@ -79,6 +79,6 @@ pub trait SigningLog: Send + Sync {
 }
 
 /// The log can not be written or read. The text is for our log.
-#[derive(Debug, Clone, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the signing log is not available: {0}")]
 pub struct LogError(pub String);

@@ -189,6 +189,16 @@ mod tests {
     }
 
     #[test]
+    fn a_field_that_is_null_is_not_there() {
+        let Descriptor { media_type, size, digest, .. } = referrer("one");
+        let text = format!(
+            r#"{{"manifests":[{{"mediaType":"{media_type}","size":{size},"digest":"{digest}","artifactType":null,"annotations":null}}]}}"#
+        );
+        let descriptors = ReferrersIndex::parse(text.as_bytes()).unwrap().descriptors();
+        assert_eq!(descriptors, [Descriptor::of(&media_type, b"one")]);
+    }
+
+    #[test]
     fn what_is_no_index_of_referrers_is_not_touched() {
         let other = Manifest { media_type: "application/json".to_owned(), ..index(r#"{"manifests":[]}"#) };
         let list =

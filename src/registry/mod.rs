@@ -20,6 +20,8 @@ mod realm;
 mod referrers;
 mod retry;
 mod support;
+#[cfg(test)]
+mod tests;
 mod tokens;
 mod transport;
 mod upload;

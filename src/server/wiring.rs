@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
-use crate::config::{Config, LogBackend};
-use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
+use crate::config::{Config, LogBackend, Purpose};
+use crate::domain::{Clock, IdSource, KeyName, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
 use crate::identity::TokenAuthenticator;
 use crate::log::GroupCommitLog;
@@ -55,6 +55,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         clock: clock.clone(),
         ids: ids.clone(),
         locks: ImageLocks::default(),
+        image_keys: image_keys(config),
     };
     let api = ApiState {
         service: Arc::new(service),
@@ -66,6 +67,13 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         batch_items: config.limits.batch_items,
     };
     Ok(Parts { api, log })
+}
+
+fn image_keys(config: &Config) -> Vec<KeyName> {
+    let keys = config.keys.iter().filter(|key| key.is_for(Purpose::Signature));
+    let mut names: Vec<_> = keys.map(|key| key.name.clone()).collect();
+    names.sort();
+    names
 }
 
 fn open_log(config: &Config, metrics: &Arc<Metrics>) -> Result<GroupCommitLog, StartError> {

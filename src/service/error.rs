@@ -21,6 +21,8 @@ pub enum ServiceError {
     Annotations(#[from] AnnotationsError),
     #[error("a choice of keys: {0:?}")]
     KeyRequired(Vec<KeyName>),
+    #[error("key {key} is not for images")]
+    KeyPurpose { key: KeyName },
     #[error("image {0} is not in its registry")]
     ImageNotFound(ImageReference),
     #[error("no signature {0}")]
@@ -56,6 +58,7 @@ impl ServiceError {
             | Self::Image(_)
             | Self::Annotations(_)
             | Self::KeyRequired(_)
+            | Self::KeyPurpose { .. }
             | Self::Registry(RegistryError::NotConfigured(_)) => "invalid-request",
             Self::ImageNotFound(_) => "image-not-found",
             Self::SignatureNotFound(_) => "signature-not-found",
@@ -137,6 +140,9 @@ impl ServiceError {
             Self::Annotations(error) => sentence(error),
             Self::KeyRequired(names) => {
                 format!("Name a `key`: you may use {}.", list(names))
+            }
+            Self::KeyPurpose { key } => {
+                format!("Key `{key}` is not for signatures of images. Name another key.")
             }
             Self::ImageNotFound(image) => {
                 format!(

@@ -29,6 +29,8 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
     pub locks: ImageLocks,
+    /// The keys that may sign images, sorted.
+    pub image_keys: Vec<KeyName>,
 }
 
 /// Who asks, and in which request.
@@ -63,15 +65,14 @@ impl Service {
         Err(ServiceError::Forbidden)
     }
 
-    /// Which of the configured keys the caller may use for `operation` on the image's repository, in any format.
+    /// Which of the keys for images the caller may use for `operation` on the image's repository, in any format.
     fn permitted_keys(
         &self,
         caller: &Caller,
         operation: Operation,
         repository: &crate::domain::Repository,
     ) -> Vec<KeyName> {
-        let mut names = self.signer.names();
-        names.retain(|name| {
+        let permitted = |name: &&KeyName| {
             let question = Question {
                 principal: &caller.principal,
                 operation,
@@ -80,7 +81,7 @@ impl Service {
                 format: None,
             };
             self.policy.decide(&question).allowed
-        });
-        names
+        };
+        self.image_keys.iter().filter(permitted).cloned().collect()
     }
 }

@@ -89,7 +89,8 @@ impl Service {
         if let Some(name) = &request.key {
             // Which keys there are is public, so that this may be said before policy is asked.
             return match self.signer.names().contains(name) {
-                true => Ok(name.clone()),
+                true if self.image_keys.contains(name) => Ok(name.clone()),
+                true => Err(ServiceError::KeyPurpose { key: name.clone() }),
                 false => Err(SignerError::UnknownKey(name.clone()).into()),
             };
         }

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,7 @@ use crate::ports::{EntryReader, EntryStore, LogError, NewEntry};
 /// The file must lie on a local file system. <https://www.sqlite.org/wal.html>
 pub struct SqliteStore {
     connection: Connection,
+    file: FileIdentity,
     readers: Arc<Readers>,
     _lock: Lock,
 }
@@ -43,8 +45,9 @@ impl SqliteStore {
             connect(&path).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
         schema::prepare(&mut connection, &path)?;
         projection::catch_up(&mut connection, &path)?;
+        let file = FileIdentity::of(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
         let readers = Arc::new(Readers::of(path));
-        Ok(Self { connection, readers, _lock: lock })
+        Ok(Self { connection, file, readers, _lock: lock })
     }
 
     fn write(&mut self, entries: &[NewEntry]) -> rusqlite::Result<i64> {
@@ -71,11 +74,13 @@ impl SqliteStore {
 
 impl EntryStore for SqliteStore {
     fn append(&mut self, entries: &[NewEntry]) -> Result<u64, LogError> {
+        self.file.check()?;
         let first = self.write(entries).map_err(|error| log_error(&error))?;
         Ok(first.cast_unsigned())
     }
 
     fn probe(&mut self) -> Result<(), LogError> {
+        self.file.check()?;
         self.connection
             .execute("INSERT INTO probe VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET count = count + 1", [])
             .map(drop)
@@ -96,6 +101,30 @@ impl EntryStore for SqliteStore {
     }
 }
 
+/// Which file was opened. A file that is deleted or replaced while it is open can still be written to, and SQLite
+/// does so without a word: what it holds would be gone at the next start.
+struct FileIdentity {
+    path: PathBuf,
+    device: u64,
+    inode: u64,
+}
+
+impl FileIdentity {
+    fn of(path: &Path) -> io::Result<Self> {
+        let file = std::fs::metadata(path)?;
+        Ok(Self { path: path.to_owned(), device: file.dev(), inode: file.ino() })
+    }
+
+    /// One look at the directory, some microseconds.
+    fn check(&self) -> Result<(), LogError> {
+        match std::fs::metadata(&self.path) {
+            Ok(file) if (file.dev(), file.ino()) == (self.device, self.inode) => Ok(()),
+            Ok(_) => Err(LogError(format!("{} is another file than was opened", self.path.display()))),
+            Err(error) => Err(LogError(format!("{}: {error}", self.path.display()))),
+        }
+    }
+}
+
 /// The number of entries that `table` knows of: entries are counted from 0, without gaps.
 pub(super) fn size(connection: &Connection, table: &'static str) -> rusqlite::Result<i64> {
     connection
@@ -107,9 +136,7 @@ pub(super) fn size(connection: &Connection, table: &'static str) -> rusqlite::Re
 pub(super) fn open_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    options.mode(0o600).open(path)
 }
 
 /// The one path of the database, so that the lock is found whichever way leads to it.

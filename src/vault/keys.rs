@@ -68,10 +68,12 @@ pub(super) fn follow(
     tokio::spawn(async move {
         let polling = async {
             let mut told = None;
+            // The first read is also that of callers who came before it.
+            let mut read = key.known(&client).await;
             loop {
-                let read = key.read_anew(&client).await;
                 report(&key.name, &read, &mut told);
                 tokio::time::sleep(period).await;
+                read = key.read_anew(&client).await;
             }
         };
         shutdown.run_until_cancelled(polling).await;

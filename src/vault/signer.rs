@@ -23,8 +23,8 @@ use crate::ports::{Signed, Signer, SignerError, SigningLog, SigningTask};
 /// follows Vault by polling, and outlives Vault's absence.
 pub struct TransitSigner {
     client: Arc<Client>,
-    keys: BTreeMap<KeyName, Arc<TransitKey>>,
-    batches: Arc<Batches>,
+    pub(super) keys: BTreeMap<KeyName, Arc<TransitKey>>,
+    pub(super) batches: Arc<Batches>,
     readiness: Readiness,
 }
 

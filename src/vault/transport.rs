@@ -80,7 +80,7 @@ impl rustify::client::Client for Transport {
         Ok(response)
     }
 
-    /// Like [`Self::send`]: no status is an error yet.
+    /// Sends, as above: no status is an error yet.
     async fn execute(&self, request: Request<Vec<u8>>) -> Result<Response<Vec<u8>>, ClientError> {
         self.send(request).await
     }

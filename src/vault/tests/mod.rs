@@ -1,1 +1,154 @@
-//! tests
+//! The signer against small servers on loopback that play Vault.
+
+mod access;
+mod batching;
+mod failures;
+mod fake_log;
+mod fake_vault;
+mod keys;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use self::fake_log::FakeLog;
+use self::fake_vault::{FakeVault, PUBLIC_KEY};
+use super::{StartError, TransitSigner};
+use crate::config::{AuthMethod, BatchConfig, KeyConfig, Purpose, VaultAuthConfig, VaultConfig};
+use crate::domain::{
+    Annotations, Clock, Digest, Entry, Event, Format, IdSource as _, ImageReference, KeyReference,
+    KeyVersion, Operation, Principal, PublicKey, RandomIds, RequestId, Signing, Timestamp,
+};
+use crate::metrics::Metrics;
+use crate::ports::{Signed, Signer as _, SignerError, SigningTask};
+
+/// A signer with everything around it, which a test may set before it starts.
+struct Setup {
+    vault: VaultConfig,
+    keys: Vec<KeyConfig>,
+    log: Arc<FakeLog>,
+    metrics: Arc<Metrics>,
+    shutdown: CancellationToken,
+}
+
+struct FixedClock;
+
+impl Clock for FixedClock {
+    fn now(&self) -> Timestamp {
+        "2026-01-02T03:04:05Z".parse().unwrap()
+    }
+}
+
+impl Setup {
+    fn new(vault: &FakeVault) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        Self {
+            vault: VaultConfig {
+                address: vault.address.parse().unwrap(),
+                namespace: None,
+                mount: "transit".to_owned(),
+                ca_file: None,
+                request_timeout: Duration::from_secs(20),
+                key_poll: Duration::from_secs(3600),
+                auth: VaultAuthConfig {
+                    method: AuthMethod::Token,
+                    token: Some("good".to_owned().into()),
+                    token_file: None,
+                },
+                batch: BatchConfig { max_items: 240, max_bytes: 1024 * 1024, max_in_flight: 1 },
+            },
+            keys: vec![key("release")],
+            log: Arc::default(),
+            metrics: Arc::default(),
+            shutdown: CancellationToken::new(),
+        }
+    }
+
+    fn start(&self) -> Arc<TransitSigner> {
+        self.try_start().unwrap()
+    }
+
+    fn try_start(&self) -> Result<Arc<TransitSigner>, StartError> {
+        TransitSigner::start(
+            &self.vault,
+            &self.keys,
+            Arc::clone(&self.log) as _,
+            Arc::new(FixedClock),
+            Arc::new(RandomIds),
+            Arc::clone(&self.metrics),
+            self.shutdown.clone(),
+        )
+    }
+}
+
+impl Drop for Setup {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+    }
+}
+
+fn key(name: &str) -> KeyConfig {
+    KeyConfig {
+        name: name.parse().unwrap(),
+        vault_key: None,
+        mount: None,
+        purposes: vec![Purpose::Signature],
+    }
+}
+
+fn version(number: u32) -> KeyVersion {
+    KeyVersion::new(number).unwrap()
+}
+
+/// A task of version 1 of `release` whose digest says `text`.
+fn task(text: &str) -> SigningTask {
+    task_with(text, 1)
+}
+
+fn task_with(text: &str, number: u32) -> SigningTask {
+    let payload = Digest::of(text.as_bytes());
+    let image: ImageReference = format!("registry.example.com/team/app@{payload}").parse().unwrap();
+    let now = FixedClock.now();
+    let key = KeyReference {
+        name: "release".parse().unwrap(),
+        version: version(number),
+        fingerprint: PublicKey::from_pem(PUBLIC_KEY).unwrap().fingerprint(),
+    };
+    let signing = Signing {
+        id: RandomIds.signature_id(now),
+        key,
+        format: Format::Cosign,
+        annotations: Annotations::default(),
+        payload,
+    };
+    let entry = Entry::new(
+        now,
+        RequestId::from_caller("job").unwrap(),
+        &Principal::Token { name: "ci".to_owned() },
+        Operation::Sign,
+        &image,
+        (Some("rule".to_owned()), Digest::of(b"policy")),
+        Event::Refusal { key: None },
+    );
+    SigningTask { key: "release".parse().unwrap(), version: version(number), digest: payload, entry, signing }
+}
+
+/// Signs in the background.
+fn signing(
+    signer: &Arc<TransitSigner>,
+    task: SigningTask,
+) -> tokio::task::JoinHandle<Result<Signed, SignerError>> {
+    let signer = Arc::clone(signer);
+    tokio::spawn(async move { signer.sign(task).await })
+}
+
+/// Lets everybody else go on until `condition` holds.
+async fn until(condition: impl Fn() -> bool) {
+    let waiting = async {
+        while !condition() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), waiting).await.expect("it never came to that");
+}

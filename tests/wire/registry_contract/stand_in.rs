@@ -1,7 +1,8 @@
 //! What is promised of the stand-in alone.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use reqwest::Method;
 use serde_json::json;
@@ -68,15 +69,19 @@ async fn an_upload_goes_on_where_a_broken_connection_left_it() {
         let mut connection = TcpStream::connect(address).expect("the server listens");
         write!(connection, "PATCH {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 1000\r\n\r\nhello")
             .expect("the server reads");
-        // Long enough to be read, short of what was announced.
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        connection.shutdown(Shutdown::Write).expect("the connection is open");
+        // Until the server has seen the end; whether it says something is its own affair.
+        let _ = connection.read_to_end(&mut Vec::new());
     })
     .await
     .expect("the client does not panic");
 
-    // Waits for the broken chunk, whose lock the status needs.
-    let status = send(repository.client.get(&upload)).await;
-    assert_eq!(header(&status, "range").as_deref(), Some("0-4"));
+    let reached = async {
+        while header(&send(repository.client.get(&upload)).await, "range").as_deref() != Some("0-4") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), reached).await.expect("what arrived is kept");
     let digest = digest(b"hello world");
     let put = repository.client.put(with_digest(&upload, &digest));
     assert_eq!(send(put.header("content-range", "5-10").body(" world")).await.status(), 201);

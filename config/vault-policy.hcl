@@ -1,0 +1,36 @@
+# What Signet may do in Vault, for the key `release` of the transit engine at `transit/`, and nothing else.
+#
+#   vault policy write signet config/vault-policy.hcl
+#   vault token create -orphan -no-default-policy -policy=signet -period=24h
+#
+# Repeat the first two blocks for each key that the configuration names. The default policy is not needed.
+# Signet does not renew its token; whoever writes the token's file does: the Vault Agent, or a job.
+
+# Sign SHA-256 digests. The path ends in the hash because Vault lets it outrank the one in the body:
+# so it is pinned here. What stands in the lists is all that a body may say, and the two required
+# parameters keep out the forms of the call that Signet does not use.
+path "transit/sign/release/sha2-256" {
+  capabilities        = ["update"]
+  required_parameters = ["prehashed", "batch_input"]
+  allowed_parameters = {
+    "prehashed"            = [true]
+    "marshaling_algorithm" = ["asn1"]
+    "key_version"          = []
+    "batch_input"          = []
+  }
+}
+
+# Read which versions there are, and their public keys. Private keys never come with this answer.
+path "transit/keys/release" {
+  capabilities = ["read"]
+}
+
+# Ask whether our own token is still good, for /readyz.
+path "auth/token/lookup-self" {
+  capabilities = ["read"]
+}
+
+# Uncomment where the Vault Agent keeps the token's file: it renews the token by means of the token.
+# path "auth/token/renew-self" {
+#   capabilities = ["update"]
+# }

@@ -1,0 +1,166 @@
+//! Entries to log, and places to log them.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use signet::domain::{
+    Annotations, AttachResult, BatchId, Digest, Entry, Event, Format, IdSource as _, KeyReference,
+    KeyVersion, Operation, Outcome, Principal, RandomIds, SignatureId, SignatureIdentity, Signing, Timestamp,
+};
+use signet::log::GroupCommitLog;
+use signet::metrics::Metrics;
+use signet::ports::{EntryQuery, NewEntry, SigningLog as _};
+use signet::store::SqliteStore;
+use tempfile::TempDir;
+
+/// A directory with a log in it.
+pub struct Place {
+    pub directory: TempDir,
+}
+
+impl Place {
+    pub fn new() -> Self {
+        Self { directory: tempfile::tempdir().unwrap() }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.directory.path().join("log.sqlite")
+    }
+
+    pub fn store(&self) -> SqliteStore {
+        SqliteStore::open(&self.path()).unwrap()
+    }
+
+    pub fn log(&self) -> GroupCommitLog {
+        GroupCommitLog::start(self.store(), Arc::new(Metrics::new())).unwrap()
+    }
+
+    /// A connection that knows nothing of Signet.
+    pub fn raw(&self) -> rusqlite::Connection {
+        rusqlite::Connection::open(self.path()).unwrap()
+    }
+}
+
+/// One signature, whose entries can be made in any order.
+#[derive(Clone)]
+pub struct Story {
+    pub id: SignatureId,
+    pub batch: BatchId,
+    pub second: i64,
+    pub principal: String,
+    pub repository: String,
+    pub digest: Digest,
+    pub key: &'static str,
+    pub version: u32,
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Story {
+    pub fn new() -> Self {
+        Self {
+            id: RandomIds.signature_id(at(0)),
+            batch: RandomIds.batch_id(at(0)),
+            second: 0,
+            principal: "ci".to_owned(),
+            repository: "registry.example.com/team/app".to_owned(),
+            digest: Digest::of(b"image"),
+            key: "release",
+            version: 1,
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    pub fn signing(&self) -> Signing {
+        Signing {
+            id: self.id,
+            key: KeyReference {
+                name: self.key.parse().unwrap(),
+                version: KeyVersion::new(self.version).unwrap(),
+                fingerprint: serde_json::from_value(Digest::of(b"key").to_string().into()).unwrap(),
+            },
+            format: Format::Cosign,
+            annotations: Annotations::new(self.annotations.clone()).unwrap(),
+            payload: Digest::of(b"payload"),
+        }
+    }
+
+    pub fn identity(&self) -> SignatureIdentity {
+        self.signed().identity().unwrap()
+    }
+
+    pub fn refusal(&self) -> Entry {
+        self.entry(Event::Refusal { key: Some(self.key.parse().unwrap()) })
+    }
+
+    pub fn intent(&self) -> Entry {
+        self.entry(Event::Intent { signing: self.signing(), batch: self.batch })
+    }
+
+    pub fn signed(&self) -> Entry {
+        let result = Outcome::Signed {
+            batch: self.batch,
+            signature: b"signature".to_vec(),
+            signed_at: at(self.second),
+            vault_request_id: Some("vault".to_owned()),
+        };
+        self.entry(Event::Outcome { signing: self.signing(), result })
+    }
+
+    pub fn failed(&self) -> Entry {
+        let result = Outcome::Failed { code: "vault-sealed".to_owned() };
+        self.entry(Event::Outcome { signing: self.signing(), result })
+    }
+
+    pub fn attached(&self) -> Entry {
+        let result =
+            AttachResult::Attached { reference: "registry".to_owned(), manifest: Digest::of(b"manifest") };
+        self.entry(Event::Attach { signing: self.signing(), result })
+    }
+
+    pub fn not_attached(&self) -> Entry {
+        let result = AttachResult::Failed { code: "registry-denied".to_owned() };
+        self.entry(Event::Attach { signing: self.signing(), result })
+    }
+
+    pub fn adopted(&self) -> Entry {
+        self.entry(Event::Adopted {
+            signing: self.signing(),
+            signature: b"foreign".to_vec(),
+            reference: "elsewhere".to_owned(),
+            manifest: Digest::of(b"manifest"),
+        })
+    }
+
+    fn entry(&self, event: Event) -> Entry {
+        let image = format!("{}@{}", self.repository, self.digest).parse().unwrap();
+        Entry::new(
+            at(self.second),
+            RandomIds.request_id(),
+            &Principal::Token { name: self.principal.clone() },
+            Operation::Sign,
+            &image,
+            (Some("rule".to_owned()), Digest::of(b"policy")),
+            event,
+        )
+    }
+}
+
+/// A moment, in seconds after the beginning of the tests' time.
+pub fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_767_225_600 + second).unwrap()
+}
+
+pub fn new(entry: Entry) -> NewEntry {
+    NewEntry::try_from(entry).unwrap()
+}
+
+/// Everything, on one page.
+pub fn all() -> EntryQuery {
+    EntryQuery { limit: EntryQuery::MAX_LIMIT, ..EntryQuery::default() }
+}
+
+/// The indexes of the entries that `query` finds.
+pub async fn indexes(log: &GroupCommitLog, query: EntryQuery) -> Vec<u64> {
+    log.query(query).await.unwrap().entries.iter().map(|entry| entry.index).collect()
+}

@@ -1,0 +1,236 @@
+//! The writer, over a store that stands still until the test lets it go on.
+
+use std::pin::Pin;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+
+use futures::future::{join_all, poll_immediate};
+use signet::domain::{SignatureId, SignatureIdentity};
+use signet::log::GroupCommitLog;
+use signet::metrics::Metrics;
+use signet::ports::{
+    EntryPage, EntryQuery, EntryReader, EntryStore, LogError, LoggedEntry, NewEntry, SigningLog as _,
+};
+use tokio::task::unconstrained;
+
+use crate::fixtures::Story;
+
+#[tokio::test]
+async fn what_arrives_during_a_commit_shares_the_next_one() {
+    let (log, gate) = gated();
+    let first = hold(&log, &gate).await;
+    let waiting = sent((0..100).map(|_| log.append(vec![Story::new().intent()]))).await;
+
+    gate.go_on(Ok(()));
+    gate.go_on(Ok(()));
+    assert_eq!(first.await, Ok(0));
+    let indexes: Vec<_> = waiting.await.into_iter().map(Result::unwrap).collect();
+    assert_eq!(indexes, (1..=100).collect::<Vec<_>>());
+    assert_eq!(gate.commits(), [1, 100]);
+}
+
+#[tokio::test]
+async fn one_commit_takes_at_most_about_a_thousand_entries() {
+    let (log, gate) = gated();
+    let first = hold(&log, &gate).await;
+    let three = || log.append(vec![Story::new().intent(); 3]);
+    let waiting = sent((0..400).map(|_| three())).await;
+
+    (0..3).for_each(|_| gate.go_on(Ok(())));
+    first.await.unwrap();
+    assert!(waiting.await.iter().all(Result::is_ok));
+    assert_eq!(gate.commits(), [1, 1026, 174]);
+}
+
+#[tokio::test]
+async fn a_failed_commit_fails_all_who_shared_it_and_the_next_one_is_tried_afresh() {
+    let (log, gate) = gated();
+    let first = hold(&log, &gate).await;
+    let waiting = sent((0..10).map(|_| log.append(vec![Story::new().intent()]))).await;
+
+    gate.go_on(Ok(()));
+    gate.go_on(Err("the disk is full"));
+    first.await.unwrap();
+    for answer in waiting.await {
+        assert_eq!(answer, Err(LogError("the disk is full".to_owned())));
+    }
+    gate.go_on(Ok(()));
+    assert_eq!(log.append(vec![Story::new().intent()]).await, Ok(1));
+}
+
+#[tokio::test]
+async fn an_entry_that_is_too_large_is_refused_for_its_caller_alone() {
+    let (log, gate) = gated();
+    let mut large = Story::new().intent();
+    large.principal.push_str(&"x".repeat(NewEntry::MAX_BYTES - large.to_bytes().len()));
+    let mut larger = large.clone();
+    larger.principal.push('x');
+
+    gate.go_on(Ok(()));
+    let answers = join_all([log.append(vec![large]), log.append(vec![Story::new().intent(), larger])]).await;
+    assert_eq!(answers[0], Ok(0));
+    assert!(answers[1].as_ref().unwrap_err().to_string().contains("65535 bytes"));
+    assert_eq!(gate.commits(), [1]);
+}
+
+#[tokio::test]
+async fn an_offer_is_logged_when_there_is_room_and_counted_when_there_is_none() {
+    let metrics = Arc::new(Metrics::new());
+    let (log, gate) = gated_with(&metrics);
+    let first = hold(&log, &gate).await;
+    (0..GroupCommitLog::WAITING).for_each(|_| log.offer(Story::new().refusal()));
+    assert!(metrics.encode().contains("signet_log_refusals_dropped_total 0"));
+
+    log.offer(Story::new().refusal());
+    assert!(metrics.encode().contains("signet_log_refusals_dropped_total 1"));
+
+    gate.go_on(Ok(()));
+    gate.go_on(Ok(()));
+    first.await.unwrap();
+    log.close().await.unwrap();
+    assert_eq!(gate.commits(), [1, GroupCommitLog::WAITING]);
+}
+
+#[tokio::test]
+async fn closing_commits_what_was_sent_and_refuses_what_comes_later() {
+    let (log, gate) = gated();
+    let first = hold(&log, &gate).await;
+    let mut waiting = Box::pin(log.append(vec![Story::new().intent()]));
+    assert!(poll_immediate(&mut waiting).await.is_none());
+    let mut closing = Box::pin(log.close());
+    assert!(poll_immediate(&mut closing).await.is_none());
+
+    gate.go_on(Ok(()));
+    gate.go_on(Ok(()));
+    assert_eq!((first.await, waiting.await, closing.await), (Ok(0), Ok(1), Ok(())));
+    assert!(log.append(vec![Story::new().intent()]).await.is_err());
+    assert!(log.ready().await.is_err());
+}
+
+#[tokio::test]
+async fn dropping_the_log_commits_what_was_sent() {
+    let (log, gate) = gated();
+    let first = hold(&log, &gate).await;
+    (0..5).for_each(|_| log.offer(Story::new().refusal()));
+    drop(first);
+    gate.go_on(Ok(()));
+    gate.go_on(Ok(()));
+    drop(log);
+    assert_eq!(gate.commits(), [1, 5]);
+}
+
+#[tokio::test]
+async fn readiness_asks_the_store_at_most_once_a_second() {
+    let (log, gate) = gated();
+    *gate.probe.lock().unwrap() = Err(LogError("read-only".to_owned()));
+    assert!(log.ready().await.is_err());
+    *gate.probe.lock().unwrap() = Ok(());
+    assert!(log.ready().await.is_err(), "an answer counts for a second");
+    tokio::time::sleep(std::time::Duration::from_millis(1050)).await;
+    assert_eq!(log.ready().await, Ok(()));
+}
+
+/// What the test holds of a [`Gated`] store.
+struct Gate {
+    started: Receiver<()>,
+    verdicts: SyncSender<Result<(), LogError>>,
+    commits: Arc<Mutex<Vec<usize>>>,
+    probe: Arc<Mutex<Result<(), LogError>>>,
+}
+
+impl Gate {
+    /// How the next commit ends. Until this is said, it waits.
+    fn go_on(&self, verdict: Result<(), &str>) {
+        self.verdicts.send(verdict.map_err(|error| LogError(error.to_owned()))).unwrap();
+    }
+
+    /// Entries of each commit.
+    fn commits(&self) -> Vec<usize> {
+        self.commits.lock().unwrap().clone()
+    }
+}
+
+/// Appends that have been sent and wait for their answers.
+async fn sent<F: Future>(appends: impl Iterator<Item = F>) -> Pin<Box<impl Future<Output = Vec<F::Output>>>> {
+    // Otherwise tokio would let only so many be sent at once.
+    let mut all = Box::pin(unconstrained(join_all(appends)));
+    assert!(poll_immediate(&mut all).await.is_none());
+    all
+}
+
+/// An entry whose commit has begun and waits.
+async fn hold<'a>(
+    log: &'a GroupCommitLog,
+    gate: &Gate,
+) -> Pin<Box<dyn Future<Output = Result<u64, LogError>> + 'a>> {
+    let mut first = Box::pin(log.append(vec![Story::new().intent()]));
+    assert!(poll_immediate(&mut first).await.is_none());
+    gate.started.recv().unwrap();
+    first
+}
+
+fn gated() -> (GroupCommitLog, Gate) {
+    gated_with(&Arc::default())
+}
+
+fn gated_with(metrics: &Arc<Metrics>) -> (GroupCommitLog, Gate) {
+    let (begin, started) = sync_channel(16);
+    let (verdicts, verdict) = sync_channel(16);
+    let commits = Arc::default();
+    let probe = Arc::new(Mutex::new(Ok(())));
+    let store = Gated { begin, verdict, commits: Arc::clone(&commits), probe: Arc::clone(&probe), next: 0 };
+    let log = GroupCommitLog::start(store, Arc::clone(metrics)).unwrap();
+    (log, Gate { started, verdicts, commits, probe })
+}
+
+struct Gated {
+    begin: SyncSender<()>,
+    verdict: Receiver<Result<(), LogError>>,
+    commits: Arc<Mutex<Vec<usize>>>,
+    probe: Arc<Mutex<Result<(), LogError>>>,
+    next: u64,
+}
+
+impl EntryStore for Gated {
+    fn append(&mut self, entries: &[NewEntry]) -> Result<u64, LogError> {
+        self.commits.lock().unwrap().push(entries.len());
+        self.begin.send(()).unwrap();
+        self.verdict.recv().unwrap()?;
+        let first = self.next;
+        self.next += entries.len() as u64;
+        Ok(first)
+    }
+
+    fn probe(&mut self) -> Result<(), LogError> {
+        self.probe.lock().unwrap().clone()
+    }
+
+    fn close(&mut self) -> Result<(), LogError> {
+        Ok(())
+    }
+
+    fn reader(&self) -> Arc<dyn EntryReader> {
+        Arc::new(Unread)
+    }
+}
+
+/// These tests read nothing.
+struct Unread;
+
+impl EntryReader for Unread {
+    fn entry(&self, _: u64) -> Result<Option<LoggedEntry>, LogError> {
+        unreachable!()
+    }
+
+    fn query(&self, _: &EntryQuery) -> Result<EntryPage, LogError> {
+        unreachable!()
+    }
+
+    fn of_signature(&self, _: SignatureId) -> Result<Vec<LoggedEntry>, LogError> {
+        unreachable!()
+    }
+
+    fn of_identity(&self, _: SignatureIdentity) -> Result<Vec<LoggedEntry>, LogError> {
+        unreachable!()
+    }
+}
