@@ -226,3 +226,17 @@ fn a_vault_policy_that_allows_too_much_or_can_not_be_read_is_found() {
     let paths = vault_paths("# path \"x\" {\npath \"a\" { capabilities = [\"read\"] }").unwrap();
     assert_eq!(paths, [("a".to_owned(), "read".to_owned())]);
 }
+
+#[test]
+fn settings_are_found_in_their_sections_also_behind_a_number_sign() {
+    let text = "# Words: a = b\n[http]\nlisten = 1\n# public_url = 2\n\n[[keys]]\nname = 3\n";
+    let found: Vec<_> =
+        lines(text).into_iter().map(|line| (line.number, line.setting, line.active)).collect();
+    let setting = |number, name: &str, active| (number, name.to_owned(), active);
+    let expected = [
+        setting(2, "http.listen", true),
+        setting(3, "http.public_url", false),
+        setting(6, "keys[].name", true),
+    ];
+    assert_eq!(found, expected);
+}
