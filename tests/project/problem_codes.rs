@@ -9,11 +9,11 @@ use crate::repository::read;
 
 /// Every code that `src/service/error.rs` and `src/http/problem.rs` can answer with.
 pub fn codes() -> BTreeSet<String> {
-    codes_of_errors().into_iter().chain(Problems::read().made.into_keys()).collect()
+    codes_of_errors().into_iter().chain(Problems::read().made.into_iter().map(|(code, _)| code)).collect()
 }
 
-/// The status of each code, where it has one that does not depend on anything else.
-pub fn statuses() -> BTreeMap<String, u16> {
+/// Each code with a status that it comes with. Some come with several.
+pub fn statuses() -> BTreeSet<(String, u16)> {
     let Problems { made, with_status } = Problems::read();
     let numbers = made.into_iter().chain(with_status);
     numbers.map(|(code, name)| (code, number(&name))).collect()
@@ -54,7 +54,7 @@ fn codes_of_errors() -> BTreeSet<String> {
 #[derive(Default)]
 struct Problems {
     /// Code and status of each `Self::new(status, code, detail)`.
-    made: BTreeMap<String, String>,
+    made: BTreeSet<(String, String)>,
     /// What `status_of` says.
     with_status: BTreeMap<String, String>,
 }
@@ -75,7 +75,7 @@ impl<'ast> Visit<'ast> for Problems {
             && function.path.segments.last().is_some_and(|last| last.ident == "new")
             && let (Some(status), Lit::Str(code)) = (last_name(status), &code.lit)
         {
-            self.made.insert(code.value(), status);
+            self.made.insert((code.value(), status));
         }
         visit::visit_expr_call(self, call);
     }
