@@ -5,17 +5,19 @@
 //! | room | subject | knows |
 //! |---|---|---|
 //! | [`domain`] | the vocabulary, pure | nobody |
+//! | [`metrics`], [`input`] | leaves: what is counted; reading what people write | nobody |
 //! | [`format`](mod@format) | one file per signature format | `domain` |
 //! | [`ports`] | what the service needs of the world, as traits | `domain` |
 //! | [`service`] | one operation a file | `domain`, `format`, `ports` |
-//! | [`config`] | one file per section of the configuration | `domain` |
-//! | [`vault`], [`registry`], [`identity`], [`policy`], [`log`], [`store`] | adapters: each implements a port | `domain`, `format`, `ports`, `config` |
-//! | [`http`] | the API: translates | `service` |
-//! | [`server`] | wires everything | everybody |
-//! | [`cli`] | one file per subcommand | `server` |
-//! | [`dev`] | embedded stand-ins for trying out and fast tests | `server` |
+//! | [`config`] | one file per section of the configuration | `domain`, `input` |
+//! | [`vault`], [`registry`], [`identity`], [`policy`], [`log`], [`store`] | adapters: each implements a port | `domain`, `format`, `ports`, `config`, `metrics`, `input` |
+//! | [`http`] | the API: translates | `service`, `domain`, `ports`, `config`, `metrics`, `input` |
+//! | [`server`] | wires everything | all above |
+//! | [`dev`] | embedded stand-ins for trying out and fast tests | `domain`, `format`, `config`, `server` |
+//! | [`cli`] | one file per subcommand | `config`, `policy`, `server`, `dev` |
+//! | `main` | the command | `cli` |
 //!
-//! [`metrics`] and [`input`] are leaves that every room may use. `tests/project` holds these directions against the source.
+//! `tests/project` reads this map and holds the source to it.
 
 pub mod cli;
 pub mod config;

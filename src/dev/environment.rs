@@ -103,10 +103,13 @@ impl Environment {
     /// Ends in good order: Signet first, what it needs afterwards.
     pub async fn stop(self) {
         self.server.drain().await;
-        self.registry.drain().await;
-        self.vault.drain().await;
+        self.registry.drain(PATIENCE).await;
+        self.vault.drain(PATIENCE).await;
     }
 }
+
+/// For those who still talk to a stand-in when it ends.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// A client for what runs on this machine.
 pub fn loopback_client() -> reqwest::Result<reqwest::Client> {

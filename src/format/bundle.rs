@@ -38,24 +38,32 @@ pub fn bundle(key: &Fingerprint, statement: &[u8], signature: &[u8]) -> Vec<u8> 
     }))
 }
 
-/// The signature of a bundle that says, verifiably with `key`, that the image is signed with just
-/// these annotations. `None` for every other bundle.
+/// What a bundle signs, and the signature over it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedStatement {
+    /// In the bytes that were signed: others write the same statement in other bytes than we do.
+    pub statement: Vec<u8>,
+    pub signature: Vec<u8>,
+}
+
+/// What is in a bundle that says, verifiably with `key`, that the image is signed with just these
+/// annotations. `None` for every other bundle.
 pub fn matching_signature(
     bundle: &[u8],
     image: Digest,
     annotations: &Annotations,
     key: &PublicKey,
-) -> Option<Vec<u8>> {
+) -> Option<SignedStatement> {
     let bundle: Bundle = serde_json::from_slice(bundle).ok()?;
     let [signature] = bundle.dsse_envelope.signatures.as_slice() else { return None };
     if bundle.dsse_envelope.payload_type != dsse::IN_TOTO {
         return None;
     }
-    let payload = STANDARD.decode(&bundle.dsse_envelope.payload).ok()?;
+    let statement = STANDARD.decode(&bundle.dsse_envelope.payload).ok()?;
     let signature = STANDARD.decode(&signature.sig).ok()?;
-    let signed = dsse::pre_authentication_encoding(dsse::IN_TOTO, &payload);
-    (statement::says_signed(&payload, image, annotations) && key.verifies(&signed, &signature))
-        .then_some(signature)
+    let signed = dsse::pre_authentication_encoding(dsse::IN_TOTO, &statement);
+    (statement::says_signed(&statement, image, annotations) && key.verifies(&signed, &signature))
+        .then_some(SignedStatement { statement, signature })
 }
 
 /// A manifest that refers to `subject` and carries a bundle, and how an index of referrers describes it.

@@ -1,13 +1,14 @@
 //! `/v1/keys`: public keys are public, so nothing here needs credentials.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use serde::Serialize;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
+use super::path::Path;
 use super::problem::{Problem, ProblemBody};
 use crate::domain::{Key, KeyName, KeyVersion};
 use crate::service::Service;

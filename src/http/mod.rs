@@ -3,10 +3,12 @@
 mod admin;
 mod admission;
 mod authenticated;
+mod body;
 mod docs;
 mod keys;
 mod log;
 mod observe;
+mod path;
 mod problem;
 mod router;
 mod signatures;

@@ -61,6 +61,11 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", detail)
     }
 
+    pub fn slow_body(after: Duration) -> Self {
+        let detail = format!("The body did not arrive within {after:?}. Send it again, whole.");
+        Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail)
+    }
+
     pub fn not_found(detail: &str) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not-found", detail.to_owned())
     }

@@ -56,7 +56,8 @@ fn describe(document: &mut utoipa::openapi::OpenApi, public_url: Option<&str>) {
 }
 
 async fn no_such_path(uri: Uri) -> Problem {
-    Problem::not_found(&format!("There is nothing at `{}`. `/docs` shows what there is.", uri.path()))
+    let path: String = uri.path().chars().take(100).collect();
+    Problem::not_found(&format!("There is nothing at `{path}`. `/docs` shows what there is."))
 }
 
 async fn no_such_method() -> Problem {

@@ -3,18 +3,18 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt as _, stream};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::ApiState;
+use super::body::Body;
 use super::keys::key_name;
+use super::path::Path;
 use super::problem::{Problem, ProblemBody};
 use crate::domain::{Annotations, Attachment, Format, KeyVersion, RequestId, SignatureId, State as Stage};
 use crate::input::{self, Node};
@@ -75,8 +75,10 @@ pub struct KeyReferenceBody {
 #[derive(Serialize, ToSchema)]
 pub struct LayoutBody {
     format: Format,
-    /// Base64 of the simple-signing payload or the in-toto statement.
-    payload: String,
+    /// Base64 of the simple-signing payload or the in-toto statement, in the bytes that were signed. Left out where
+    /// somebody else wrote it in other bytes than Signet does: then only the registry has it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    payload: Option<String>,
     /// Base64 of the signature in ASN.1 DER.
     signature: String,
     /// Where it hangs.
@@ -129,10 +131,9 @@ pub struct BatchResult {
 pub async fn sign(
     State(state): State<ApiState>,
     caller: Caller,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<(StatusCode, Json<SignatureBody>), Problem> {
-    let request = json::<SignatureRequest>(&state, body)?;
-    let (status, body) = sign_one(&state, caller, request).await?;
+    let (status, body) = sign_one(&state, caller, body.json()?).await?;
     Ok((status, Json(body)))
 }
 
@@ -145,9 +146,9 @@ pub async fn sign(
 pub async fn sign_many(
     State(state): State<ApiState>,
     caller: Caller,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Json<BatchBody>, Problem> {
-    let BatchRequest { requests } = json(&state, body)?;
+    let BatchRequest { requests } = body.json()?;
     if requests.is_empty() || requests.len() > state.batch_items {
         let (count, limit) = (requests.len(), state.batch_items);
         return Err(Problem::invalid(format!("`requests` has {count} items; send 1 to {limit} at once.")));
@@ -198,14 +199,6 @@ async fn sign_one(
     Ok((status, SignatureBody::of(signature, created)))
 }
 
-fn json<T: DeserializeOwned>(state: &ApiState, body: Result<Bytes, BytesRejection>) -> Result<T, Problem> {
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::too_large(state.body_bytes),
-        _ => Problem::invalid("The body could not be read to its end. Send it again."),
-    })?;
-    input::from_json(&body).map_err(|error| Problem::invalid(format!("{error}.")))
-}
-
 /// Strings become types, once.
 fn parse(request: SignatureRequest) -> Result<SignRequest, Problem> {
     if request.recursive {
@@ -238,7 +231,7 @@ impl SignatureBody {
         let SignatureView { record, payload } = view;
         let layout = |signature: &[u8], attachment: Option<&Attachment>| LayoutBody {
             format: record.signing.format,
-            payload: STANDARD.encode(&payload),
+            payload: payload.as_ref().map(|payload| STANDARD.encode(payload)),
             signature: STANDARD.encode(signature),
             reference: attachment.map(|attachment| attachment.reference.clone()),
             manifest: attachment.map(|attachment| attachment.manifest.to_string()),

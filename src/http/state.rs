@@ -1,6 +1,7 @@
 //! What every handler can reach.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::FromRef;
 
@@ -19,6 +20,8 @@ pub struct ApiState {
     pub ids: Arc<dyn IdSource>,
     /// Bytes of a request's body.
     pub body_bytes: usize,
+    /// For the body to arrive, and once more for the answer to be made.
+    pub request_timeout: Duration,
     /// Items of one batch.
     pub batch_items: usize,
 }

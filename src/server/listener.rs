@@ -1,6 +1,7 @@
 //! One listening socket with its HTTP server.
 
 use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
 
 use axum::Router;
 use axum_server::Handle;
@@ -37,9 +38,10 @@ impl Listener {
         Self { address, handle, task }
     }
 
-    /// Accepts no more, and waits until every request that was begun is answered.
-    pub async fn drain(self) {
-        self.handle.graceful_shutdown(None);
+    /// Accepts no more, and waits until every request that was begun is answered; for `patience` at most, so that a
+    /// caller who does not take the answer keeps nobody waiting.
+    pub async fn drain(self, patience: Duration) {
+        self.handle.graceful_shutdown(Some(patience));
         if let Ok(Err(error)) = self.task.await {
             tracing::error!(%error, address = %self.address, "the listener failed");
         }

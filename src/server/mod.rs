@@ -26,6 +26,8 @@ pub struct Server {
     admin: Listener,
     admission: Admission,
     log: Arc<GroupCommitLog>,
+    /// How long a request may take, from its head to its answer.
+    patience: Duration,
     /// Cancelled when draining begins: readiness ends.
     draining: CancellationToken,
     /// Cancelled when nothing is in flight any more: background work ends.
@@ -71,7 +73,9 @@ impl Server {
         let api = Listener::serve(api, router(parts.api, public_url));
         let admin = Listener::serve(admin, admin_router(admin_state));
         tracing::info!(api = %api.address, admin = %admin.address, "listening");
-        Ok(Self { api, admin, admission, log: parts.log, draining, stopped })
+        // Once for the body to arrive, once for the answer to be made.
+        let patience = 2 * config.limits.request_timeout;
+        Ok(Self { api, admin, admission, log: parts.log, patience, draining, stopped })
     }
 
     /// Where the API listens; with the port that the system chose where the configuration says 0.
@@ -89,13 +93,13 @@ impl Server {
     pub async fn drain(self) {
         tracing::info!("draining");
         self.draining.cancel();
-        self.api.drain().await;
+        self.api.drain(self.patience).await;
         self.admission.drained().await;
         self.stopped.cancel();
         if let Err(error) = self.log.close().await {
             tracing::error!(%error, "the log could not be tidied up; what was answered is in it");
         }
-        self.admin.drain().await;
+        self.admin.drain(self.patience).await;
         tracing::info!("stopped");
     }
 }

@@ -64,6 +64,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         metrics,
         ids,
         body_bytes: config.limits.body_bytes,
+        request_timeout: config.limits.request_timeout,
         batch_items: config.limits.batch_items,
     };
     Ok(Parts { api, log })

@@ -24,6 +24,8 @@ pub struct Referrers(pub Vec<Descriptor>);
 /// A signature that is there and verifies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
+    /// The document that it signs, in the bytes that were signed.
+    pub document: Vec<u8>,
     pub signature: Vec<u8>,
     pub attachment: Attachment,
 }
@@ -54,7 +56,7 @@ impl CosignSignatures {
             .find(|signature| wanted.is_met_by(signature))?;
         let manifest = self.raw.as_ref()?.digest();
         let attachment = Attachment { reference: cosign_reference(&wanted.image), manifest };
-        Some(Found { signature, attachment })
+        Some(Found { document: wanted.document.clone(), signature, attachment })
     }
 }
 
@@ -81,24 +83,33 @@ impl Referrers {
         wanted: &Wanted,
         limit: usize,
     ) -> Result<Option<Found>, ServiceError> {
-        let repository = &wanted.image.repository;
         for descriptor in self.0.iter().filter(|descriptor| bundle::is_bundle(descriptor)).take(limit) {
-            let Some(manifest) = registry.manifest(repository, descriptor.digest).await? else { continue };
-            let Some(layer) = bundle::bundle_layer(&manifest.bytes) else { continue };
-            let Some(content) = registry.blob(repository, layer, bundle::MAX_BYTES).await? else { continue };
-            let signature = bundle::matching_signature(
-                &content,
-                wanted.image.digest,
-                &wanted.annotations,
-                wanted.public_key(),
-            );
-            if let Some(signature) = signature {
-                let attachment = bundle_attachment(&wanted.image, descriptor.digest);
-                return Ok(Some(Found { signature, attachment }));
+            let found = open_bundle(registry, wanted, descriptor.digest).await?;
+            if found.is_some() {
+                return Ok(found);
             }
         }
         Ok(None)
     }
+}
+
+/// The wanted signature, where it is what the bundle of this manifest holds. Costs two calls.
+///
+/// # Errors
+/// Where the registry could not tell.
+pub async fn open_bundle(
+    registry: &dyn Registry,
+    wanted: &Wanted,
+    manifest: Digest,
+) -> Result<Option<Found>, ServiceError> {
+    let repository = &wanted.image.repository;
+    let attachment = bundle_attachment(&wanted.image, manifest);
+    let Some(manifest) = registry.manifest(repository, manifest).await? else { return Ok(None) };
+    let Some(layer) = bundle::bundle_layer(&manifest.bytes) else { return Ok(None) };
+    let Some(content) = registry.blob(repository, layer, bundle::MAX_BYTES).await? else { return Ok(None) };
+    let signed =
+        bundle::matching_signature(&content, wanted.image.digest, &wanted.annotations, wanted.public_key());
+    Ok(signed.map(|signed| Found { document: signed.statement, signature: signed.signature, attachment }))
 }
 
 /// The layout that counts for verifiers: once an image has a bundle, they look at bundles alone.

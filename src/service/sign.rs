@@ -7,7 +7,7 @@ use crate::domain::{
 use crate::ports::{Decision, Question, RegistryError, RegistrySettings, SignerError, SigningTask};
 
 use super::attach::{Place, attach, bundle_referrer};
-use super::existing::{CosignSignatures, Found, Referrers, layout};
+use super::existing::{CosignSignatures, Found, Referrers, bundle_attachment, layout, open_bundle};
 use super::wanted::{Choice, Wanted};
 use super::{Caller, Service, ServiceError, SignatureView};
 
@@ -67,9 +67,10 @@ impl Service {
         let wanted = in_format(&choice, look.format)?;
         let head = self.head(caller, &image, &decision);
 
-        if let Some(found) = &look.found {
-            let record = self.replay(head, &wanted, found).await?;
-            return Ok(SignAnswer { signature: SignatureView::of(record), created: false });
+        if let Some(found) = look.found {
+            let record = self.replay(head, &wanted, &found).await?;
+            let signature = SignatureView { record, payload: Some(found.document) };
+            return Ok(SignAnswer { signature, created: false });
         }
         let place = Place {
             subject: &look.subject,
@@ -186,8 +187,8 @@ impl Service {
         Ok(Look { subject, cosign, referrers, format, found })
     }
 
-    /// The wanted bundle: where our log knows it, its manifest's digest is known too, and one call shows whether it is
-    /// still there. Otherwise every bundle is opened.
+    /// The wanted bundle: where our log knows it, its manifest's digest is known too. Whether that is still there shows
+    /// in one call for a bundle of ours, and in opening it for one of others. Otherwise every bundle is opened.
     async fn find_bundle(
         &self,
         choice: &Choice,
@@ -198,20 +199,30 @@ impl Service {
             return Ok(None);
         }
         let wanted = in_format(choice, Format::Bundle)?;
-        if let Some(record) = self.logged(&wanted).await?
+        let registry = self.registry.as_ref();
+        if let Some(record) = self.log.find(wanted.identity()).await?
             && let Some((signature, signed_at)) = record.signature()
         {
             let manifest = match &record.state {
                 State::Attached { attachment, .. } => attachment.manifest,
                 _ => bundle_referrer(&wanted, signature, signed_at, subject).descriptor.digest,
             };
-            let repository = &choice.image.repository;
-            if referrers.contains(manifest) && self.registry.manifest(repository, manifest).await?.is_some() {
-                let attachment = super::existing::bundle_attachment(&choice.image, manifest);
-                return Ok(Some(Found { signature: signature.clone(), attachment }));
+            let found = match referrers.contains(manifest) {
+                false => None,
+                true if wanted.is_met_by(signature) => {
+                    registry.manifest(&choice.image.repository, manifest).await?.map(|_| Found {
+                        document: wanted.document.clone(),
+                        signature: signature.clone(),
+                        attachment: bundle_attachment(&choice.image, manifest),
+                    })
+                }
+                true => open_bundle(registry, &wanted, manifest).await?,
+            };
+            if found.is_some() {
+                return Ok(found);
             }
         }
-        referrers.find(self.registry.as_ref(), &wanted, MAX_OPENED_BUNDLES).await
+        referrers.find(registry, &wanted, MAX_OPENED_BUNDLES).await
     }
 
     /// What our log has of the wanted signature, where that verifies.
@@ -224,7 +235,7 @@ impl Service {
     /// The record of a signature that is there. What the log does not know of it is written down first.
     async fn replay(&self, head: Entry, wanted: &Wanted, found: &Found) -> Result<Record, ServiceError> {
         let now = self.clock.now();
-        let known = self.logged(wanted).await?;
+        let known = self.log.find(wanted.identity()).await?;
         let same = known
             .filter(|record| record.signature().is_some_and(|(signature, _)| *signature == found.signature));
         match same {
@@ -238,7 +249,7 @@ impl Service {
             }
             None => {
                 let event = Event::Adopted {
-                    signing: self.signing(wanted, now),
+                    signing: Signing { payload: Digest::of(&found.document), ..self.signing(wanted, now) },
                     signature: found.signature.clone(),
                     reference: found.attachment.reference.clone(),
                     manifest: found.attachment.manifest,

@@ -1,6 +1,6 @@
 //! One signature as callers see it, and looking it up.
 
-use crate::domain::{Operation, Record, SignatureId};
+use crate::domain::{Digest, Operation, Record, SignatureId};
 use crate::ports::Question;
 
 use super::wanted::document;
@@ -10,14 +10,16 @@ use super::{Caller, Service, ServiceError};
 #[derive(Debug, Clone)]
 pub struct SignatureView {
     pub record: Record,
-    /// The simple-signing payload or the in-toto statement.
-    pub payload: Vec<u8>,
+    /// The simple-signing payload or the in-toto statement. None where somebody else wrote it, in other bytes
+    /// than we do: then the registry has it, and the log has its digest.
+    pub payload: Option<Vec<u8>>,
 }
 
 impl SignatureView {
     pub fn of(record: Record) -> Self {
         let payload = document(&record.image, record.signing.format, &record.signing.annotations);
-        Self { record, payload }
+        let is_what_was_signed = Digest::of(&payload) == record.signing.payload;
+        Self { record, payload: is_what_was_signed.then_some(payload) }
     }
 }
 

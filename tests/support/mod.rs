@@ -4,7 +4,9 @@
 
 #![allow(dead_code, unused_imports, reason = "each test target uses its own part")]
 
+pub mod attached;
 pub mod image;
+pub mod problem;
 pub mod proxy;
 pub mod servers;
 pub mod signet;

@@ -66,13 +66,17 @@ struct Shared {
 impl Proxy {
     /// In front of `upstream` (`http://host:port`), on a free port until the test's runtime ends.
     pub async fn start(upstream: &str) -> Self {
+        Self::start_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap(), upstream)
+    }
+
+    /// As [`Proxy::start`], where somebody has chosen the port.
+    pub fn start_on(listener: TcpListener, upstream: &str) -> Self {
         let shared = Arc::new(Shared {
             upstream: upstream.to_owned(),
             client: servers::client(),
             calls: Mutex::default(),
             rule: Mutex::new(Box::new(|_| None)),
         });
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(accept(listener, shared.clone()));
         Self { address, shared }

@@ -1,5 +1,6 @@
 //! Which servers the contract suites talk to: the stand-ins in this process, or the real ones that `tests/run` started.
 
+use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -10,7 +11,7 @@ use axum::Router;
 use reqwest::Method;
 use serde_json::{Map, Value, json};
 use signet::dev::registry::Registry;
-use signet::dev::transit::{Options, Transit};
+use signet::dev::transit::{Options, Transit, UNSEAL_KEY};
 use signet::domain::{Clock as _, SystemClock};
 
 const ROOT_TOKEN: &str = "stand-in-root";
@@ -20,6 +21,8 @@ const ROOT_TOKEN: &str = "stand-in-root";
 pub struct Vault {
     pub address: String,
     pub root_token: String,
+    /// Known of a Vault that one test has for itself, and of stand-ins.
+    pub unseal_key: Option<String>,
 }
 
 /// A registry and the name that its known differences go by.
@@ -47,22 +50,33 @@ pub async fn private_vault(client: &reqwest::Client) -> (Vault, Option<Running>)
     };
     let port = free_port();
     let address = format!("http://127.0.0.1:{port}");
-    let child = Command::new(binary)
+    let mut child = Command::new(binary)
         .args(["server", "-dev", "-dev-no-store-token", "-dev-root-token-id", ROOT_TOKEN])
         .arg(format!("-dev-listen-address=127.0.0.1:{port}"))
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()
         .expect("the Vault that the servers' file names can be started");
+    let said = BufReader::new(child.stdout.take().expect("its output was asked for"));
     let running = Running(child);
+    let unseal_key =
+        tokio::task::spawn_blocking(move || unseal_key(said)).await.expect("reading does not panic");
     for _ in 0..300 {
         let health = client.get(format!("{address}/v1/sys/health")).send().await;
         if health.is_ok_and(|answer| answer.status() == 200) {
-            return (Vault { address, root_token: ROOT_TOKEN.to_owned() }, Some(running));
+            return (Vault { address, root_token: ROOT_TOKEN.to_owned(), unseal_key }, Some(running));
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
     panic!("a Vault of the test's own did not become ready in 30 s");
+}
+
+/// The key that a Vault in development mode says when it starts. What it says later is read and forgotten.
+fn unseal_key(said: impl BufRead + Send + 'static) -> Option<String> {
+    let mut lines = said.lines().map_while(Result::ok);
+    let key = lines.find_map(|line| line.strip_prefix("Unseal Key: ").map(|key| key.trim().to_owned()));
+    std::thread::spawn(move || lines.for_each(drop));
+    key
 }
 
 /// Makes sure that transit is mounted: a stand-in has it from the start, a new real Vault does not.
@@ -91,7 +105,7 @@ pub async fn signing_token(client: &reqwest::Client, vault: &Vault, key: &str) -
     };
     let name = format!("signet-{key}");
     call(Method::PUT, format!("sys/policies/acl/{name}"), json!({"policy": policy})).await;
-    let token = json!({"policies": [name], "period": "1h", "no_parent": true});
+    let token = json!({"policies": [name], "period": "1h", "no_parent": true, "no_default_policy": true});
     let made = call(Method::POST, "auth/token/create".to_owned(), token).await;
     made["auth"]["client_token"].as_str().expect("Vault gives a token").to_owned()
 }
@@ -193,7 +207,11 @@ impl Servers {
         let registries: Map<String, Value> =
             file["registries"].as_object().unwrap_or_else(|| panic!("{path} has no registries")).clone();
         Self {
-            vault: Vault { address: text("/vault/address"), root_token: text("/vault/root_token") },
+            vault: Vault {
+                address: text("/vault/address"),
+                root_token: text("/vault/root_token"),
+                unseal_key: None,
+            },
             vault_binary: Some(text("/vault/binary").into()),
             registries: registries
                 .keys()
@@ -214,7 +232,11 @@ fn stand_in_vault() -> Vault {
         now: || SystemClock.now(),
     };
     let transit = Transit::new(options).expect("without a directory nothing can fail");
-    Vault { address: format!("http://{}", serve(transit.router())), root_token: ROOT_TOKEN.to_owned() }
+    Vault {
+        address: format!("http://{}", serve(transit.router())),
+        root_token: ROOT_TOKEN.to_owned(),
+        unseal_key: Some(UNSEAL_KEY.to_owned()),
+    }
 }
 
 fn free_port() -> u16 {

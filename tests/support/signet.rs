@@ -65,9 +65,18 @@ impl Signet {
         assert!(status.success());
     }
 
-    /// Waits for the end.
-    pub fn wait(&mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+    /// Waits for the end, for at most 30 s.
+    pub async fn wait(&mut self) -> ExitStatus {
+        let ended = async {
+            let mut pause = tokio::time::interval(Duration::from_millis(10));
+            loop {
+                pause.tick().await;
+                if let Some(status) = self.child.try_wait().unwrap() {
+                    return status;
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), ended).await.expect("signet did not end in 30 s")
     }
 
     /// Ends it without a word, as a crash would.

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
@@ -60,6 +62,14 @@ impl World {
     }
 
     pub async fn with(settings: Settings) -> Self {
+        let registry = servers::registries()
+            .into_iter()
+            .find(|registry| settings.registry.is_none_or(|name| registry.name == name))
+            .unwrap_or_else(|| panic!("no registry {:?}", settings.registry));
+        Self::in_registry(settings, registry).await
+    }
+
+    async fn in_registry(settings: Settings, registry: TestRegistry) -> Self {
         let client = servers::client();
         let (vault, process) = match settings.private_vault {
             false => (servers::vault(), None),
@@ -69,10 +79,6 @@ impl World {
                 (vault, process)
             }
         };
-        let registry = servers::registries()
-            .into_iter()
-            .find(|registry| settings.registry.is_none_or(|name| registry.name == name))
-            .unwrap_or_else(|| panic!("no registry {:?}", settings.registry));
         let vault_proxy = Proxy::start(&vault.address).await;
         let registry_proxy = Proxy::start(&registry.url).await;
         let key = unique("key");
@@ -108,16 +114,63 @@ impl World {
         }
     }
 
+    /// A world whose calls to Vault can be counted: the key is known, and is read no more by itself.
+    pub async fn counted() -> Self {
+        Self::counted_with(Settings::default()).await
+    }
+
+    /// As [`World::counted`], with settings of one's own.
+    pub async fn counted_with(mut settings: Settings) -> Self {
+        settings.lines.push(("vault", "key_poll = '1h'".to_owned()));
+        let world = Self::with(settings).await;
+        world.public_key(1).await;
+        world.take_all_calls();
+        world
+    }
+
+    /// A world in each of the registries at hand.
+    pub async fn in_each_registry(settings: Settings) -> Vec<Self> {
+        let worlds =
+            servers::registries().into_iter().map(|registry| Self::in_registry(settings.clone(), registry));
+        futures::future::join_all(worlds).await
+    }
+
     /// Starts the same Signet again, over the same log.
     pub fn restart(&mut self) {
         self.signet.kill();
+        self.serve();
+    }
+
+    /// Starts Signet, which has ended, over what its directory holds.
+    pub fn serve(&mut self) {
         self.signet = Signet::serve(&self.directory.path().join("signet.toml"));
+    }
+
+    /// Changes the configuration, and starts Signet again.
+    pub fn reconfigure(&mut self, change: impl FnOnce(String) -> String) {
+        let path = self.directory.path().join("signet.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, change(text)).unwrap();
+        self.restart();
     }
 
     /// Pushes an image past the proxy, and returns its reference.
     pub async fn push_image(&self) -> String {
         let digest = image::push(&self.client, &self.upstream()).await;
         self.image(digest)
+    }
+
+    /// As [`World::push_image`], into a repository below this world's own.
+    pub async fn push_image_below(&self, name: &str) -> String {
+        let digest = image::push(&self.client, &format!("{}/{name}", self.upstream())).await;
+        format!("{}/{name}@{digest}", self.repository)
+    }
+
+    /// Adds rules (YAML, two blanks in front) to the policy, for when Signet starts again.
+    pub fn write_policy(&self, rules: &str) {
+        let path = self.directory.path().join("policy.yaml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(path, text + rules).unwrap();
     }
 
     /// The reference of a digest in this world's repository.
@@ -165,6 +218,39 @@ impl World {
         let answer = request.send().await.unwrap();
         assert!(answer.status().is_success(), "{path}: {}", answer.status());
         answer.json().await.unwrap_or(Value::Null)
+    }
+
+    /// Makes the key's next version.
+    pub async fn rotate(&self) {
+        self.vault_call(Method::POST, &format!("transit/keys/{}/rotate", self.key), json!({})).await;
+    }
+
+    /// Has Vault sign with versions from `version` on.
+    pub async fn set_minimum(&self, version: u32) {
+        let path = format!("transit/keys/{}/config", self.key);
+        self.vault_call(Method::POST, &path, json!({"min_decryption_version": version})).await;
+    }
+
+    /// What the key signs when somebody asks Vault past Signet.
+    pub async fn vault_signature(&self, message: &[u8]) -> Vec<u8> {
+        let path = format!("transit/sign/{}/sha2-256", self.key);
+        let signed = self.vault_call(Method::POST, &path, json!({"input": STANDARD.encode(message)})).await;
+        let signature = signed["data"]["signature"].as_str().unwrap();
+        STANDARD.decode(signature.rsplit(':').next().unwrap()).unwrap()
+    }
+
+    /// A token for Signet that Vault takes now, beside the one that it began with.
+    pub async fn new_vault_token(&self) -> String {
+        if servers::are_real() {
+            return servers::signing_token(&self.client, &self.vault, &self.key).await;
+        }
+        let made = self.vault_call(Method::POST, "auth/token/create", json!({"policies": ["root"]})).await;
+        made["auth"]["client_token"].as_str().unwrap().to_owned()
+    }
+
+    /// Has Signet show `token` to Vault from now on, as an agent would that renews it.
+    pub fn write_vault_token(&self, token: &str) {
+        std::fs::write(self.directory.path().join("vault-token"), token).unwrap();
     }
 
     /// The PEM of one version, from the API.

@@ -1,5 +1,6 @@
 //! Tests on the wire: HTTP in, HTTP out; against the stand-ins or the real servers, as `SIGNET_TEST_SERVERS` says.
 
+mod bad_input;
 mod registry_contract;
 mod signatures;
 #[path = "../support/mod.rs"]

@@ -1,0 +1,15 @@
+//! Tests that need the real servers and the stock clients: Vault, three registries, cosign and crane. `tests/run` gets and
+//! starts them; without them these tests fail.
+
+mod batching;
+mod beside_cosign;
+mod call_counts;
+mod clients;
+mod cosign_verify;
+mod demo;
+mod least_privilege;
+mod registries;
+mod rotation;
+#[path = "../support/mod.rs"]
+mod support;
+mod upstream;

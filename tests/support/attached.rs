@@ -1,0 +1,125 @@
+//! What hangs on an image, asked of the registry past the proxy.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use signet::domain::{Descriptor, Digest, ImageReference, KeyReference, PublicKey};
+use signet::format::{bundle, simple_signing};
+
+use super::{World, image};
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+impl World {
+    /// The signatures below the image's `.sig` tag.
+    pub async fn layers(&self, image: &str) -> Vec<Value> {
+        match self.tagged(image, &sig_tag(image)).await {
+            Some((_, manifest)) => manifest["layers"].as_array().unwrap().clone(),
+            None => Vec::new(),
+        }
+    }
+
+    /// The bundles that refer to the image, from the referrers API or from the fallback tag.
+    pub async fn bundles(&self, image: &str) -> Vec<Descriptor> {
+        let digest = parse(image).digest;
+        let url = format!("{}/referrers/{digest}", self.upstream_of(image));
+        let answer = self.client.get(url).send().await.unwrap();
+        let is_index = answer.headers().get("content-type").is_some_and(|value| value == INDEX);
+        let index = match answer.status() {
+            StatusCode::OK if is_index => answer.json::<Value>().await.unwrap(),
+            StatusCode::OK | StatusCode::NOT_FOUND => {
+                let tag = format!("sha256-{}", digest.hex());
+                self.tagged(image, &tag).await.map_or(json!({"manifests": []}), |(_, index)| index)
+            }
+            status => panic!("referrers: {status}"),
+        };
+        let referrers: Vec<Descriptor> = serde_json::from_value(index["manifests"].clone()).unwrap();
+        referrers.into_iter().filter(bundle::is_bundle).collect()
+    }
+
+    /// How many signatures the image has, of either layout.
+    pub async fn signatures(&self, image: &str) -> usize {
+        self.layers(image).await.len() + self.bundles(image).await.len()
+    }
+
+    /// What a tag beside the image names, as bytes and as JSON.
+    pub async fn tagged(&self, image: &str, tag: &str) -> Option<(Vec<u8>, Value)> {
+        let request = self.client.get(format!("{}/manifests/{tag}", self.upstream_of(image)));
+        let answer = request.header("Accept", format!("{MANIFEST}, {INDEX}")).send().await.unwrap();
+        match answer.status() {
+            StatusCode::OK => {
+                let bytes = answer.bytes().await.unwrap().to_vec();
+                let json = serde_json::from_slice(&bytes).unwrap();
+                Some((bytes, json))
+            }
+            StatusCode::NOT_FOUND => None,
+            status => panic!("{tag}: {status}"),
+        }
+    }
+
+    /// Puts a `.sig` manifest with these signatures over `payload` at the image's tag, as somebody with access could.
+    pub async fn plant_layers(&self, image: &str, payload: &[u8], signatures: &[Vec<u8>]) {
+        let key = self.key_reference(1).await;
+        let mut manifest = None;
+        for signature in signatures {
+            let layer = simple_signing::Layer::new(payload, signature, &key);
+            let at = "2026-01-02T03:04:05Z".parse().unwrap();
+            let appended = simple_signing::SignatureManifest::append(manifest, layer, at);
+            manifest = Some(simple_signing::SignatureManifest::parse(&appended.manifest).unwrap());
+            let base = self.upstream_of(image);
+            image::push_blob(&self.client, &base, payload.to_vec()).await;
+            image::push_blob(&self.client, &base, appended.config).await;
+            image::put_manifest(&self.client, &base, &sig_tag(image), MANIFEST, appended.manifest).await;
+        }
+    }
+
+    /// Pushes a bundle over `statement` that refers to the image, as somebody with access could.
+    pub async fn plant_bundle(&self, image: &str, statement: &[u8], signature: &[u8]) {
+        let base = self.upstream_of(image);
+        let key = self.key_reference(1).await;
+        let (subject_bytes, _) = self.tagged(image, &parse(image).digest.to_string()).await.unwrap();
+        let subject = Descriptor::of(MANIFEST, &subject_bytes);
+        let content = bundle::bundle(&key.fingerprint, statement, signature);
+        let at = "2026-01-02T03:04:05Z".parse().unwrap();
+        let (manifest, descriptor) = bundle::referrer(&subject, &content, at);
+        image::push_blob(&self.client, &base, content).await;
+        image::push_blob(&self.client, &base, bundle::EMPTY_CONFIG.to_vec()).await;
+        let digest = descriptor.digest.to_string();
+        image::put_manifest(&self.client, &base, &digest, MANIFEST, manifest).await;
+        if self.bundles(image).await.is_empty() {
+            // No referrers API: the index at the fallback tag is its client's work.
+            let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor]});
+            let tag = format!("sha256-{}", subject.digest.hex());
+            image::put_manifest(&self.client, &base, &tag, INDEX, index.to_string().into_bytes()).await;
+        }
+    }
+
+    /// `version` of this world's key, as layers name it.
+    pub async fn key_reference(&self, version: u32) -> KeyReference {
+        let key = PublicKey::from_pem(&self.public_key(version).await).unwrap();
+        KeyReference {
+            name: self.key.parse().unwrap(),
+            version: signet::domain::KeyVersion::new(version).unwrap(),
+            fingerprint: key.fingerprint(),
+        }
+    }
+
+    /// `http://registry/v2/name` of the image's repository, past the proxy.
+    pub fn upstream_of(&self, image: &str) -> String {
+        format!("{}/v2/{}", self.registry.url, parse(image).repository.path())
+    }
+}
+
+/// The tag of an image's `.sig` signatures.
+pub fn sig_tag(image: &str) -> String {
+    simple_signing::tag(parse(image).digest)
+}
+
+/// The digest of an image's reference.
+pub fn digest_of(image: &str) -> Digest {
+    parse(image).digest
+}
+
+fn parse(image: &str) -> ImageReference {
+    image.parse().unwrap()
+}
