@@ -6,3 +6,4 @@ mod signatures;
 #[path = "../support/mod.rs"]
 mod support;
 mod transit_contract;
+mod vault_failures;
