@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod registry_contract;
+mod registry_failures;
 mod signatures;
 #[path = "../support/mod.rs"]
 mod support;
