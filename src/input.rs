@@ -13,6 +13,7 @@ mod tests;
 
 use serde::de::DeserializeOwned;
 
+pub(crate) use error::nearest;
 pub use error::{InputError, Problem, Segment};
 pub use node::Node;
 

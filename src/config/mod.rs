@@ -3,16 +3,21 @@
 //! A value of [`Config`] has been checked as a whole: every key is known, every combination makes sense.
 
 mod duration;
+mod environment;
 mod http;
 mod identity;
 mod keys;
 mod limits;
 mod load;
 mod log;
+mod paths;
 mod policy;
 mod registries;
 mod secret;
 mod telemetry;
+#[cfg(test)]
+mod tests;
+mod validate;
 mod vault;
 
 use serde::Deserialize;

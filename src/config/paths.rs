@@ -1,0 +1,27 @@
+//! Where relative paths start.
+
+use std::path::{Path, PathBuf};
+
+use super::Config;
+
+/// Makes every relative path of the configuration start at `directory`.
+pub(super) fn start_at(directory: &Path, config: &mut Config) {
+    for path in all(config) {
+        *path = directory.join(&*path);
+    }
+}
+
+/// Every path of the configuration.
+fn all(config: &mut Config) -> Vec<&mut PathBuf> {
+    // Taken apart in full, so that a new setting does not compile until somebody has looked at it here.
+    let Config { http: _, vault, keys: _, registries, identity: _, policy, log, limits: _, telemetry: _ } =
+        config;
+    let mut paths = vec![&mut policy.file, &mut log.path];
+    paths.extend(vault.ca_file.as_mut());
+    paths.extend(vault.auth.token_file.as_mut());
+    for registry in registries {
+        let files = [&mut registry.ca_file, &mut registry.password_file, &mut registry.docker_config_file];
+        paths.extend(files.into_iter().flatten());
+    }
+    paths
+}

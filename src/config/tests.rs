@@ -1,0 +1,384 @@
+use std::path::Path;
+use std::time::Duration;
+
+use proptest::prelude::*;
+use secrecy::ExposeSecret as _;
+
+use super::{Config, ConfigError, Purpose, load, load_str};
+
+/// The least that makes sense.
+const LEAST: &str = r#"
+[vault]
+address = "https://vault.example.com:8200"
+[vault.auth]
+method = "token"
+token_file = "vault-token"
+[[keys]]
+name = "release"
+[[registries]]
+host = "registry.example.com"
+[[identity.tokens]]
+name = "ci"
+sha256 = "1111111111111111111111111111111111111111111111111111111111111111"
+[policy]
+file = "policy.yaml"
+[log]
+path = "data/log.sqlite"
+"#;
+
+fn read(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    load_str(text, Path::new("/etc/signet/signet.toml"), variables)
+}
+
+/// What is said of [`LEAST`] with `old` replaced by `new`.
+fn refused(old: &str, new: &str) -> String {
+    assert!(LEAST.contains(old), "{old}");
+    let error = read(&LEAST.replacen(old, new, 1), &[]).map(|_| ()).expect_err(new).to_string();
+    error.strip_prefix("/etc/signet/signet.toml: ").expect("the file is named").to_owned()
+}
+
+#[test]
+fn the_least_is_enough_and_has_safe_defaults() {
+    let config = read(LEAST, &[]).unwrap();
+    assert!(config.http.listen.ip().is_loopback() && config.http.admin_listen.ip().is_loopback());
+    assert!(!config.http.allow_plain_http && !config.registries[0].plain_http);
+    assert_eq!(
+        (config.vault.mount.as_str(), config.vault.request_timeout),
+        ("transit", Duration::from_secs(10))
+    );
+    assert!(config.keys[0].is_for(Purpose::Signature));
+}
+
+#[test]
+fn relative_paths_start_at_the_directory_of_the_file() {
+    let text = LEAST
+        .replace("[vault.auth]", "ca_file = \"/ca/vault.pem\"\n[vault.auth]")
+        .replace("[[identity", "username = \"u\"\npassword_file = \"p\"\nca_file = \"ca.pem\"\n[[identity");
+    let config = read(&text, &[("SIGNET__POLICY__FILE", "other.yaml")]).unwrap();
+    assert_eq!(config.policy.file, Path::new("/etc/signet/other.yaml"));
+    assert_eq!(config.log.path, Path::new("/etc/signet/data/log.sqlite"));
+    assert_eq!(config.vault.auth.token_file.as_deref(), Some(Path::new("/etc/signet/vault-token")));
+    assert_eq!(config.vault.ca_file.as_deref(), Some(Path::new("/ca/vault.pem")));
+    assert_eq!(config.registries[0].password_file.as_deref(), Some(Path::new("/etc/signet/p")));
+    assert_eq!(config.registries[0].ca_file.as_deref(), Some(Path::new("/etc/signet/ca.pem")));
+}
+
+#[test]
+fn a_relative_file_leads_to_absolute_paths() {
+    let config = load_str(LEAST, Path::new("signet.toml"), []).unwrap();
+    assert!(config.log.path.is_absolute() && config.log.path.ends_with("data/log.sqlite"));
+}
+
+#[test]
+fn the_environment_sets_scalars_over_the_file() {
+    let config = read(
+        LEAST,
+        &[
+            ("SIGNET__HTTP__LISTEN", "[::1]:1234"),
+            ("SIGNET__HTTP__ALLOW_PLAIN_HTTP", "true"),
+            ("SIGNET__LIMITS__IN_FLIGHT", "7"),
+            ("SIGNET__VAULT__BATCH__MAX_ITEMS", "8"),
+            ("SIGNET__VAULT__KEY_POLL", "1m"),
+            ("SIGNET__VAULT__NAMESPACE", "4711"),
+            ("SIGNET__TELEMETRY__LOG_FORMAT", ""),
+            ("SIGNET_TOKEN", "the client's"),
+            ("PATH", "/bin"),
+        ],
+    )
+    .unwrap();
+    assert_eq!(config.http.listen.to_string(), "[::1]:1234");
+    assert_eq!((config.limits.in_flight, config.vault.batch.max_items), (7, 8));
+    assert_eq!(config.vault.key_poll, Duration::from_secs(60));
+    assert_eq!(config.vault.namespace.as_deref(), Some("4711"), "text that looks like a number stays text");
+    assert!(config.http.allow_plain_http);
+}
+
+#[test]
+fn a_secret_from_the_environment_may_look_like_anything() {
+    for secret in ["4711", "true", "1e5", "a,b"] {
+        let text = LEAST.replace("token_file = \"vault-token\"", "");
+        let config = read(&text, &[("SIGNET__VAULT__AUTH__TOKEN", secret)]).unwrap();
+        assert_eq!(config.vault.auth.token.unwrap().expose_secret(), secret);
+    }
+}
+
+#[test]
+fn a_wrong_variable_is_named_with_what_would_be_right() {
+    for (name, value, sentence) in [
+        (
+            "SIGNET__HTTP__LISTEN",
+            "here",
+            "must be socket address, got \"here\": invalid socket address syntax",
+        ),
+        ("SIGNET__LIMITS__QUEUE", "0", "must be at least 1"),
+        (
+            "SIGNET__HTTP__LISTN",
+            "x",
+            "unknown variable: did you mean SIGNET__HTTP__LISTEN? known: SIGNET__HTTP__LISTEN, \
+             SIGNET__HTTP__ADMIN_LISTEN, SIGNET__HTTP__PUBLIC_URL, SIGNET__HTTP__ALLOW_PLAIN_HTTP",
+        ),
+        (
+            "SIGNET__VUALT__ADDRESS",
+            "x",
+            "unknown variable: did you mean SIGNET__VAULT? known: SIGNET__HTTP, ",
+        ),
+        ("SIGNET__HTTP", "x", "must be a map with the keys listen, "),
+        ("SIGNET__KEYS__0__NAME", "x", "lists are written in the file alone: put it there, below a [[keys]]"),
+        ("SIGNET__IDENTITY__TOKENS", "x", "lists are written in the file alone"),
+        ("SIGNET__HTTP__", "x", "a variable is written as SIGNET__SECTION__KEY"),
+        ("SIGNET__HTTP__LISTEN[0]", "x", "a variable is written as SIGNET__SECTION__KEY"),
+        ("SIGNET__LIMITS__REQUEST_TIMEOUT", "10", "`10` is no duration"),
+        ("SIGNET__VAULT__AUTH__TOKEN", "both", "token_file is set too"),
+    ] {
+        let error = read(LEAST, &[(name, value)]).map(|_| ()).expect_err(name).to_string();
+        let start = format!("{name} (in the environment, on top of /etc/signet/signet.toml): {sentence}");
+        assert!(error.starts_with(&start), "{error}\n  should begin with {start}");
+    }
+}
+
+#[test]
+fn each_mistake_names_the_key_and_what_would_be_right() {
+    let sha256 = "1".repeat(64);
+    let mut wrong = Vec::new();
+    for (old, new, sentence) in [
+        (
+            "[policy]",
+            "[polcy]",
+            r#"polcy: unknown key; did you mean "policy"? known keys: http, vault, keys, "#,
+        ),
+        (
+            "name = \"release\"",
+            "name = \"release\"\nhsah = 1",
+            "keys[0].hsah: unknown key; known keys: name, vault_key",
+        ),
+        ("name = \"release\"", "", "keys[0].name: missing"),
+        ("[policy]\nfile = \"policy.yaml\"", "", "policy: missing"),
+        (
+            "method = \"token\"",
+            "method = \"tokn\"",
+            r#"vault.auth.method: must be "token", got "tokn"; did you mean"#,
+        ),
+        (
+            "name = \"release\"",
+            "name = \"release\"\npurposes = [\"signatures\"]",
+            r#"keys[0].purposes[0]: must be "signature", "attestation" or "blob", got "signatures"; did you mean "signature"?"#,
+        ),
+        (
+            "name = \"release\"",
+            "name = \"release\"\npurposes = []",
+            "keys[0].purposes: a key without purposes signs",
+        ),
+        (
+            "name = \"release\"",
+            "name = \"release\"\nmount = \"/transit\"",
+            "keys[0].mount: write a path of Vault as",
+        ),
+        (
+            "name = \"release\"",
+            "name = \"release\"\nmount = \"../sys\"",
+            "keys[0].mount: write a path of Vault as",
+        ),
+        ("[vault]", "keys = 5\n[vault]", "this is no TOML: duplicate key"),
+        (
+            "[[registries]]",
+            "[[keys]]\nname = \"release\"\n[[registries]]",
+            "keys[1].name: the key release is here twice",
+        ),
+        ("https://vault.example.com:8200", "vault:8200", "vault.address: write http:// or https://, a host"),
+        (
+            "https://vault.example.com:8200",
+            "https://u:hunter2@vault",
+            "vault.address: write http:// or https://, a host",
+        ),
+        (
+            "https://vault.example.com:8200",
+            "https://vault/?a=b",
+            "vault.address: write http:// or https://, a host",
+        ),
+        ("https://vault.example.com:8200", "nonsense", "vault.address: must be "),
+        ("[vault.auth]", "mount = \"\"\n[vault.auth]", "vault.mount: write a path of Vault as"),
+        ("[vault.auth]", "namespace = \"a\\nb\"\n[vault.auth]", "vault.namespace: write a path of Vault as"),
+        (
+            "[vault.auth]",
+            "request_timeout = 10\n[vault.auth]",
+            "vault.request_timeout: must be a string, got the number 10",
+        ),
+        (
+            "[vault.auth]",
+            "request_timeout = \"2d\"\n[vault.auth]",
+            "vault.request_timeout: `2d` is no duration between",
+        ),
+        ("token_file = \"vault-token\"", "", "vault.auth: the method token needs token_file or token"),
+        ("token_file = \"vault-token\"", "token_file = \"\"", "vault.auth.token_file: this is no path"),
+        ("token_file", "token = \"hunter2\"\ntoken_file", "vault.auth.token: token_file is set too"),
+        ("[[keys]]", "[vault.batch]\nmax_items = 0\n[[keys]]", "vault.batch.max_items: must be at least 1"),
+        (
+            "[[keys]]",
+            "[vault.batch]\nmax_items = -1\n[[keys]]",
+            "vault.batch.max_items: must be an integer from 0 to",
+        ),
+        (
+            "[policy]",
+            "[http]\nlisten = \"0.0.0.0:80\"\n[policy]",
+            "http.listen: 0.0.0.0:80 is no loopback address",
+        ),
+        (
+            "[policy]",
+            "[http]\nadmin_listen = \"[::]:80\"\n[policy]",
+            "http.admin_listen: [::]:80 is no loopback address",
+        ),
+        (
+            "[policy]",
+            "[http]\nlisten = \"127.0.0.1:9090\"\n[policy]",
+            "http.admin_listen: this is http.listen as well",
+        ),
+        (
+            "[policy]",
+            "[http]\npublic_url = \"ftp://a\"\n[policy]",
+            "http.public_url: write http:// or https://",
+        ),
+        (
+            "registry.example.com",
+            "https://registry.example.com",
+            "registries[0].host: write it as in image references",
+        ),
+        (
+            "registry.example.com",
+            "registry.example.com/team",
+            "registries[0].host: write it as in image references",
+        ),
+        (
+            "registry.example.com",
+            "Registry.example.com",
+            "registries[0].host: write it as in image references",
+        ),
+        ("registry.example.com", "registry", "registries[0].host: write it as in image references"),
+        (
+            "[policy]",
+            "[[registries]]\nhost = \"registry.example.com\"\n[policy]",
+            "registries[1].host: the registry registry.example.com is here twice",
+        ),
+        (
+            "[[identity",
+            "username = \"u\"\n[[identity",
+            "registries[0].username: it needs password_file or password",
+        ),
+        (
+            "[[identity",
+            "password = \"hunter2\"\n[[identity",
+            "registries[0].username: missing: a password needs it",
+        ),
+        (
+            "[[identity",
+            "username = \"u\"\npassword = \"hunter2\"\npassword_file = \"p\"\n[[identity",
+            "registries[0].password: password_file is set too",
+        ),
+        (
+            "[[identity",
+            "username = \"u\"\npassword_file = \"p\"\ndocker_config_file = \"d\"\n[[identity",
+            "registries[0].username: docker_config_file is set too",
+        ),
+        (
+            "[[identity",
+            "plain_http = true\nca_file = \"c\"\n[[identity",
+            "registries[0].ca_file: plain_http is set too",
+        ),
+        (
+            "[[identity",
+            "token_hosts = [\"https://a.b\"]\n[[identity",
+            "registries[0].token_hosts[0]: write it as in image",
+        ),
+        (
+            "[[identity",
+            "max_signatures_per_image = 0\n[[identity",
+            "registries[0].max_signatures_per_image: must be at least 1",
+        ),
+        ("name = \"ci\"", "name = \"\"", "identity.tokens[0].name: a token's name has 1 to 128 bytes"),
+        (
+            "sha256 = \"11",
+            "sha256 = \"zz",
+            "identity.tokens[0].sha256: this is no SHA-256 in 64 hexadecimal digits",
+        ),
+        ("sha256 =", "expires = \"soon\"\nsha256 =", "identity.tokens[0].expires: "),
+        (
+            "[policy]",
+            &format!("[[identity.tokens]]\nname = \"ci\"\nsha256 = \"{}\"\n[policy]", "2".repeat(64)),
+            "identity.tokens[1].name: the token ci is here twice",
+        ),
+        (
+            "[policy]",
+            &format!("[[identity.tokens]]\nname = \"b\"\nsha256 = \"{sha256}\"\n[policy]"),
+            "identity.tokens[1].sha256: this token has another name already",
+        ),
+        ("policy.yaml", "", "policy.file: this is no path"),
+        ("data/log.sqlite", "", "log.path: this is no path"),
+        ("[log]", "[limits]\nqueue = 0\n[log]", "limits.queue: must be at least 1"),
+        (
+            "[log]",
+            "[telemetry]\nlog_format = \"jsn\"\n[log]",
+            r#"telemetry.log_format: must be "json" or "text", got "jsn"; did you mean "json"?"#,
+        ),
+        ("[log]", "[log]\nbackend = \"postgres\"", r#"log.backend: must be "sqlite", got "postgres""#),
+    ] {
+        let error = refused(old, new);
+        if !error.starts_with(sentence) {
+            wrong.push(format!("{new}\n  says:              {error}\n  should begin with: {sentence}"));
+        }
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_configuration_without_keys_or_registries_is_refused() {
+    let none = format!("keys = []\n{}", LEAST.replace("[[keys]]\nname = \"release\"", ""));
+    assert!(read(&none, &[]).unwrap_err().to_string().contains("keys: name at least one key of Vault"));
+    let none =
+        format!("registries = []\n{}", LEAST.replace("[[registries]]\nhost = \"registry.example.com\"", ""));
+    assert!(read(&none, &[]).unwrap_err().to_string().contains("registries: name at least one registry"));
+}
+
+#[test]
+fn listening_for_a_proxy_has_to_be_allowed() {
+    let text =
+        LEAST.replace("[policy]", "[http]\nlisten = \"0.0.0.0:8080\"\nallow_plain_http = true\n[policy]");
+    assert!(read(&text, &[]).is_ok());
+    let mapped = LEAST.replace("[policy]", "[http]\nlisten = \"[::ffff:127.0.0.1]:8080\"\n[policy]");
+    assert!(read(&mapped, &[]).is_ok());
+}
+
+#[test]
+fn toml_that_is_none_is_told_with_line_and_column_and_without_the_line() {
+    let text = format!("{LEAST}\n[[registries]]\npassword = \"hunter2\nhost = 5\n");
+    let error = read(&text, &[]).unwrap_err().to_string();
+    let line = LEAST.matches('\n').count() + 3;
+    assert!(error.starts_with("/etc/signet/signet.toml: this is no TOML: "), "{error}");
+    assert!(error.contains(&format!("(line {line}, column ")) && !error.contains("hunter2"), "{error}");
+}
+
+#[test]
+fn times_are_read_as_toml_writes_them() {
+    for time in ["2027-01-02T03:04:05Z", "\"2027-01-02T03:04:05Z\""] {
+        let config = read(&LEAST.replace("sha256 =", &format!("expires = {time}\nsha256 =")), &[]).unwrap();
+        assert_eq!(config.identity.tokens[0].expires.unwrap().to_string(), "2027-01-02T03:04:05Z");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("signet.toml");
+    let error = load(&path).unwrap_err().to_string();
+    assert!(error.contains(path.to_str().unwrap()) && error.contains("can not be read"), "{error}");
+    std::fs::write(&path, LEAST).unwrap();
+    assert_eq!(load(&path).unwrap().log.path, directory.path().join("data/log.sqlite"));
+}
+
+proptest! {
+    #[test]
+    fn no_text_and_no_variable_makes_it_panic(text in ".{0,200}", name in "SIGNET__[A-Z_.\\[\\]0-9é]{0,20}", value in ".{0,20}") {
+        let _ = read(&text, &[(&name, &value)]).map_err(|error| error.to_string());
+        let _ = read(LEAST, &[(&name, &value)]).map_err(|error| error.to_string());
+    }
+}

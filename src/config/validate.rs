@@ -1,0 +1,241 @@
+//! Whether the configuration makes sense as a whole.
+
+use std::collections::HashSet;
+use std::hash::Hash;
+use std::net::SocketAddr;
+use std::path::Path;
+
+use url::Url;
+
+use super::{
+    AuthMethod, BatchConfig, Config, HttpConfig, IdentityConfig, KeyConfig, LimitsConfig, RegistryConfig,
+    VaultConfig,
+};
+use crate::domain::Repository;
+
+/// A key's path, and what would be right.
+type Wrong = (String, String);
+
+/// # Errors
+/// The first thing that makes no sense.
+pub(super) fn check(config: &Config) -> Result<(), Wrong> {
+    http(&config.http)?;
+    vault(&config.vault)?;
+    keys(&config.keys)?;
+    registries(&config.registries)?;
+    identity(&config.identity)?;
+    limits(&config.limits)?;
+    path("policy.file", Some(&config.policy.file))?;
+    path("log.path", Some(&config.log.path))
+}
+
+fn http(http: &HttpConfig) -> Result<(), Wrong> {
+    let HttpConfig { listen, admin_listen, public_url, allow_plain_http } = http;
+    for (key, address) in [("http.listen", listen), ("http.admin_listen", admin_listen)] {
+        ensure(*allow_plain_http || is_loopback(*address), key, || {
+            format!(
+                "{address} is no loopback address, and this listener speaks HTTP without TLS: put a proxy that does \
+                 TLS in front of it and set http.allow_plain_http = true, or listen on 127.0.0.1"
+            )
+        })?;
+    }
+    ensure(listen != admin_listen || listen.port() == 0, "http.admin_listen", || {
+        "this is http.listen as well: health and metrics need a port of their own".to_owned()
+    })?;
+    public_url.as_ref().map_or(Ok(()), |url| web_address("http.public_url", url))
+}
+
+fn vault(vault: &VaultConfig) -> Result<(), Wrong> {
+    web_address("vault.address", &vault.address)?;
+    mount("vault.mount", &vault.mount)?;
+    if let Some(namespace) = &vault.namespace {
+        mount("vault.namespace", namespace)?;
+    }
+    path("vault.ca_file", vault.ca_file.as_deref())?;
+    let auth = &vault.auth;
+    match auth.method {
+        AuthMethod::Token => match (&auth.token, &auth.token_file) {
+            (Some(_), None) | (None, Some(_)) => {}
+            (None, None) => return wrong("vault.auth", "the method token needs token_file or token"),
+            (Some(_), Some(_)) => {
+                return wrong("vault.auth.token", "token_file is set too: keep one of the two");
+            }
+        },
+    }
+    path("vault.auth.token_file", auth.token_file.as_deref())?;
+    let BatchConfig { max_items, max_bytes, max_in_flight } = vault.batch;
+    at_least_one("vault.batch.max_items", max_items)?;
+    at_least_one("vault.batch.max_bytes", max_bytes)?;
+    at_least_one("vault.batch.max_in_flight", max_in_flight)
+}
+
+fn keys(keys: &[KeyConfig]) -> Result<(), Wrong> {
+    ensure(!keys.is_empty(), "keys", || "name at least one key of Vault: [[keys]] with its name".to_owned())?;
+    once(
+        keys,
+        |key| &key.name,
+        |index, key| (format!("keys[{index}].name"), format!("the key {} is here twice", key.name)),
+    )?;
+    for (index, key) in keys.iter().enumerate() {
+        ensure(!key.purposes.is_empty(), format!("keys[{index}].purposes"), || {
+            "a key without purposes signs nothing: name one, or leave the key out".to_owned()
+        })?;
+        if let Some(path) = &key.mount {
+            mount(format!("keys[{index}].mount"), path)?;
+        }
+    }
+    Ok(())
+}
+
+fn registries(registries: &[RegistryConfig]) -> Result<(), Wrong> {
+    ensure(!registries.is_empty(), "registries", || {
+        "name at least one registry: [[registries]] with its host".to_owned()
+    })?;
+    registries.iter().enumerate().try_for_each(|(index, registry)| one_registry(index, registry))?;
+    once(
+        registries,
+        |registry| &registry.host,
+        |index, registry| {
+            (format!("registries[{index}].host"), format!("the registry {} is here twice", registry.host))
+        },
+    )
+}
+
+fn one_registry(index: usize, registry: &RegistryConfig) -> Result<(), Wrong> {
+    let key = |name: &str| format!("registries[{index}].{name}");
+    host(key("host"), &registry.host)?;
+    for (place, name) in registry.token_hosts.iter().enumerate() {
+        host(key(&format!("token_hosts[{place}]")), name)?;
+    }
+    ensure(!(registry.plain_http && registry.ca_file.is_some()), key("ca_file"), || {
+        "plain_http is set too, which knows no certificates: keep one of the two".to_owned()
+    })?;
+    let password = registry.password.is_some() || registry.password_file.is_some();
+    ensure(registry.password.is_none() || registry.password_file.is_none(), key("password"), || {
+        "password_file is set too: keep one of the two".to_owned()
+    })?;
+    match &registry.username {
+        Some(_) if registry.docker_config_file.is_some() => {
+            return wrong(key("username"), "docker_config_file is set too: keep one of the two");
+        }
+        Some(_) if !password => {
+            return wrong(key("username"), "it needs password_file or password beside it");
+        }
+        None if password => return wrong(key("username"), "missing: a password needs it"),
+        _ => {}
+    }
+    for (name, file) in [
+        ("ca_file", &registry.ca_file),
+        ("password_file", &registry.password_file),
+        ("docker_config_file", &registry.docker_config_file),
+    ] {
+        path(key(name), file.as_deref())?;
+    }
+    at_least_one(key("max_signatures_per_image"), registry.max_signatures_per_image)
+}
+
+fn identity(identity: &IdentityConfig) -> Result<(), Wrong> {
+    for (index, token) in identity.tokens.iter().enumerate() {
+        let fits = (1..=128).contains(&token.name.len())
+            && !token.name.contains(char::is_control)
+            && token.name.trim() == token.name;
+        ensure(fits, format!("identity.tokens[{index}].name"), || {
+            "a token's name has 1 to 128 bytes, no control characters and no white space around it".to_owned()
+        })?;
+    }
+    once(
+        &identity.tokens,
+        |token| &token.name,
+        |index, token| {
+            (format!("identity.tokens[{index}].name"), format!("the token {} is here twice", token.name))
+        },
+    )?;
+    // Policy and log would know the holder by whichever name is found first.
+    once(
+        &identity.tokens,
+        |token| &token.sha256.0,
+        |index, _| {
+            (format!("identity.tokens[{index}].sha256"), "this token has another name already".to_owned())
+        },
+    )
+}
+
+fn limits(limits: &LimitsConfig) -> Result<(), Wrong> {
+    let LimitsConfig { in_flight, queue, body_bytes, batch_items, request_timeout: _ } = limits;
+    for (key, number) in
+        [("in_flight", in_flight), ("queue", queue), ("body_bytes", body_bytes), ("batch_items", batch_items)]
+    {
+        at_least_one(format!("limits.{key}"), *number)?;
+    }
+    Ok(())
+}
+
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+fn web_address(key: &str, url: &Url) -> Result<(), Wrong> {
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    // Not the value: what makes it wrong may be a password.
+    ensure(plain, key, || {
+        "write http:// or https://, a host and a port where it needs one, without user name, password, query and \
+         fragment: https://host.example.com:8200"
+            .to_owned()
+    })
+}
+
+/// A path of Vault, which becomes a part of URLs.
+fn mount(key: impl Into<String>, path: &str) -> Result<(), Wrong> {
+    let is_name = |part: &str| {
+        part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b))
+            && part.bytes().any(|b| b != b'.')
+    };
+    ensure(path.split('/').all(is_name), key, || {
+        "write a path of Vault as names of A-Za-z0-9_.- with / between them and none around: team/transit"
+            .to_owned()
+    })
+}
+
+fn host(key: String, host: &str) -> Result<(), Wrong> {
+    let repository = format!("{host}/name").parse::<Repository>();
+    ensure(repository.is_ok_and(|repository| repository.host() == host), key, || {
+        "write it as in image references, in lower case and without https:// and path: registry.example.com or \
+         registry.example.com:5000"
+            .to_owned()
+    })
+}
+
+fn path(key: impl Into<String>, path: Option<&Path>) -> Result<(), Wrong> {
+    let empty = path.is_some_and(|path| path.as_os_str().is_empty());
+    ensure(!empty, key, || "this is no path: name a file, or leave the key out".to_owned())
+}
+
+fn at_least_one(key: impl Into<String>, number: usize) -> Result<(), Wrong> {
+    ensure(number >= 1, key, || "must be at least 1".to_owned())
+}
+
+/// No two `items` have the same `name`.
+fn once<'a, T, N: Eq + Hash>(
+    items: &'a [T],
+    name: impl Fn(&'a T) -> N,
+    say: impl Fn(usize, &T) -> Wrong,
+) -> Result<(), Wrong> {
+    let mut seen = HashSet::new();
+    match items.iter().enumerate().find(|(_, item)| !seen.insert(name(item))) {
+        Some((index, item)) => Err(say(index, item)),
+        None => Ok(()),
+    }
+}
+
+fn ensure(right: bool, key: impl Into<String>, say: impl FnOnce() -> String) -> Result<(), Wrong> {
+    if right { Ok(()) } else { Err((key.into(), say())) }
+}
+
+fn wrong(key: impl Into<String>, say: &str) -> Result<(), Wrong> {
+    Err((key.into(), say.to_owned()))
+}
