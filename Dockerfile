@@ -25,7 +25,8 @@ ENV SIGNET_CONFIG=/etc/signet/signet.toml
 USER 65532:65532
 EXPOSE 8080 9090
 VOLUME /var/lib/signet
-# Signet drains on SIGTERM, which is what `docker stop` sends. Give it longer than `limits.request_timeout`.
+# Signet drains on SIGTERM, which is what `docker stop` sends. Give it longer than twice
+# `limits.request_timeout`.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=6s --start-period=10s CMD ["/usr/local/bin/signet", "healthcheck"]
 ENTRYPOINT ["/usr/local/bin/signet"]

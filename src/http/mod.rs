@@ -10,6 +10,7 @@ mod log;
 mod observe;
 mod path;
 mod problem;
+mod remainder;
 mod router;
 mod signatures;
 mod state;

@@ -4,12 +4,14 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderName, HeaderValue, Response};
+use axum::http::header::EXPECT;
+use axum::http::{HeaderName, HeaderValue, Response, StatusCode};
 use axum::middleware::Next;
 use tracing::Instrument as _;
 
 use super::ApiState;
 use super::problem::Problem;
+use super::remainder::Remainder;
 use crate::domain::RequestId;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -25,8 +27,12 @@ pub async fn observe(State(state): State<ApiState>, mut request: Request, next: 
     request.extensions_mut().insert(id.clone());
     let span = tracing::info_span!("request", request_id = %id, %method, route);
 
+    let waits = request.headers().contains_key(EXPECT);
+    let (parts, body) = request.into_parts();
+    let (body, remainder) = Remainder::of(body);
+
     let began = Instant::now();
-    let mut response = next.run(request).instrument(span.clone()).await;
+    let mut response = next.run(Request::from_parts(parts, body)).instrument(span.clone()).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         let headers = std::mem::take(response.headers_mut());
         response = problem.render(&id);
@@ -35,11 +41,15 @@ pub async fn observe(State(state): State<ApiState>, mut request: Request, next: 
         }
     }
     let took = began.elapsed();
-    let status = response.status().as_u16();
-    state.metrics.http_request(&route, method_label(&method), status, took);
-    span.in_scope(|| tracing::info!(status, milliseconds = took.as_millis(), "answered"));
+    let status = response.status();
+    state.metrics.http_request(&route, method_label(&method), status.as_u16(), took);
+    span.in_scope(|| tracing::info!(status = status.as_u16(), milliseconds = took.as_millis(), "answered"));
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(REQUEST_ID, value);
+    }
+    // Who stopped sending has been waited for.
+    if let Some(remainder) = remainder.filter(|_| status != StatusCode::REQUEST_TIMEOUT) {
+        remainder.discard(waits).await;
     }
     response
 }

@@ -56,32 +56,32 @@ fn the_example_names_every_setting_and_no_other() {
 fn what_may_be_left_out_stands_in_the_example_with_its_default() {
     let example = read(EXAMPLE);
     let complete = shown(&load(&example).unwrap());
-    for line in lines(&example).iter().filter(|line| line.active) {
+    // What can not be left out is an example, not a default.
+    let differs = |line: &Line| {
         let without = example.lines().enumerate().filter(|(number, _)| *number != line.number);
-        let without = without.map(|(_, line)| line).collect::<Vec<_>>().join("\n");
-        // What can not be left out is an example, not a default.
-        if let Ok(config) = load(&without) {
-            let same = shown(&config) == complete;
-            assert!(same, "{} stands there with another value than its default", line.setting);
-        }
-    }
+        let without = without.map(|(_, text)| text).collect::<Vec<_>>().join("\n");
+        load(&without).is_ok_and(|config| shown(&config) != complete)
+    };
+    let lines = lines(&example).into_iter().filter(|line| line.active);
+    let wrong: Vec<_> = lines.filter(differs).map(|line| line.setting).collect();
+    assert!(wrong.is_empty(), "{EXAMPLE} has these with another value than their default: {wrong:?}");
 }
 
 #[test]
 fn what_stands_behind_a_number_sign_changes_something_when_it_is_set() {
     let example = read(EXAMPLE);
     let complete = shown(&load(&example).unwrap());
-    for line in lines(&example).iter().filter(|line| !line.active) {
+    let same = |line: &Line| {
         let set = example.lines().enumerate().map(|(number, text)| match number == line.number {
             true => text.trim_start_matches(['#', ' ']),
             false => text,
         });
         // Some exclude each other: then the loader says so.
-        if let Ok(config) = load(&set.collect::<Vec<_>>().join("\n")) {
-            let same = shown(&config) == complete;
-            assert!(!same, "{} stands there with its default", line.setting);
-        }
-    }
+        load(&set.collect::<Vec<_>>().join("\n")).is_ok_and(|config| shown(&config) == complete)
+    };
+    let lines = lines(&example).into_iter().filter(|line| !line.active);
+    let wrong: Vec<_> = lines.filter(same).map(|line| line.setting).collect();
+    assert!(wrong.is_empty(), "{EXAMPLE} has these behind a number sign with their default: {wrong:?}");
 }
 
 #[test]
@@ -225,4 +225,18 @@ fn a_vault_policy_that_allows_too_much_or_can_not_be_read_is_found() {
     vault_paths("path \"a\" { }").unwrap_err();
     let paths = vault_paths("# path \"x\" {\npath \"a\" { capabilities = [\"read\"] }").unwrap();
     assert_eq!(paths, [("a".to_owned(), "read".to_owned())]);
+}
+
+#[test]
+fn settings_are_found_in_their_sections_also_behind_a_number_sign() {
+    let text = "# Words: a = b\n[http]\nlisten = 1\n# public_url = 2\n\n[[keys]]\nname = 3\n";
+    let found: Vec<_> =
+        lines(text).into_iter().map(|line| (line.number, line.setting, line.active)).collect();
+    let setting = |number, name: &str, active| (number, name.to_owned(), active);
+    let expected = [
+        setting(2, "http.listen", true),
+        setting(3, "http.public_url", false),
+        setting(6, "keys[].name", true),
+    ];
+    assert_eq!(found, expected);
 }

@@ -58,12 +58,16 @@ fn every_path_of_the_api_that_the_papers_name_is_in_the_openapi_document() {
 }
 
 #[test]
-fn the_readme_explains_every_code_and_no_other() {
+fn the_readme_explains_every_code_with_its_status_and_no_other() {
     let explained = explained_codes(&read("README.md"));
-    let codes = problem_codes::codes();
-    let (missing, unknown) = (&codes - &explained, &explained - &codes);
+    let (codes, named) = (problem_codes::codes(), explained.keys().cloned().collect());
+    let (missing, unknown) = (&codes - &named, &named - &codes);
     assert!(missing.is_empty(), "README.md does not explain {missing:?}");
     assert!(unknown.is_empty(), "README.md explains {unknown:?}, which nothing answers with");
+    for (code, status) in problem_codes::statuses() {
+        let said = &explained[&code];
+        assert!(said.contains(&status), "README.md says {said:?} of `{code}`, whose status is {status}");
+    }
 }
 
 #[test]
@@ -178,12 +182,17 @@ fn is_route(path: &str, document: &Value) -> bool {
     routes.into_iter().any(matches)
 }
 
-/// The first cells of the rows of the table whose first column is "Code".
-fn explained_codes(text: &str) -> BTreeSet<String> {
-    let table =
-        text.lines().skip_while(|line| !line.starts_with("| Code ")).take_while(|line| line.starts_with('|'));
-    let cells = table.filter_map(|row| row.split('|').nth(1));
-    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).map(str::to_owned).collect()
+/// Code and statuses of each row of the table whose first column is "Code".
+fn explained_codes(text: &str) -> BTreeMap<String, Vec<u16>> {
+    let table = text.lines().skip_while(|line| !line.starts_with("| Code "));
+    let rows = table.take_while(|line| line.starts_with('|'));
+    let row = |row: &str| {
+        let (_, rest) = row.split_once('`')?;
+        let (code, rest) = rest.split_once('`')?;
+        let statuses = rest.split('|').nth(1)?.split(',').filter_map(|status| status.trim().parse().ok());
+        Some((code.to_owned(), statuses.collect()))
+    };
+    rows.filter_map(row).collect()
 }
 
 /// Numbers of lines with a folder that only one machine has.
@@ -209,11 +218,11 @@ fn a_link_to_nowhere_is_found() {
 fn what_a_paper_names_is_read_from_it() {
     let text = "See `src/http/mod.rs`, ./config/signet.toml: and docs/… but not src/*.rs.\n\
         ```sh\ntests/run fast   # why\ncurl http://127.0.0.1:8080/v1/keys/release?x=1\n```\n\
-        | Code | What to do |\n|---|---|\n| `a-b`, `c` | `d` |\n\n| `e` | |\n";
+        | Code | Status | What to do |\n|---|---|---|\n| `a-b` | 400, 404 | `d` |\n\n| `e` | 1 | |\n";
     assert_eq!(Vec::from_iter(named_files(text)), ["config/signet.toml", "src/http/mod.rs", "tests/run"]);
     assert_eq!(Vec::from_iter(named_routes(text)), ["/v1/keys/release"]);
     assert_eq!(commands(text), ["tests/run fast", "curl http://127.0.0.1:8080/v1/keys/release?x=1"]);
-    assert_eq!(Vec::from_iter(explained_codes(text)), ["a-b", "c"]);
+    assert_eq!(explained_codes(text), BTreeMap::from([("a-b".to_owned(), vec![400, 404])]));
     assert_eq!(foreign_folders(&["x\n/ro", "ot/y\n"].concat()).collect::<Vec<_>>(), [2]);
     let document = serde_json::json!({"paths": {"/v1/keys/{name}": {}}});
     assert!(is_route("/v1/keys/release", &document) && !is_route("/v1/keys", &document));

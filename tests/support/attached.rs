@@ -33,8 +33,9 @@ impl World {
             }
             status => panic!("referrers: {status}"),
         };
-        let referrers: Vec<Descriptor> = serde_json::from_value(index["manifests"].clone()).unwrap();
-        referrers.into_iter().filter(bundle::is_bundle).collect()
+        // `null` is how some registries write an empty list.
+        let referrers: Option<Vec<Descriptor>> = serde_json::from_value(index["manifests"].clone()).unwrap();
+        referrers.into_iter().flatten().filter(bundle::is_bundle).collect()
     }
 
     /// How many signatures the image has, of either layout.

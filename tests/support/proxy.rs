@@ -35,6 +35,8 @@ pub enum Fault {
     CutAnswer,
     /// The request is passed on, and its answer is lost.
     LoseAnswer,
+    /// The request is passed on, and its answer's body arrives changed.
+    Change(Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>),
     /// Nothing ever comes back.
     Hang,
     /// The request waits for a permit, then passes.
@@ -154,6 +156,12 @@ async fn answer(shared: &Shared, request: Request<Body>) -> Result<Response<Body
         Some(Fault::LoseAnswer) => {
             forward(shared, call).await?;
             Err(std::io::Error::other("lost"))
+        }
+        Some(Fault::Change(change)) => {
+            let (mut parts, body) = forward(shared, call).await?.into_parts();
+            let body = change(&to_bytes(body, usize::MAX).await.map_err(std::io::Error::other)?);
+            parts.headers.remove(header::CONTENT_LENGTH);
+            Ok(Response::from_parts(parts, Body::from(body)))
         }
         Some(Fault::CutAnswer) => {
             let parts = [Ok(Bytes::from_static(b"{\"half\":")), Err(std::io::Error::other("cut"))];

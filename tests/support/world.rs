@@ -211,6 +211,24 @@ impl World {
         answer.body["entries"].as_array().unwrap().iter().map(|entry| entry["entry"].clone()).collect()
     }
 
+    /// The value of a metric without labels, or of one with just these: `name{a="b"}`.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let text = self.metrics().await;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.parse().unwrap())
+    }
+
+    /// What the admin listener says at `/metrics`.
+    pub async fn metrics(&self) -> String {
+        let request = self.client.get(format!("{}/metrics", self.signet.admin));
+        request.send().await.unwrap().text().await.unwrap()
+    }
+
+    /// What the admin listener says at `/readyz`.
+    pub async fn readiness(&self) -> Answer {
+        Answer::read(self.client.get(format!("{}/readyz", self.signet.admin)).send().await.unwrap()).await
+    }
+
     /// A call to Vault with the root token, past the proxy.
     pub async fn vault_call(&self, method: Method, path: &str, body: Value) -> Value {
         let request = self.client.request(method, format!("{}/v1/{path}", self.vault.address));

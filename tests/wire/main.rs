@@ -2,7 +2,9 @@
 
 mod bad_input;
 mod registry_contract;
+mod registry_failures;
 mod signatures;
 #[path = "../support/mod.rs"]
 mod support;
 mod transit_contract;
+mod vault_failures;

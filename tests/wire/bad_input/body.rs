@@ -92,7 +92,13 @@ async fn a_body_of_two_mebibytes_is_too_large_with_and_without_its_length() {
     let chunked = Body::wrap_stream(futures::stream::iter(chunks.collect::<Vec<_>>()));
     let answer = world.refused(chunked, 413, "payload-too-large").await;
     assert!(answer.detail().contains("1048576"), "{}", answer.detail());
-    world.refused_at("/v1/signatures:batch", body, 413, "payload-too-large").await;
+    world.refused_at("/v1/signatures:batch", body.clone(), 413, "payload-too-large").await;
+    // Whoever is refused for another reason hears of that while the body is still under way.
+    for _ in 0..10 {
+        world.refused_at("/no/such", body.clone(), 404, "not-found").await;
+        let answer = world.post("/v1/signatures", "wrong", body.clone()).await;
+        world.assert_problem(&answer, 401, "unauthenticated");
+    }
 }
 
 #[tokio::test]
