@@ -9,7 +9,6 @@ use url::Url;
 
 use super::format::MAX_YAML_DEPTH;
 use super::{InputError, Node, Problem, Segment, from_json, from_node, from_yaml};
-use crate::domain::{KeyName, KeyNameError, Timestamp};
 
 /// One of everything that requests, policies and configurations are made of.
 #[derive(Debug, Default, Deserialize)]
@@ -22,13 +21,13 @@ struct Document {
     on: bool,
     format: Option<Format>,
     annotations: BTreeMap<String, String>,
-    named: BTreeMap<KeyName, u8>,
+    named: BTreeMap<Name, u8>,
     pair: Option<(u8, u8)>,
     address: Option<SocketAddr>,
     url: Option<Url>,
-    time: Option<Timestamp>,
+    time: Option<jiff::Timestamp>,
     password: Option<SecretString>,
-    token_name: Option<KeyName>,
+    token_name: Option<Name>,
     identity: Option<Identity>,
     raw: Option<Node>,
 }
@@ -36,11 +35,26 @@ struct Document {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Key {
-    name: KeyName,
+    name: Name,
     #[serde(default)]
     hash: Option<String>,
     #[serde(default)]
     key_version: Option<NonZeroU32>,
+}
+
+/// A string that not every string is.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(try_from = "String")]
+struct Name(String);
+
+const NAME: &str = "a name has letters alone";
+
+impl TryFrom<String> for Name {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        if text.bytes().all(|b| b.is_ascii_alphabetic()) { Ok(Self(text)) } else { Err(NAME) }
+    }
 }
 
 #[derive(Debug, PartialEq, Deserialize)]
@@ -85,7 +99,7 @@ fn each_mistake_is_told_with_its_path_and_what_would_be_right() {
             r#"{"keys": [{"name": "a", "key_version": 0}]}"#,
             "keys[0].key_version: must be an integer from 1 to 4294967295, got the number 0",
         ),
-        (r#"{"keys": [{"name": "a b"}]}"#, &format!("keys[0].name: {KeyNameError}")),
+        (r#"{"keys": [{"name": "a b"}]}"#, &format!("keys[0].name: {NAME}")),
         (r#"{"keys": {}}"#, "keys: must be a list, got a map"),
         (
             r#"{"keys": ["a"]}"#,
@@ -108,7 +122,7 @@ fn each_mistake_is_told_with_its_path_and_what_would_be_right() {
         (r#"{"format": {"cosign": 1}}"#, "format.cosign: must be null, got the number 1"),
         (r#"{"annotations": {"k": 1}}"#, "annotations.k: must be a string, got the number 1"),
         (r#"{"annotations": []}"#, "annotations: must be a map, got a list"),
-        (r#"{"named": {"a/b": 1}}"#, &format!("named.\"a/b\": {KeyNameError}")),
+        (r#"{"named": {"a/b": 1}}"#, &format!("named.\"a/b\": {NAME}")),
         (r#"{"pair": [1]}"#, "pair: must be a list of 2, got a list"),
         (r#"{"pair": [1, 256]}"#, "pair[1]: must be an integer from 0 to 255, got the number 256"),
         (
@@ -245,7 +259,7 @@ raw: *a
     let documents = [from_json::<Document>(json.as_bytes()).unwrap(), from_yaml(yaml).unwrap()];
     for document in documents {
         let key = &document.keys[0];
-        assert_eq!((key.name.as_str(), &key.hash, key.key_version), ("release", &None, NonZeroU32::new(3)));
+        assert_eq!((key.name.0.as_str(), &key.hash, key.key_version), ("release", &None, NonZeroU32::new(3)));
         assert_eq!((document.count, document.small, document.ratio, document.on), (7, -3, 2.0, true));
         assert_eq!((document.format, document.pair), (Some(Format::Bundle), Some((1, 2))));
         assert_eq!(document.identity, Some(Identity::Issuer { name: "i".to_owned() }));
