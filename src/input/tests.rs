@@ -42,18 +42,19 @@ struct Key {
     key_version: Option<NonZeroU32>,
 }
 
-/// A string that not every string is.
+/// A string that is checked when it is read, as the types of the domain are.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]
 struct Name(String);
 
-const NAME: &str = "a name has letters alone";
+const NOT_A_NAME: &str = "a name has letters, digits and dashes alone";
 
 impl TryFrom<String> for Name {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        if text.bytes().all(|b| b.is_ascii_alphabetic()) { Ok(Self(text)) } else { Err(NAME) }
+        let fits = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        fits.then_some(Self(text)).ok_or(NOT_A_NAME)
     }
 }
 
@@ -99,7 +100,7 @@ fn each_mistake_is_told_with_its_path_and_what_would_be_right() {
             r#"{"keys": [{"name": "a", "key_version": 0}]}"#,
             "keys[0].key_version: must be an integer from 1 to 4294967295, got the number 0",
         ),
-        (r#"{"keys": [{"name": "a b"}]}"#, &format!("keys[0].name: {NAME}")),
+        (r#"{"keys": [{"name": "a b"}]}"#, &format!("keys[0].name: {NOT_A_NAME}")),
         (r#"{"keys": {}}"#, "keys: must be a list, got a map"),
         (
             r#"{"keys": ["a"]}"#,
@@ -122,7 +123,7 @@ fn each_mistake_is_told_with_its_path_and_what_would_be_right() {
         (r#"{"format": {"cosign": 1}}"#, "format.cosign: must be null, got the number 1"),
         (r#"{"annotations": {"k": 1}}"#, "annotations.k: must be a string, got the number 1"),
         (r#"{"annotations": []}"#, "annotations: must be a map, got a list"),
-        (r#"{"named": {"a/b": 1}}"#, &format!("named.\"a/b\": {NAME}")),
+        (r#"{"named": {"a/b": 1}}"#, &format!("named.\"a/b\": {NOT_A_NAME}")),
         (r#"{"pair": [1]}"#, "pair: must be a list of 2, got a list"),
         (r#"{"pair": [1, 256]}"#, "pair[1]: must be an integer from 0 to 255, got the number 256"),
         (

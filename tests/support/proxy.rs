@@ -36,7 +36,7 @@ pub enum Fault {
     /// The request is passed on, and its answer is lost.
     LoseAnswer,
     /// The request is passed on, and its answer's body arrives changed.
-    Change(Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>),
+    Change(BodyChange),
     /// Nothing ever comes back.
     Hang,
     /// The request waits for a permit, then passes.
@@ -49,6 +49,7 @@ impl Fault {
     }
 }
 
+type BodyChange = Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
 type Rule = Box<dyn Fn(&Call) -> Option<Fault> + Send + Sync>;
 
 /// Clones share everything.
