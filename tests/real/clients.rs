@@ -13,6 +13,8 @@ use crate::support::servers::{self, Vault};
 pub struct Clients {
     home: PathBuf,
     vault: Vault,
+    /// Certificate authorities, where it is not those of the machine.
+    authorities: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +72,12 @@ impl Clients {
     pub fn at_home(home: &Path, vault: &Vault) -> Self {
         demand_real_servers();
         std::fs::create_dir_all(home).unwrap();
-        Self { home: home.to_owned(), vault: vault.clone() }
+        Self { home: home.to_owned(), vault: vault.clone(), authorities: None }
+    }
+
+    /// The clients trust the authorities in this file alone.
+    pub fn trusting(self, file: &Path) -> Self {
+        Self { authorities: Some(file.to_owned()), ..self }
     }
 
     /// What crane answers.
@@ -193,6 +200,9 @@ impl Clients {
             .current_dir(&self.home)
             .stdin(Stdio::null());
         command.env("HOME", &self.home).env("HTTPS_PROXY", NO_PROXY_THERE).env("HTTP_PROXY", NO_PROXY_THERE);
+        if let Some(file) = &self.authorities {
+            command.env("SSL_CERT_FILE", file);
+        }
         command.env("VAULT_ADDR", &self.vault.address).env("VAULT_TOKEN", &self.vault.root_token);
         // The proxies of the test need the thread that the test runs on.
         let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap().unwrap();

@@ -8,8 +8,12 @@ mod clients;
 mod cosign_verify;
 mod demo;
 mod least_privilege;
+mod own_registry;
+mod private_ca;
 mod registries;
+mod registry_logins;
 mod rotation;
 #[path = "../support/mod.rs"]
 mod support;
+mod token_service;
 mod upstream;

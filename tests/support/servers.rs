@@ -125,7 +125,7 @@ pub fn path_of(pointer: &str) -> PathBuf {
 }
 
 /// A process that ends with this value.
-pub struct Running(Child);
+pub struct Running(pub Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
@@ -239,7 +239,8 @@ fn stand_in_vault() -> Vault {
     }
 }
 
-fn free_port() -> u16 {
+/// A port that was free a moment ago.
+pub fn free_port() -> u16 {
     let probe = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("loopback has a free port");
     probe.local_addr().expect("a bound socket has an address").port()
 }
