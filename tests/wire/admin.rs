@@ -113,7 +113,7 @@ async fn log_lines_are_json_with_the_requests_id_and_neither_they_nor_metrics_sh
     for (token, body) in [
         ("wrong-hunter2", json!({"image": failing}).to_string()),
         (world.token.as_str(), format!("{{\"token\": \"{body_secret}\"}}")),
-        (world.token.as_str(), format!("{body_secret}")),
+        (world.token.as_str(), body_secret.to_owned()),
         (world.outsider.as_str(), json!({"image": failing, "annotations": {"k": body_secret}}).to_string()),
     ] {
         assert!(world.post("/v1/signatures", token, body).await.status.is_client_error());

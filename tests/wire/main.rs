@@ -6,6 +6,7 @@ mod documentation;
 mod drain;
 mod idempotency;
 mod log_failures;
+mod overload;
 mod registry_contract;
 mod registry_failures;
 mod signatures;
