@@ -15,7 +15,9 @@ async fn what_does_not_fit_the_queue_is_503_at_once_and_the_rest_is_signed() {
     let images = join_all((0..5).map(|_| world.push_image())).await;
     let gate = Arc::new(Semaphore::new(0));
     let closed = gate.clone();
-    world.vault_proxy.break_with(move |call| call.path.contains("/sign/").then(|| Fault::Gate(closed.clone())));
+    world
+        .vault_proxy
+        .break_with(move |call| call.path.contains("/sign/").then(|| Fault::Gate(closed.clone())));
     let fits = join_all(images[..2].iter().map(|image| world.sign_image(image)));
     let others = async {
         let waiting = async || (world.metric("signet_requests_waiting").await == 1.0).then_some(());
