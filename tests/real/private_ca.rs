@@ -51,7 +51,7 @@ async fn a_vault_of_an_unknown_authority_is_unavailable() {
     let image = world.push_image().await;
     use_vault(&mut world, &authority, "").await;
     let answer = world.sign_image(&image).await;
-    assert_eq!((answer.status.as_u16(), answer.code()), (502, "vault-unavailable"), "{answer:?}");
+    assert_eq!((answer.status.as_u16(), answer.code()), (503, "vault-unavailable"), "{answer:?}");
 }
 
 /// A Vault with a certificate that it made itself when it started, and the authority that signed it.

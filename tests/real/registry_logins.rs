@@ -15,6 +15,8 @@ use crate::upstream::digest_of;
 const USER: &str = "signet";
 const FIRST: &str = "first-password";
 const SECOND: &str = "second-password";
+/// The lines of a registry's section with that user and a password from a file.
+const PASSWORD_FILE: [&str; 3] = ["plain_http = true", "username = 'signet'", "password_file = 'password'"];
 /// The passwords, hashed with bcrypt.
 const FIRST_LINE: &str = "signet:$2y$05$abcdefghijklmnopqrstuuM3sQey8DZviRRkMjmk7wGr.7zlb4loC\n";
 const SECOND_LINE: &str = "signet:$2y$05$abcdefghijklmnopqrstuuQQ3svipWaDLu5Kgwa3hvLrUP0FshBnK\n";
@@ -30,13 +32,27 @@ async fn a_user_name_and_a_password_file_let_signet_into_distribution_3() {
 }
 
 async fn a_password_file_lets_signet_in(binary: &str) {
-    let (world, _registry, clients) = with_login(binary, FIRST).await;
+    let (mut world, registry, clients) = with_login(binary).await;
+    write(&world, "password", FIRST);
+    use_registry(&mut world, &registry.host, &PASSWORD_FILE.map(str::to_owned));
+    signs_and_verifies(&world, &clients).await;
+}
+
+#[tokio::test]
+async fn a_docker_configuration_lets_signet_in() {
+    let (mut world, registry, clients) = with_login("distribution-3").await;
+    // What `crane auth login` wrote.
+    let file = world.directory.path().join("home/.docker/config.json");
+    let login = ["plain_http = true".to_owned(), format!("docker_config_file = '{}'", file.display())];
+    use_registry(&mut world, &registry.host, &login);
     signs_and_verifies(&world, &clients).await;
 }
 
 #[tokio::test]
 async fn a_password_that_became_wrong_is_registry_denied_until_its_file_changes() {
-    let (world, registry, clients) = with_login("distribution-3", "not-the-password").await;
+    let (mut world, registry, clients) = with_login("distribution-3").await;
+    write(&world, "password", "not-the-password");
+    use_registry(&mut world, &registry.host, &PASSWORD_FILE.map(str::to_owned));
     let image = clients.push_image(&world.repository).await;
     let is_denied = async || {
         let answer = sign(&world, &image, Layout::Cosign).await;
@@ -53,23 +69,6 @@ async fn a_password_that_became_wrong_is_registry_denied_until_its_file_changes(
     write(&world, "password", SECOND);
     assert_eq!(sign(&world, &image, Layout::Cosign).await.status, 200);
     assert_eq!(signing_calls(&world.vault_proxy.calls()).len(), 1);
-}
-
-#[tokio::test]
-async fn a_docker_configuration_lets_signet_in() {
-    let (mut world, registry, clients) = with_login("distribution-3", FIRST).await;
-    // What `crane auth login` wrote.
-    let file = world.directory.path().join("home/.docker/config.json");
-    let settings = ["plain_http = true".to_owned(), format!("docker_config_file = '{}'", file.display())];
-    let section = settings.join("\n");
-    let config = world.directory.path().join("signet.toml");
-    let text = std::fs::read_to_string(&config).unwrap();
-    let (before, after) = text.split_once("plain_http = true\n").unwrap();
-    let (_, after) = after.split_once("password_file = 'password'\n").unwrap();
-    std::fs::write(&config, format!("{before}{section}\n{after}")).unwrap();
-    world.restart();
-    assert!(world.repository.starts_with(&registry.host));
-    signs_and_verifies(&world, &clients).await;
 }
 
 #[tokio::test]
@@ -92,18 +91,15 @@ async fn a_token_service_that_is_not_configured_never_sees_the_password() {
     assert!(signing_calls(&world.vault_proxy.calls()).is_empty());
 }
 
-/// A registry that knows the first password, a Signet with `password`, and clients that are logged in.
-async fn with_login(binary: &str, password: &str) -> (World, OwnRegistry, Clients) {
-    let mut world = world("distribution-2.8").await;
+/// A registry that knows the first password, and clients that are logged in. The world's Signet does not know it yet.
+async fn with_login(binary: &str) -> (World, OwnRegistry, Clients) {
+    let world = world("distribution-2.8").await;
     let registry = OwnRegistry::start(binary, |directory| {
         let file = directory.join("htpasswd");
         std::fs::write(&file, FIRST_LINE).unwrap();
         (String::new(), format!("auth:\n  htpasswd: {{realm: test, path: '{}'}}\n", file.display()))
     })
     .await;
-    write(&world, "password", password);
-    let login = ["plain_http = true", "username = 'signet'", "password_file = 'password'"];
-    use_registry(&mut world, &registry.host, &login.map(str::to_owned));
     let clients = Clients::of(&world);
     clients.crane(&["auth", "login", &registry.host, "-u", USER, "-p", FIRST]).await;
     (world, registry, clients)
@@ -119,20 +115,16 @@ async fn with_tokens(allowed: bool) -> (World, TokenService, OwnRegistry, Client
         std::fs::write(&jwks, service.jwks.to_string()).unwrap();
         let token = format!(
             "auth:\n  token: {{realm: 'http://{}/token', service: test, issuer: test, jwks: '{}', signingalgorithms: [ES256]}}\n",
-            service.address,
+            service.host,
             jwks.display()
         );
         (String::new(), token)
     })
     .await;
     write(&world, "password", FIRST);
-    let mut login = vec![
-        "plain_http = true".to_owned(),
-        format!("username = '{USER}'"),
-        "password_file = 'password'".to_owned(),
-    ];
+    let mut login = PASSWORD_FILE.map(str::to_owned).to_vec();
     if allowed {
-        login.push(format!("token_hosts = ['{}']", service.address));
+        login.push(format!("token_hosts = ['{}']", service.host));
     }
     use_registry(&mut world, &registry.host, &login);
     let clients = Clients::of(&world);

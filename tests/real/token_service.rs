@@ -1,7 +1,6 @@
 //! A token service of the kind that registries send their clients to.
 //! <https://distribution.github.io/distribution/spec/auth/token/>
 
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use aws_lc_rs::rand::SystemRandom;
@@ -19,7 +18,8 @@ use signet::domain::{Clock as _, SystemClock};
 use crate::support::servers;
 
 pub struct TokenService {
-    pub address: SocketAddr,
+    /// `localhost:port`: crane takes no address on loopback for a token service.
+    pub host: String,
     /// The key set by which a registry checks the tokens.
     pub jwks: Value,
     shared: Arc<Shared>,
@@ -43,7 +43,8 @@ impl TokenService {
         }]});
         let shared = Arc::new(Shared { key, password: password.to_owned(), asked: Mutex::default() });
         let router = Router::new().route("/token", get(token)).with_state(shared.clone());
-        Self { address: servers::serve(router), jwks, shared }
+        let host = format!("localhost:{}", servers::serve(router).port());
+        Self { host, jwks, shared }
     }
 
     /// The scopes of each request that this user made.
