@@ -15,7 +15,7 @@ pub struct Body(Bytes);
 
 impl Body {
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        input::from_json(&self.0).map_err(|error| Problem::invalid(format!("{error}.")))
+        input::from_json(&self.0).map_err(|error| Problem::unreadable(&error))
     }
 }
 

@@ -11,6 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::RequestId;
+use crate::input::{self, InputError};
 use crate::ports::RegistryError;
 use crate::service::ServiceError;
 
@@ -48,6 +49,16 @@ impl Problem {
 
     pub fn invalid(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid-request", detail.into())
+    }
+
+    /// For what a caller wrote, and what could not be read.
+    pub fn unreadable(error: &InputError) -> Self {
+        let (path, message) = (error.path(), error.message());
+        Self::invalid(match (path.as_str(), error.problem()) {
+            ("", _) => format!("The request can not be read: {message}."),
+            (path, input::Problem::Missing) => format!("`{path}` is missing. `/docs` shows what it is."),
+            (path, _) => format!("`{path}`: {message}."),
+        })
     }
 
     pub fn unknown_format(name: &str) -> Self {

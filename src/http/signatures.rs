@@ -159,7 +159,7 @@ pub async fn sign_many(
             let id = caller.request_id.clone();
             let answer = match input::from_node(node) {
                 Ok(request) => sign_one(&state, caller, request).await,
-                Err(error) => Err(Problem::invalid(format!("{error}."))),
+                Err(error) => Err(Problem::unreadable(&error)),
             };
             BatchResult::of(answer, &id)
         }

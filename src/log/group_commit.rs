@@ -23,8 +23,8 @@ pub struct GroupCommitLog {
     requests: mpsc::Sender<Request>,
     writer: Option<JoinHandle<()>>,
     reader: Arc<dyn EntryReader>,
-    lookups: Semaphore,
-    queries: Semaphore,
+    lookups: Arc<Semaphore>,
+    queries: Arc<Semaphore>,
     readiness: Mutex<Option<(Instant, Result<(), LogError>)>>,
     metrics: Arc<Metrics>,
 }
@@ -59,8 +59,8 @@ impl GroupCommitLog {
             requests,
             writer: Some(writer),
             reader,
-            lookups: Semaphore::new(Self::LOOKUPS),
-            queries: Semaphore::new(Self::QUERIES),
+            lookups: Arc::new(Semaphore::new(Self::LOOKUPS)),
+            queries: Arc::new(Semaphore::new(Self::QUERIES)),
             readiness: Mutex::new(None),
             metrics,
         })
@@ -87,12 +87,17 @@ impl GroupCommitLog {
     /// Reads on a thread that may block.
     async fn read<T: Send + 'static>(
         &self,
-        turns: &Semaphore,
+        turns: &Arc<Semaphore>,
         read: impl FnOnce(&dyn EntryReader) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, LogError> {
-        let _turn = turns.acquire().await.expect("invariant: nobody closes the semaphores");
+        let turn = Arc::clone(turns).acquire_owned().await.expect("invariant: nobody closes the semaphores");
         let reader = Arc::clone(&self.reader);
-        tokio::task::spawn_blocking(move || read(&*reader))
+        let read = move || {
+            // Held by the reading itself, which goes on where the caller has gone away.
+            let _turn = turn;
+            read(&*reader)
+        };
+        tokio::task::spawn_blocking(read)
             .await
             .map_err(|error| LogError(format!("reading ended early: {error}")))?
     }

@@ -18,6 +18,23 @@ pub struct Place<'a> {
     pub max_signatures: usize,
 }
 
+impl Place<'_> {
+    /// To be asked before anything is signed: what has no place is not made.
+    ///
+    /// # Errors
+    /// Where the image has as many signatures as it may have.
+    pub fn require_room(&self, format: Format) -> Result<(), ServiceError> {
+        let signatures = match format {
+            Format::Cosign => self.cosign.manifest.as_ref().map_or(0, |manifest| manifest.layers.len()),
+            Format::Bundle => self.referrers.0.iter().filter(|referrer| bundle::is_bundle(referrer)).count(),
+        };
+        match signatures < self.max_signatures {
+            true => Ok(()),
+            false => Err(ServiceError::TooManySignatures { limit: self.max_signatures }),
+        }
+    }
+}
+
 /// Attaches `signature` and reads it back. Attaching what is attached already changes nothing.
 ///
 /// # Errors
@@ -60,10 +77,6 @@ async fn attach_layer(
     signed_at: Timestamp,
     place: &Place<'_>,
 ) -> Result<Attachment, ServiceError> {
-    let layers = place.cosign.manifest.as_ref().map_or(0, |manifest| manifest.layers.len());
-    if layers >= place.max_signatures {
-        return Err(ServiceError::TooManySignatures { limit: place.max_signatures });
-    }
     let update = LayerUpdate {
         layer: Layer::new(&wanted.document, signature, &wanted.key),
         payload: &wanted.document,
@@ -82,10 +95,6 @@ async fn attach_bundle(
     signed_at: Timestamp,
     place: &Place<'_>,
 ) -> Result<Attachment, ServiceError> {
-    let bundles = place.referrers.0.iter().filter(|descriptor| bundle::is_bundle(descriptor)).count();
-    if bundles >= place.max_signatures {
-        return Err(ServiceError::TooManySignatures { limit: place.max_signatures });
-    }
     let referrer = bundle_referrer(wanted, signature, signed_at, place.subject);
     let manifest = referrer.descriptor.digest;
     registry.push_referrer(&wanted.image, referrer, &place.referrers.0).await?;

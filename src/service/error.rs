@@ -203,13 +203,13 @@ fn signer_sentence(error: &SignerError) -> String {
         SignerError::VersionUnavailable { key, version, .. } => {
             format!("Version {version} of key `{key}` can not sign now. Leave `key_version` out for the latest.")
         }
-        SignerError::Unavailable { .. } => "Vault can not be reached or failed. Nothing was signed. Try again later.".into(),
+        SignerError::Unavailable { .. } => "Vault can not be reached or failed, so that there is no signature. Try again later.".into(),
         SignerError::Sealed => "Vault is sealed. Its operators have to unseal it. Try again later.".into(),
         SignerError::Denied { .. } => {
             "Vault does not let Signet sign now. Its operators have to look at Signet's token and policy. Try again later.".into()
         }
         SignerError::Timeout(after) => {
-            format!("Vault did not answer within {after:?}. Try again later: a signature that was made is found again.")
+            format!("Vault did not answer within {after:?}, so that there is no signature. Try again later.")
         }
         SignerError::Log(_) => LOG_SENTENCE.into(),
     }

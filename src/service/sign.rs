@@ -78,6 +78,7 @@ impl Service {
             referrers: &look.referrers,
             max_signatures: settings.max_signatures,
         };
+        place.require_room(wanted.format)?;
         let record = match self.logged(&wanted).await? {
             Some(record) => record,
             None => self.make(&head, &wanted).await?,

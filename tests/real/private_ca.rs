@@ -20,7 +20,7 @@ async fn a_ca_file_lets_signet_trust_vault_and_the_registry() {
     let ca = authority.path("vault-ca.pem");
     let ca_file = format!("ca_file = '{}'", ca.display());
     let clients = Clients::of(&world).trusting(&ca);
-    use_registry(&mut world, &registry.host, &[ca_file.clone()]);
+    use_registry(&mut world, &registry.host, std::slice::from_ref(&ca_file));
     use_vault(&mut world, &authority, &ca_file).await;
 
     let pem = world.public_key(1).await;

@@ -2,8 +2,8 @@
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use signet::domain::{Descriptor, Digest, ImageReference, KeyReference, PublicKey};
-use signet::format::{bundle, simple_signing};
+use signet::domain::{Annotations, Descriptor, Digest, ImageReference, KeyReference, PublicKey};
+use signet::format::{bundle, simple_signing, statement};
 
 use super::{World, image};
 
@@ -87,12 +87,24 @@ impl World {
         image::push_blob(&self.client, &base, bundle::EMPTY_CONFIG.to_vec()).await;
         let digest = descriptor.digest.to_string();
         image::put_manifest(&self.client, &base, &digest, MANIFEST, manifest).await;
-        if self.bundles(image).await.is_empty() {
+        let mut bundles = self.bundles(image).await;
+        if bundles.iter().all(|bundle| bundle.digest != descriptor.digest) {
             // No referrers API: the index at the fallback tag is its client's work.
-            let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [descriptor]});
+            bundles.push(descriptor);
+            let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": bundles});
             let tag = format!("sha256-{}", subject.digest.hex());
             image::put_manifest(&self.client, &base, &tag, INDEX, index.to_string().into_bytes()).await;
         }
+    }
+
+    /// What is signed for an image in the `cosign` layout.
+    pub fn payload(&self, image: &str, annotations: &[(&str, &str)]) -> Vec<u8> {
+        simple_signing::payload(&parse(image), &of_pairs(annotations))
+    }
+
+    /// The statement that is signed for an image as a bundle.
+    pub fn statement(&self, image: &str, annotations: &[(&str, &str)]) -> Vec<u8> {
+        statement::signature_statement(digest_of(image), &of_pairs(annotations))
     }
 
     /// `version` of this world's key, as layers name it.
@@ -119,6 +131,11 @@ pub fn sig_tag(image: &str) -> String {
 /// The digest of an image's reference.
 pub fn digest_of(image: &str) -> Digest {
     parse(image).digest
+}
+
+fn of_pairs(pairs: &[(&str, &str)]) -> Annotations {
+    let pairs = pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    Annotations::new(pairs.collect()).unwrap()
 }
 
 fn parse(image: &str) -> ImageReference {

@@ -1,6 +1,12 @@
 //! Tests on the wire: HTTP in, HTTP out; against the stand-ins or the real servers, as `SIGNET_TEST_SERVERS` says.
 
+mod admin;
 mod bad_input;
+mod documentation;
+mod drain;
+mod idempotency;
+mod log_failures;
+mod overload;
 mod registry_contract;
 mod registry_failures;
 mod signatures;

@@ -196,6 +196,7 @@ async fn a_registry_that_wants_a_password_is_told_that_there_is_none() {
 
 #[tokio::test]
 async fn a_configuration_that_can_not_be_used_names_the_host_and_the_file() {
+    install_crypto();
     let server = Server::start(|_| status(404)).await;
     let directory = tempfile::tempdir().unwrap();
     let empty = directory.path().join("empty.pem");

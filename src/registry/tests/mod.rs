@@ -51,9 +51,13 @@ fn client_with(config: &RegistryConfig) -> OciRegistries {
     client_counting(config, Arc::new(Metrics::new()))
 }
 
-fn client_counting(config: &RegistryConfig, metrics: Arc<Metrics>) -> OciRegistries {
-    // Another test may have been first.
+/// What `main` does for the service. Another test may have been first.
+fn install_crypto() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+fn client_counting(config: &RegistryConfig, metrics: Arc<Metrics>) -> OciRegistries {
+    install_crypto();
     OciRegistries::with_pauses(std::slice::from_ref(config), metrics, PAUSES).unwrap()
 }
 

@@ -99,6 +99,11 @@ async fn a_cosign_signature_survives_a_registry_whose_answers_get_lost() {
 }
 
 #[tokio::test]
+async fn a_cosign_signature_survives_a_registry_whose_answers_are_cut() {
+    break_each_step("cosign", Span::FromThenOn, Fault::CutAnswer).await;
+}
+
+#[tokio::test]
 async fn a_cosign_signature_survives_a_registry_that_answers_500() {
     break_each_step("cosign", Span::FromThenOn, Fault::status(500)).await;
 }
@@ -121,6 +126,11 @@ async fn a_bundle_survives_a_registry_that_goes_down() {
 #[tokio::test]
 async fn a_bundle_survives_a_registry_whose_answers_get_lost() {
     break_each_step("bundle", Span::FromThenOn, Fault::LoseAnswer).await;
+}
+
+#[tokio::test]
+async fn a_bundle_survives_a_registry_whose_answers_are_cut() {
+    break_each_step("bundle", Span::FromThenOn, Fault::CutAnswer).await;
 }
 
 #[tokio::test]

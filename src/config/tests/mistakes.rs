@@ -1,0 +1,201 @@
+use super::{LEAST, read};
+
+/// What is said of [`LEAST`] with `old` replaced by `new`.
+fn refused(old: &str, new: &str) -> String {
+    assert!(LEAST.contains(old), "{old}");
+    let error = read(&LEAST.replacen(old, new, 1), &[]).map(|_| ()).expect_err(new).to_string();
+    error.strip_prefix("/etc/signet/signet.toml: ").expect("the file is named").to_owned()
+}
+
+#[test]
+fn each_mistake_names_the_key_and_what_would_be_right() {
+    let sha256 = "1".repeat(64);
+    let mut wrong = Vec::new();
+    for (old, new, sentence) in [
+        (
+            "[policy]",
+            "[polcy]",
+            r#"polcy: unknown key; did you mean "policy"? known keys: http, vault, keys, "#,
+        ),
+        (
+            "name = \"release\"",
+            "name = \"release\"\nhsah = 1",
+            "keys[0].hsah: unknown key; known keys: name, vault_key",
+        ),
+        ("name = \"release\"", "", "keys[0].name: missing"),
+        ("[policy]\nfile = \"policy.yaml\"", "", "policy: missing"),
+        (
+            "method = \"token\"",
+            "method = \"tokn\"",
+            r#"vault.auth.method: must be "token", got "tokn"; did you mean"#,
+        ),
+        (
+            "name = \"release\"",
+            "name = \"release\"\npurposes = [\"signatures\"]",
+            r#"keys[0].purposes[0]: must be "signature", "attestation" or "blob", got "signatures"; did you mean "signature"?"#,
+        ),
+        (
+            "name = \"release\"",
+            "name = \"release\"\npurposes = []",
+            "keys[0].purposes: a key without purposes signs",
+        ),
+        (
+            "name = \"release\"",
+            "name = \"release\"\nmount = \"/transit\"",
+            "keys[0].mount: write a path of Vault as",
+        ),
+        (
+            "name = \"release\"",
+            "name = \"release\"\nmount = \"../sys\"",
+            "keys[0].mount: write a path of Vault as",
+        ),
+        ("[vault]", "keys = 5\n[vault]", "this is no TOML: duplicate key"),
+        (
+            "[[registries]]",
+            "[[keys]]\nname = \"release\"\n[[registries]]",
+            "keys[1].name: the key release is here twice",
+        ),
+        ("https://vault.example.com:8200", "vault:8200", "vault.address: write http:// or https://, a host"),
+        (
+            "https://vault.example.com:8200",
+            "https://u:hunter2@vault",
+            "vault.address: write http:// or https://, a host",
+        ),
+        (
+            "https://vault.example.com:8200",
+            "https://vault/?a=b",
+            "vault.address: write http:// or https://, a host",
+        ),
+        ("https://vault.example.com:8200", "nonsense", "vault.address: must be "),
+        ("[vault.auth]", "mount = \"\"\n[vault.auth]", "vault.mount: write a path of Vault as"),
+        ("[vault.auth]", "namespace = \"a\\nb\"\n[vault.auth]", "vault.namespace: write a path of Vault as"),
+        (
+            "[vault.auth]",
+            "request_timeout = 10\n[vault.auth]",
+            "vault.request_timeout: must be a string, got the number 10",
+        ),
+        (
+            "[vault.auth]",
+            "request_timeout = \"2d\"\n[vault.auth]",
+            "vault.request_timeout: `2d` is no duration between",
+        ),
+        ("token_file = \"vault-token\"", "", "vault.auth: the method token needs token_file or token"),
+        ("token_file = \"vault-token\"", "token_file = \"\"", "vault.auth.token_file: this is no path"),
+        ("token_file", "token = \"hunter2\"\ntoken_file", "vault.auth.token: token_file is set too"),
+        ("[[keys]]", "[vault.batch]\nmax_items = 0\n[[keys]]", "vault.batch.max_items: must be at least 1"),
+        (
+            "[[keys]]",
+            "[vault.batch]\nmax_items = -1\n[[keys]]",
+            "vault.batch.max_items: must be an integer from 0 to",
+        ),
+        (
+            "[policy]",
+            "[http]\nlisten = \"0.0.0.0:80\"\n[policy]",
+            "http.listen: 0.0.0.0:80 is no loopback address",
+        ),
+        (
+            "[policy]",
+            "[http]\nadmin_listen = \"[::]:80\"\n[policy]",
+            "http.admin_listen: [::]:80 is no loopback address",
+        ),
+        (
+            "[policy]",
+            "[http]\nlisten = \"127.0.0.1:9090\"\n[policy]",
+            "http.admin_listen: this is http.listen as well",
+        ),
+        (
+            "[policy]",
+            "[http]\npublic_url = \"ftp://a\"\n[policy]",
+            "http.public_url: write http:// or https://",
+        ),
+        (
+            "registry.example.com",
+            "https://registry.example.com",
+            "registries[0].host: write it as in image references",
+        ),
+        (
+            "registry.example.com",
+            "registry.example.com/team",
+            "registries[0].host: write it as in image references",
+        ),
+        (
+            "registry.example.com",
+            "Registry.example.com",
+            "registries[0].host: write it as in image references",
+        ),
+        ("registry.example.com", "registry", "registries[0].host: write it as in image references"),
+        (
+            "[policy]",
+            "[[registries]]\nhost = \"registry.example.com\"\n[policy]",
+            "registries[1].host: the registry registry.example.com is here twice",
+        ),
+        (
+            "[[identity",
+            "username = \"u\"\n[[identity",
+            "registries[0].username: it needs password_file or password",
+        ),
+        (
+            "[[identity",
+            "password = \"hunter2\"\n[[identity",
+            "registries[0].username: missing: a password needs it",
+        ),
+        (
+            "[[identity",
+            "username = \"u\"\npassword = \"hunter2\"\npassword_file = \"p\"\n[[identity",
+            "registries[0].password: password_file is set too",
+        ),
+        (
+            "[[identity",
+            "username = \"u\"\npassword_file = \"p\"\ndocker_config_file = \"d\"\n[[identity",
+            "registries[0].username: docker_config_file is set too",
+        ),
+        (
+            "[[identity",
+            "plain_http = true\nca_file = \"c\"\n[[identity",
+            "registries[0].ca_file: plain_http is set too",
+        ),
+        (
+            "[[identity",
+            "token_hosts = [\"https://a.b\"]\n[[identity",
+            "registries[0].token_hosts[0]: write it as in image",
+        ),
+        (
+            "[[identity",
+            "max_signatures_per_image = 0\n[[identity",
+            "registries[0].max_signatures_per_image: must be at least 1",
+        ),
+        ("name = \"ci\"", "name = \"\"", "identity.tokens[0].name: a token's name has 1 to 128 bytes"),
+        (
+            "sha256 = \"11",
+            "sha256 = \"zz",
+            "identity.tokens[0].sha256: this is no SHA-256 in 64 hexadecimal digits",
+        ),
+        ("sha256 =", "expires = \"soon\"\nsha256 =", "identity.tokens[0].expires: "),
+        (
+            "[policy]",
+            &format!("[[identity.tokens]]\nname = \"ci\"\nsha256 = \"{}\"\n[policy]", "2".repeat(64)),
+            "identity.tokens[1].name: the token ci is here twice",
+        ),
+        (
+            "[policy]",
+            &format!("[[identity.tokens]]\nname = \"b\"\nsha256 = \"{sha256}\"\n[policy]"),
+            "identity.tokens[1].sha256: this token has another name already",
+        ),
+        ("policy.yaml", "", "policy.file: this is no path"),
+        ("data/log.sqlite", "", "log.path: this is no path"),
+        ("[log]", "[limits]\nqueue = 0\n[log]", "limits.queue: must be at least 1"),
+        (
+            "[log]",
+            "[telemetry]\nlog_format = \"jsn\"\n[log]",
+            r#"telemetry.log_format: must be "json" or "text", got "jsn"; did you mean "json"?"#,
+        ),
+        ("[log]", "[log]\nbackend = \"postgres\"", r#"log.backend: must be "sqlite", got "postgres""#),
+    ] {
+        let error = refused(old, new);
+        if !error.starts_with(sentence) {
+            wrong.push(format!("{new}\n  says:              {error}\n  should begin with: {sentence}"));
+        }
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
