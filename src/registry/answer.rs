@@ -58,7 +58,13 @@ impl Answer {
 
     /// As [`Answer::unexpected`], for a call that writes: there, some of the 4xx say that the
     /// registry was asked for something that its owner forbids, such as moving an immutable tag.
+    ///
+    /// That a digest is not the content's is never true of what is pushed here: the registry
+    /// misread, as distribution 2.8 does when others push the same blob at that moment.
     pub(super) fn unexpected_for_write(&self, host: &Host, call: &str) -> RegistryError {
+        if self.has_code("DIGEST_INVALID") {
+            return host.unavailable(format!("to {call} it answered {}", self.summary()));
+        }
         let forbidden =
             [StatusCode::METHOD_NOT_ALLOWED, StatusCode::CONFLICT, StatusCode::PRECONDITION_FAILED]
                 .contains(&self.status)

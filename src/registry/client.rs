@@ -10,6 +10,7 @@ use url::Url;
 use super::answer::Answer;
 use super::auth::Auth;
 use super::credentials::Credentials;
+use super::empty::EmptyBlobs;
 use super::failure::{Host, causes};
 use super::location::is_home;
 use super::realm::{Realms, is_loopback};
@@ -30,6 +31,8 @@ pub(super) struct Client {
     pub(super) referrers: ReferrersMode,
     /// Which repositories have the referrers API.
     pub(super) support: Support,
+    /// Which repositories have the empty blob.
+    pub(super) empty_blobs: EmptyBlobs,
     /// A [`super::upload::SingleRequest`].
     pub(super) single_request: AtomicU8,
     /// `https://host/v2/`
@@ -59,6 +62,7 @@ impl Client {
             retry: Retry::new(pauses, config.request_timeout, rand::random),
             referrers: config.referrers,
             support: Support::default(),
+            empty_blobs: EmptyBlobs::default(),
             single_request: AtomicU8::default(),
             transport: Transport {
                 http: http_client(config, &base)?,

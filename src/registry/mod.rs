@@ -11,6 +11,7 @@ mod auth;
 mod blob;
 mod client;
 mod credentials;
+mod empty;
 mod failure;
 mod index;
 mod location;

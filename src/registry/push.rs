@@ -3,9 +3,11 @@
 
 use std::time::Duration;
 
+use futures::future::try_join;
 use tokio::time::sleep;
 
 use super::client::Client;
+use super::empty::EMPTY;
 use super::index::{AddReferrer, fallback_tag};
 use super::referrers::Listing;
 use crate::config::ReferrersMode;
@@ -22,10 +24,22 @@ impl Client {
         none_known: bool,
     ) -> Result<(), RegistryError> {
         let Referrer { upload, descriptor } = referrer;
-        self.push_blobs(repository, &upload.blobs).await?;
+        let (empty, blobs): (Vec<_>, Vec<_>) = upload.blobs.into_iter().partition(|blob| blob == EMPTY);
+        let share_empty =
+            async { if empty.is_empty() { Ok(false) } else { self.push_empty(repository).await } };
+        let ((), taken_on_trust) = try_join(self.push_blobs(repository, &blobs), share_empty).await?;
         let digest = upload.manifest.digest();
         let reference = digest.to_string();
-        let noted = self.retry.run(|| self.put_manifest(repository, &reference, &upload.manifest)).await?;
+        let put = || self.retry.run(|| self.put_manifest(repository, &reference, &upload.manifest));
+        let noted = match put().await {
+            // The registry may have collected the blob as garbage since it was pushed.
+            Err(RegistryError::Protocol { .. }) if taken_on_trust => {
+                self.empty_blobs.forget(repository);
+                self.push_empty(repository).await?;
+                put().await?
+            }
+            noted => noted?,
+        };
         let taken = noted == Some(subject);
         let has_api = match self.referrers {
             ReferrersMode::Api => true,

@@ -2,6 +2,7 @@
 
 mod attach;
 mod auth;
+mod empty;
 mod faults;
 mod memory;
 mod redirects;
