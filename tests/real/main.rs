@@ -8,6 +8,7 @@ mod clients;
 mod cosign_verify;
 mod demo;
 mod least_privilege;
+mod many_at_once;
 mod own_registry;
 mod private_ca;
 mod registries;

@@ -62,17 +62,23 @@ impl Upstream {
         digest
     }
 
-    /// The digest of the only bundle that refers to `subject`, found as a verifier finds it.
-    pub async fn bundle_digest(&self, subject: Digest) -> String {
+    /// What refers to `subject`, found as a verifier finds it.
+    pub async fn referrers(&self, subject: Digest) -> Vec<Value> {
         let request = self.client.get(format!("{}/referrers/{subject}", self.base));
         let answer = request.send().await.unwrap();
-        let index = match answer.status().as_u16() {
+        let index: Value = match answer.status().as_u16() {
             200 => answer.json().await.unwrap(),
             404 => self.manifest(&fallback_tag(subject)).await,
             status => panic!("{status}"),
         };
-        assert_eq!(index["manifests"].as_array().unwrap().len(), 1, "{index}");
-        index["manifests"][0]["digest"].as_str().unwrap().to_owned()
+        index["manifests"].as_array().unwrap().clone()
+    }
+
+    /// The digest of the only bundle that refers to `subject`.
+    pub async fn bundle_digest(&self, subject: Digest) -> String {
+        let referrers = self.referrers(subject).await;
+        assert_eq!(referrers.len(), 1, "{referrers:?}");
+        referrers[0]["digest"].as_str().unwrap().to_owned()
     }
 
     /// The manifest of that bundle.
