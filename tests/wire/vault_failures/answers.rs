@@ -22,71 +22,73 @@ fn errors(status: u16, headers: Vec<(&'static str, String)>) -> Fault {
     Fault::Answer { status, headers, body: json!({"errors": ["it failed at 10.0.0.1:8200"]}).to_string() }
 }
 
-/// Answers as Vault would to `call`, with `signature` for each item.
-fn signed(call: &Call, signature: &str) -> Value {
-    let body: Value = serde_json::from_slice(&call.body).unwrap();
-    let result =
-        |item: &Value| json!({"signature": signature, "reference": item["reference"], "key_version": 1});
-    let results: Vec<_> = body["batch_input"].as_array().unwrap().iter().map(result).collect();
-    json!({"request_id": "r", "data": {"batch_results": results}})
+/// Vault's own answer, but for what `change` makes of it.
+fn changed(change: impl Fn(&mut Value) + Send + Sync + 'static) -> Fault {
+    Fault::Change(Arc::new(move |body| {
+        let mut body = serde_json::from_slice(body).unwrap();
+        change(&mut body);
+        body.to_string().into_bytes()
+    }))
 }
 
-fn ok(body: &Value) -> Fault {
-    Fault::Answer { status: 200, headers: Vec::new(), body: body.to_string() }
+/// Vault's own answer, but for its signature.
+fn signature(signature: impl Into<String>) -> Fault {
+    let signature = signature.into();
+    changed(move |body| body["data"]["batch_results"][0]["signature"] = signature.clone().into())
 }
 
 #[tokio::test]
 async fn a_bad_answer_releases_nothing_and_the_same_request_succeeds_afterwards() {
     let world = World::counted().await;
     let other = STANDARD.encode(world.vault_signature(b"something else").await);
-    let (wrong, of_version_2) = (format!("vault:v1:{other}"), format!("vault:v2:{other}"));
     let retry = |seconds: &str| vec![("retry-after", seconds.to_owned())];
-    type Rule = Box<dyn Fn(&Call) -> Fault + Send + Sync>;
-    let cases: Vec<(&str, Rule, u16, &str, u64)> = vec![
-        ("down", Box::new(|_| Fault::Cut), 503, "vault-unavailable", 2),
-        ("cut in the middle", Box::new(|_| Fault::CutAnswer), 503, "vault-unavailable", 2),
-        ("lost", Box::new(|_| Fault::LoseAnswer), 503, "vault-unavailable", 2),
-        ("403", Box::new(|_| errors(403, vec![])), 502, "vault-denied", 30),
-        ("429", Box::new(move |_| errors(429, retry("7"))), 503, "vault-unavailable", 7),
-        ("429, no time", Box::new(|_| errors(429, vec![])), 503, "vault-unavailable", 2),
-        ("400", Box::new(|_| errors(400, vec![])), 503, "vault-unavailable", 2),
-        ("404", Box::new(|_| errors(404, vec![])), 503, "vault-unavailable", 2),
-        ("412", Box::new(|_| errors(412, vec![])), 503, "vault-unavailable", 2),
-        ("500", Box::new(|_| errors(500, vec![])), 503, "vault-unavailable", 2),
-        ("502", Box::new(|_| errors(502, vec![])), 503, "vault-unavailable", 2),
-        ("503 and not sealed", Box::new(|_| errors(503, vec![])), 503, "vault-unavailable", 2),
-        (
-            "a redirect",
-            Box::new(|_| errors(307, vec![("location", "http://127.0.0.1:1/v1/".into())])),
-            503,
-            "vault-unavailable",
-            2,
+    let unavailable = |name, fault| (name, fault, 503, "vault-unavailable", 2);
+    let cases = [
+        unavailable("down", Fault::Cut),
+        unavailable("cut in the middle", Fault::CutAnswer),
+        unavailable("lost", Fault::LoseAnswer),
+        ("403", errors(403, vec![]), 502, "vault-denied", 30),
+        ("429, in 7 s", errors(429, retry("7")), 503, "vault-unavailable", 7),
+        unavailable("429", errors(429, vec![])),
+        unavailable("400", errors(400, vec![])),
+        unavailable("404", errors(404, vec![])),
+        unavailable("412", errors(412, vec![])),
+        unavailable("500", errors(500, vec![])),
+        unavailable("502", errors(502, vec![])),
+        unavailable("503 and not sealed", errors(503, vec![])),
+        unavailable("a redirect", errors(307, vec![("location", "http://127.0.0.1:1/v1/".into())])),
+        unavailable("a page of a proxy", html()),
+        unavailable("null", changed(|body| *body = Value::Null)),
+        unavailable("no data", changed(|body| body["data"] = Value::Null)),
+        unavailable("no results", changed(|body| body["data"]["batch_results"] = json!([]))),
+        unavailable(
+            "a result too many",
+            changed(|body| {
+                let results = body["data"]["batch_results"].as_array_mut().unwrap();
+                results.push(results[0].clone());
+            }),
         ),
-        ("a page of a proxy", Box::new(|_| html()), 503, "vault-unavailable", 2),
-        ("null", Box::new(|_| ok(&Value::Null)), 503, "vault-unavailable", 2),
-        ("no data", Box::new(|_| ok(&json!({"request_id": "r"}))), 503, "vault-unavailable", 2),
-        (
-            "no results",
-            Box::new(|_| ok(&json!({"request_id": "r", "data": {"batch_results": []}}))),
-            503,
-            "vault-unavailable",
-            2,
+        unavailable(
+            "another order",
+            changed(|body| body["data"]["batch_results"][0]["reference"] = "7".into()),
         ),
-        ("another signature", Box::new(move |call| ok(&signed(call, &wrong))), 503, "vault-unavailable", 2),
-        (
-            "another version",
-            Box::new(move |call| ok(&signed(call, &of_version_2))),
-            503,
-            "vault-unavailable",
-            2,
+        unavailable(
+            "an item's error",
+            changed(|body| {
+                body["data"]["batch_results"][0] =
+                    json!({"reference": "0", "error": "it failed at 10.0.0.1:8200"});
+            }),
         ),
-        ("no signature", Box::new(|call| ok(&signed(call, "vault:v1:"))), 503, "vault-unavailable", 2),
-        ("no base64", Box::new(|call| ok(&signed(call, "vault:v1:§"))), 503, "vault-unavailable", 2),
-        ("an empty text", Box::new(|call| ok(&signed(call, ""))), 503, "vault-unavailable", 2),
+        unavailable("another signature", signature(format!("vault:v1:{other}"))),
+        unavailable("another version", signature(format!("vault:v2:{other}"))),
+        unavailable("no version", signature(other.as_str())),
+        unavailable("no signature", signature("vault:v1:")),
+        unavailable("no base64", signature("vault:v1:§")),
+        unavailable("an empty text", signature("")),
     ];
     for (name, fault, status, code, seconds) in cases {
         let image = world.push_image().await;
-        world.vault_proxy.break_with(move |call| is_signing(call).then(|| fault(call)));
+        world.vault_proxy.break_with(move |call| is_signing(call).then(|| fault.clone()));
         let answer = world.sign_image(&image).await;
         assert_failed(&world, &image, &answer, status, code).await;
         assert_eq!(answer.retry_after(), Some(seconds), "{name}");
@@ -161,12 +163,7 @@ async fn one_wrong_signature_in_a_shared_call_fails_its_owner_alone() {
         if calls.fetch_add(1, Ordering::SeqCst) < 2 {
             return Some(Fault::Gate(gate.clone()));
         }
-        let wrong = wrong.clone();
-        Some(Fault::Change(Arc::new(move |body| {
-            let mut body: Value = serde_json::from_slice(body).unwrap();
-            body["data"]["batch_results"][0]["signature"] = wrong.clone().into();
-            body.to_string().into_bytes()
-        })))
+        Some(signature(wrong.as_str()))
     });
     let requests = futures::future::join_all(images.iter().map(|image| world.sign_image(image)));
     let opening = async {
