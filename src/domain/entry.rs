@@ -73,7 +73,8 @@ pub struct Signing {
     pub format: Format,
     #[serde(default, skip_serializing_if = "Annotations::is_empty")]
     pub annotations: Annotations,
-    /// Digest of the exact bytes that are signed.
+    /// Digest of the document that the layout keeps: the simple-signing payload, which is what is signed, or the in-toto
+    /// statement, which is signed in its DSSE encoding.
     pub payload: Digest,
 }
 
