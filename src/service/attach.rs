@@ -46,9 +46,24 @@ pub async fn attach(
     signed_at: Timestamp,
     place: &Place<'_>,
 ) -> Result<Attachment, ServiceError> {
+    let image = &wanted.image;
     match wanted.format {
-        Format::Cosign => attach_layer(registry, wanted, signature, signed_at, place).await,
-        Format::Bundle => attach_bundle(registry, wanted, signature, signed_at, place).await,
+        Format::Cosign => {
+            let update = LayerUpdate {
+                layer: Layer::new(&wanted.document, signature, &wanted.key),
+                payload: &wanted.document,
+                signed_at,
+            };
+            let (tag, known) = (simple_signing::tag(image.digest), place.cosign.raw.clone());
+            let manifest = registry.update_tag(&image.repository, &tag, known, &update).await?;
+            Ok(Attachment { reference: cosign_reference(image), manifest })
+        }
+        Format::Bundle => {
+            let referrer = bundle_referrer(wanted, signature, signed_at, place.subject);
+            let manifest = referrer.descriptor.digest;
+            registry.push_referrer(image, referrer, &place.referrers.0).await?;
+            Ok(bundle_attachment(image, manifest))
+        }
     }
 }
 
@@ -68,37 +83,6 @@ pub fn bundle_referrer(
         },
         descriptor,
     }
-}
-
-async fn attach_layer(
-    registry: &dyn Registry,
-    wanted: &Wanted,
-    signature: &[u8],
-    signed_at: Timestamp,
-    place: &Place<'_>,
-) -> Result<Attachment, ServiceError> {
-    let update = LayerUpdate {
-        layer: Layer::new(&wanted.document, signature, &wanted.key),
-        payload: &wanted.document,
-        signed_at,
-    };
-    let tag = simple_signing::tag(wanted.image.digest);
-    let known = place.cosign.raw.clone();
-    let manifest = registry.update_tag(&wanted.image.repository, &tag, known, &update).await?;
-    Ok(Attachment { reference: cosign_reference(&wanted.image), manifest })
-}
-
-async fn attach_bundle(
-    registry: &dyn Registry,
-    wanted: &Wanted,
-    signature: &[u8],
-    signed_at: Timestamp,
-    place: &Place<'_>,
-) -> Result<Attachment, ServiceError> {
-    let referrer = bundle_referrer(wanted, signature, signed_at, place.subject);
-    let manifest = referrer.descriptor.digest;
-    registry.push_referrer(&wanted.image, referrer, &place.referrers.0).await?;
-    Ok(bundle_attachment(&wanted.image, manifest))
 }
 
 /// "The tag's manifest has this layer", whatever else it has.
