@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::writer::{self, Request};
 use crate::domain::{Entry, Record, SignatureId, SignatureIdentity};
