@@ -5,17 +5,25 @@
 
 mod authenticator;
 mod entry_store;
+mod idempotency;
+mod key_archive;
+mod outbox;
 mod policy;
 mod registry;
+mod shared_locks;
 mod signer;
 mod signing_log;
 
 pub use authenticator::{AuthenticationError, Authenticator, Credentials};
 pub use entry_store::{EntryReader, EntryStore, NewEntry};
+pub use idempotency::{Idempotency, IdempotencyId, KeptAnswer, Recalled};
+pub use key_archive::{ArchivedVersion, KeyArchive};
+pub use outbox::{Delivery, DeliveryChange, Outbox, Parcel, Stage, Waiting};
 pub use policy::{Decision, Policy, Question};
 pub use registry::{
     Change, Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, RegistrySettings,
     Upload,
 };
+pub use shared_locks::{Alone, SharedLock, SharedLocks};
 pub use signer::{Signed, Signer, SignerError, SigningTask};
 pub use signing_log::{EntryPage, EntryQuery, LogError, LoggedEntry, SigningLog};

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::Environment;
 use super::environment::loopback_client;
-use crate::domain::PublicKey;
+use crate::domain::{HashAlgorithm, PublicKey, SigningInput};
 use crate::format::simple_signing::SignatureManifest;
 
 /// Plays a CI job, a verifier and an auditor against `environment`, and prints what they see.
@@ -113,7 +113,8 @@ async fn verify(environment: &Environment, signed: &Value, job: &Job) -> Result<
         let payload = fetch(format!("blobs/{}", layer.digest)).await?;
         let signature = layer.signature().ok_or("a layer has no signature")?;
         let ours = STANDARD.encode(&signature) == text(&signed["signatures"][0]["signature"])?;
-        if ours && key.verifies(&payload, &signature) {
+        let signed = SigningInput::of(key.key_type(), HashAlgorithm::Sha256, &payload.clone().into());
+        if ours && key.verifies(&signed, &signature) {
             return Ok(());
         }
     }

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Annotations, BatchId, Digest, Format, ImageReference, KeyReference, Operation, Principal, Repository,
-    RequestId, SignatureId, SignatureIdentity, Timestamp,
+    Annotations, BatchId, Claim, Digest, Format, ImageReference, KeyReference, Operation, Principal,
+    Repository, RequestId, SignatureId, SignatureIdentity, Timestamp,
 };
 
 /// One entry of the signing log. It is written once, as JSON; the log keeps those exact bytes.
@@ -17,8 +17,8 @@ pub struct Entry {
     /// [`Principal`] as it is displayed.
     pub principal: String,
     pub operation: Operation,
-    pub repository: Repository,
-    pub digest: Digest,
+    #[serde(flatten)]
+    pub subject: Subject,
     /// The rule that decided; none where no rule spoke, which is a refusal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rule: Option<String>,
@@ -26,6 +26,33 @@ pub struct Entry {
     pub policy: Digest,
     #[serde(flatten)]
     pub event: Event,
+}
+
+/// What an entry speaks of.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Subject {
+    /// Where the image is; none for a file, which is nowhere that we know of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<Repository>,
+    pub digest: Digest,
+}
+
+impl Subject {
+    /// The image; none for a file.
+    pub fn image(&self) -> Option<ImageReference> {
+        let repository = self.repository.clone()?;
+        Some(ImageReference { repository, digest: self.digest })
+    }
+
+    pub const fn file(digest: Digest) -> Self {
+        Self { repository: None, digest }
+    }
+}
+
+impl From<&ImageReference> for Subject {
+    fn from(image: &ImageReference) -> Self {
+        Self { repository: Some(image.repository.clone()), digest: image.digest }
+    }
 }
 
 /// What happened. In the JSON its name is `kind`, and its fields stand beside those of [`Entry`].
@@ -73,8 +100,10 @@ pub struct Signing {
     pub format: Format,
     #[serde(default, skip_serializing_if = "Annotations::is_empty")]
     pub annotations: Annotations,
-    /// Digest of the document that the layout keeps: the simple-signing payload, which is what is signed, or the in-toto
-    /// statement, which is signed in its DSSE encoding.
+    #[serde(default, skip_serializing_if = "Claim::is_image")]
+    pub claim: Claim,
+    /// Digest of the document that is signed: the simple-signing payload or the file, which are signed as they are, or the
+    /// in-toto statement, which is signed in its DSSE encoding.
     pub payload: Digest,
 }
 
@@ -98,12 +127,16 @@ pub enum Outcome {
 
 /// How an attempt to attach ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "result", rename_all = "lowercase")]
+#[serde(tag = "result", rename_all = "kebab-case")]
 pub enum AttachResult {
     /// Read back from the registry.
     Attached { reference: String, manifest: Digest },
-    /// Not there as far as we know.
+    /// Not there as far as we know. It will be tried again.
     Failed { code: String },
+    /// It was attached, and when it was looked at again it was gone. It will be put back.
+    Missing { reference: String },
+    /// Not attached, and not tried again unless somebody asks for it.
+    GivenUp { code: String },
 }
 
 impl Entry {
@@ -137,14 +170,10 @@ impl Entry {
     pub fn identity(&self) -> Option<SignatureIdentity> {
         match &self.event {
             Event::Outcome { signing, result: Outcome::Signed { .. } } | Event::Adopted { signing, .. } => {
-                Some(SignatureIdentity::of(&self.image(), &signing.key, signing.format, &signing.annotations))
+                Some(SignatureIdentity::of(&self.subject, signing))
             }
             _ => None,
         }
-    }
-
-    pub fn image(&self) -> ImageReference {
-        ImageReference { repository: self.repository.clone(), digest: self.digest }
     }
 
     /// The bytes that the log keeps.
@@ -163,7 +192,7 @@ impl Entry {
         request_id: RequestId,
         principal: &Principal,
         operation: Operation,
-        image: &ImageReference,
+        subject: impl Into<Subject>,
         (rule, policy): (Option<String>, Digest),
         event: Event,
     ) -> Self {
@@ -173,8 +202,7 @@ impl Entry {
             request_id,
             principal: principal.to_string(),
             operation,
-            repository: image.repository.clone(),
-            digest: image.digest,
+            subject: subject.into(),
             rule,
             policy,
             event,

@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Fingerprint, PublicKey, Timestamp};
+use super::{Content, Fingerprint, HashAlgorithm, PublicKey, SigningInput, Timestamp};
 
 /// A key's name: 1 to 128 characters out of `A-Za-z0-9_.-`, beginning and ending with a letter, a digit or `_`.
 /// Vault knows no other names, and names become parts of URLs.
@@ -31,19 +31,28 @@ pub struct KeyVersion(NonZeroU32);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeyType {
     EcdsaP256,
+    EcdsaP384,
+    EcdsaP521,
+    Rsa2048,
+    Rsa3072,
+    Rsa4096,
+    Ed25519,
     /// A type that Vault has and that nothing is signed with here, as Vault writes it.
     Unsupported(String),
 }
 
-/// A key with all the versions that Vault still publishes.
+/// A key with all its versions that are known: those that Vault publishes, and those that it once published.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
     pub name: KeyName,
     pub key_type: KeyType,
+    /// What is hashed with before signing; Ed25519 takes no notice of it.
+    pub hash: HashAlgorithm,
     pub latest: KeyVersion,
     /// Vault signs with versions from this one on.
     pub minimum: KeyVersion,
-    /// Those of a supported type; empty where the type is not.
+    /// Those of a supported type; empty where the type is not. Also versions that Vault has archived or trimmed,
+    /// whose signatures are still to be verified.
     pub versions: BTreeMap<KeyVersion, PublishedVersion>,
 }
 
@@ -119,16 +128,48 @@ impl fmt::Display for KeyVersion {
     }
 }
 
+impl KeyType {
+    /// All types that are signed with.
+    pub const SUPPORTED: [Self; 7] = [
+        Self::EcdsaP256,
+        Self::EcdsaP384,
+        Self::EcdsaP521,
+        Self::Rsa2048,
+        Self::Rsa3072,
+        Self::Rsa4096,
+        Self::Ed25519,
+    ];
+}
+
+impl From<&str> for KeyType {
+    /// The type that Vault calls `name`.
+    fn from(name: &str) -> Self {
+        let known = Self::SUPPORTED.into_iter().find(|known| known.to_string() == name);
+        known.unwrap_or_else(|| Self::Unsupported(name.to_owned()))
+    }
+}
+
 impl fmt::Display for KeyType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::EcdsaP256 => "ecdsa-p256",
+            Self::EcdsaP384 => "ecdsa-p384",
+            Self::EcdsaP521 => "ecdsa-p521",
+            Self::Rsa2048 => "rsa-2048",
+            Self::Rsa3072 => "rsa-3072",
+            Self::Rsa4096 => "rsa-4096",
+            Self::Ed25519 => "ed25519",
             Self::Unsupported(name) => name,
         })
     }
 }
 
 impl Key {
+    /// What this key is given to sign `content`.
+    pub fn input(&self, content: &Content) -> SigningInput {
+        SigningInput::of(&self.key_type, self.hash, content)
+    }
+
     /// Whether Vault signs with `version` now.
     pub fn can_sign_with(&self, version: KeyVersion) -> bool {
         (self.minimum..=self.latest).contains(&version) && self.versions.contains_key(&version)

@@ -5,9 +5,11 @@
 
 mod annotations;
 mod clock;
+mod content;
 mod descriptor;
 mod digest;
 mod entry;
+mod hash;
 mod identifier;
 mod image;
 mod key;
@@ -15,12 +17,15 @@ mod principal;
 mod public_key;
 mod record;
 mod signature;
+mod signing_input;
 
 pub use annotations::{Annotations, AnnotationsError};
 pub use clock::{Clock, SystemClock, Timestamp};
+pub use content::Content;
 pub use descriptor::Descriptor;
 pub use digest::{Digest, DigestError};
-pub use entry::{AttachResult, Entry, Event, Outcome, Signing};
+pub use entry::{AttachResult, Entry, Event, Outcome, Signing, Subject};
+pub use hash::HashAlgorithm;
 pub use identifier::{BatchId, IdSource, RandomIds, RequestId, SignatureId};
 pub use image::{ImageError, ImageReference, Repository};
 pub use key::{Key, KeyName, KeyNameError, KeyReference, KeyType, KeyVersion, PublishedVersion};
@@ -29,4 +34,5 @@ pub use principal::{Operation, Principal};
 pub(crate) use public_key::tests::key_pair as test_key_pair;
 pub use public_key::{Fingerprint, PublicKey, PublicKeyError};
 pub use record::{Attachment, Record, State};
-pub use signature::{Format, SignatureIdentity};
+pub use signature::{Claim, Format, SignatureIdentity};
+pub use signing_input::SigningInput;

@@ -25,6 +25,12 @@ impl fmt::Display for Principal {
 pub enum Operation {
     #[serde(rename = "sign")]
     Sign,
+    #[serde(rename = "attest")]
+    Attest,
+    #[serde(rename = "blob")]
+    Blob,
+    #[serde(rename = "verify")]
+    Verify,
     #[serde(rename = "log.read")]
     LogRead,
 }
@@ -33,6 +39,9 @@ impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Sign => "sign",
+            Self::Attest => "attest",
+            Self::Blob => "blob",
+            Self::Verify => "verify",
             Self::LogRead => "log.read",
         })
     }

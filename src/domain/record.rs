@@ -1,13 +1,13 @@
 //! One signature's story, told from its entries.
 
-use super::{AttachResult, Digest, Entry, Event, ImageReference, Outcome, Signing, Timestamp};
+use super::{AttachResult, Digest, Entry, Event, Outcome, Signing, Subject, Timestamp};
 
 /// A signature as the log knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// Who asked for it first, as [`super::Principal`] is displayed.
     pub principal: String,
-    pub image: ImageReference,
+    pub subject: Subject,
     pub signing: Signing,
     pub state: State,
     /// The index of the entry that holds the signature; before there is one, of the intent.
@@ -25,6 +25,8 @@ pub enum State {
     Attached { signature: Vec<u8>, signed_at: Timestamp, attachment: Attachment },
     /// No signature came of it.
     Failed { code: String },
+    /// The signature exists, and attaching it was given up.
+    GivenUp { signature: Vec<u8>, signed_at: Timestamp, code: String },
 }
 
 /// Where a signature hangs.
@@ -44,7 +46,7 @@ impl Record {
             let Some(signing) = entry.signing() else { return record };
             let mut record = record.unwrap_or_else(|| Self {
                 principal: entry.principal.clone(),
-                image: entry.image(),
+                subject: entry.subject.clone(),
                 signing: signing.clone(),
                 state: State::Pending,
                 index,
@@ -57,9 +59,9 @@ impl Record {
     /// The signature and when it was made, where there is one.
     pub const fn signature(&self) -> Option<(&Vec<u8>, Timestamp)> {
         match &self.state {
-            State::Signed { signature, signed_at } | State::Attached { signature, signed_at, .. } => {
-                Some((signature, *signed_at))
-            }
+            State::Signed { signature, signed_at }
+            | State::Attached { signature, signed_at, .. }
+            | State::GivenUp { signature, signed_at, .. } => Some((signature, *signed_at)),
             State::Pending | State::Failed { .. } => None,
         }
     }
@@ -89,6 +91,17 @@ impl Record {
                         signed_at,
                         attachment: Attachment { reference: reference.clone(), manifest: *manifest },
                     };
+                }
+            }
+            Event::Attach { result: AttachResult::GivenUp { code }, .. } => {
+                if let Some((signature, signed_at)) = self.signature() {
+                    self.state =
+                        State::GivenUp { signature: signature.clone(), signed_at, code: code.clone() };
+                }
+            }
+            Event::Attach { result: AttachResult::Missing { .. }, .. } => {
+                if let Some((signature, signed_at)) = self.signature() {
+                    self.state = State::Signed { signature: signature.clone(), signed_at };
                 }
             }
             // A failed attempt takes nothing away: where it hung before, it may still hang.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Annotations, Digest, ImageReference, KeyReference};
+use super::{Annotations, Digest, KeyReference, Signing, Subject};
 
 /// How a signature is laid out in the registry.
 #[derive(
@@ -35,14 +35,54 @@ impl fmt::Display for Format {
     }
 }
 
-/// The name under which the same signature is found again: a digest over image, key version with
-/// fingerprint, format and annotations.
+/// What a signature says of its subject.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+pub enum Claim {
+    /// "This image is signed."
+    #[default]
+    Image,
+    /// An in-toto statement about an image.
+    Attestation {
+        predicate_type: String,
+        /// SHA-256 of the predicate's bytes as they were received.
+        predicate: Digest,
+    },
+    /// "This file is signed."
+    Blob {
+        /// The file's name as its caller has it; not signed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        media_type: Option<String>,
+    },
+}
+
+impl Claim {
+    pub fn is_image(&self) -> bool {
+        *self == Self::Image
+    }
+}
+
+/// The name under which the same signature is found again: a digest over subject, key version with
+/// fingerprint, format, annotations and claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SignatureIdentity(Digest);
 
 impl SignatureIdentity {
-    pub fn of(image: &ImageReference, key: &KeyReference, format: Format, annotations: &Annotations) -> Self {
-        let parts = (&image.repository, image.digest, key, format, annotations);
+    pub fn of(subject: &Subject, signing: &Signing) -> Self {
+        let Signing { id: _, key, format, annotations, claim, payload: _ } = signing;
+        Self::of_parts(subject, key, *format, annotations, claim)
+    }
+
+    pub fn of_parts(
+        subject: &Subject,
+        key: &KeyReference,
+        format: Format,
+        annotations: &Annotations,
+        claim: &Claim,
+    ) -> Self {
+        let parts = (subject, key, format, annotations, claim);
         let json = serde_json::to_vec(&parts).expect("invariant: strings and numbers always become JSON");
         Self(Digest::of(&json))
     }

@@ -12,7 +12,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
 use super::{dsse, go_json, statement};
-use crate::domain::{Annotations, Descriptor, Digest, Fingerprint, PublicKey, Timestamp};
+use crate::domain::{
+    Annotations, Descriptor, Digest, Fingerprint, HashAlgorithm, PublicKey, SigningInput, Timestamp,
+};
 
 /// Media type of a bundle, and the artifact type of its referrer.
 pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -52,7 +54,7 @@ pub fn matching_signature(
     bundle: &[u8],
     image: Digest,
     annotations: &Annotations,
-    key: &PublicKey,
+    (key, hash): (&PublicKey, HashAlgorithm),
 ) -> Option<SignedStatement> {
     let bundle: Bundle = serde_json::from_slice(bundle).ok()?;
     let [signature] = bundle.dsse_envelope.signatures.as_slice() else { return None };
@@ -62,6 +64,7 @@ pub fn matching_signature(
     let statement = STANDARD.decode(&bundle.dsse_envelope.payload).ok()?;
     let signature = STANDARD.decode(&signature.sig).ok()?;
     let signed = dsse::pre_authentication_encoding(dsse::IN_TOTO, &statement);
+    let signed = SigningInput::of(key.key_type(), hash, &signed.into());
     (statement::says_signed(&statement, image, annotations) && key.verifies(&signed, &signature))
         .then_some(SignedStatement { statement, signature })
 }
@@ -146,6 +149,8 @@ mod tests {
     use super::*;
     use crate::domain::PublicKey;
 
+    const SHA: HashAlgorithm = HashAlgorithm::Sha256;
+
     fn signed() -> (PublicKey, Digest, Vec<u8>) {
         let (pair, pem) = crate::domain::test_key_pair();
         let key = PublicKey::from_pem(&pem).unwrap();
@@ -162,11 +167,11 @@ mod tests {
         let none = Annotations::default();
         let some = Annotations::new([("k".to_owned(), "v".to_owned())].into()).unwrap();
         let other = PublicKey::from_pem(&crate::domain::test_key_pair().1).unwrap();
-        assert!(matching_signature(&bundle, image, &none, &key).is_some());
-        assert!(matching_signature(&bundle, Digest::of(b"other"), &none, &key).is_none());
-        assert!(matching_signature(&bundle, image, &some, &key).is_none());
-        assert!(matching_signature(&bundle, image, &none, &other).is_none());
-        assert!(matching_signature(b"{}", image, &none, &key).is_none());
+        assert!(matching_signature(&bundle, image, &none, (&key, SHA)).is_some());
+        assert!(matching_signature(&bundle, Digest::of(b"other"), &none, (&key, SHA)).is_none());
+        assert!(matching_signature(&bundle, image, &some, (&key, SHA)).is_none());
+        assert!(matching_signature(&bundle, image, &none, (&other, SHA)).is_none());
+        assert!(matching_signature(b"{}", image, &none, (&key, SHA)).is_none());
     }
 
     #[test]

@@ -54,7 +54,9 @@ pub struct SignatureBody {
     /// `pending`, `signed`, `attached` or `failed`.
     #[schema(example = "attached")]
     state: &'static str,
-    image: String,
+    /// None for a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    image: Option<String>,
     key: KeyReferenceBody,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
@@ -241,6 +243,7 @@ impl SignatureBody {
             Stage::Pending => ("pending", vec![]),
             Stage::Failed { .. } => ("failed", vec![]),
             Stage::Signed { signature, .. } => ("signed", vec![layout(signature, None)]),
+            Stage::GivenUp { signature, .. } => ("failed", vec![layout(signature, None)]),
             Stage::Attached { signature, attachment, .. } => {
                 ("attached", vec![layout(signature, Some(attachment))])
             }
@@ -248,7 +251,7 @@ impl SignatureBody {
         Self {
             id: record.signing.id,
             state,
-            image: record.image.to_string(),
+            image: record.subject.image().map(|image| image.to_string()),
             key: KeyReferenceBody {
                 name: record.signing.key.name.to_string(),
                 version: record.signing.key.version.get(),

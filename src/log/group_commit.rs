@@ -12,7 +12,8 @@ use super::writer::{self, Request};
 use crate::domain::{Entry, Record, SignatureId, SignatureIdentity};
 use crate::metrics::Metrics;
 use crate::ports::{
-    EntryPage, EntryQuery, EntryReader, EntryStore, LogError, LoggedEntry, NewEntry, SigningLog,
+    DeliveryChange, EntryPage, EntryQuery, EntryReader, EntryStore, LogError, LoggedEntry, NewEntry,
+    SigningLog,
 };
 
 /// A log with one writer thread that commits everything that waits in one transaction.
@@ -106,7 +107,7 @@ impl GroupCommitLog {
 
 #[async_trait]
 impl SigningLog for GroupCommitLog {
-    async fn append(&self, entries: Vec<Entry>) -> Result<u64, LogError> {
+    async fn commit(&self, entries: Vec<Entry>, _: Vec<DeliveryChange>) -> Result<u64, LogError> {
         let entries = entries.into_iter().map(NewEntry::try_from).collect::<Result<_, _>>()?;
         self.ask(|answer| Request::Append { entries, answer: Some(answer) }).await
     }

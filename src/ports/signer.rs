@@ -4,7 +4,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::LogError;
-use crate::domain::{BatchId, Digest, Entry, Event, Key, KeyName, KeyVersion, Signing};
+use crate::domain::{BatchId, Entry, Event, Key, KeyName, KeyVersion, Signing, SigningInput};
 
 /// One signature to be made.
 #[derive(Debug, Clone)]
@@ -12,8 +12,7 @@ pub struct SigningTask {
     pub key: KeyName,
     /// Pinned: never "the latest", so that the answer can be checked with one public key.
     pub version: KeyVersion,
-    /// SHA-256 of what is signed.
-    pub digest: Digest,
+    pub input: SigningInput,
     /// The request's entry. Its event is replaced by [`Event::Intent`] when the group's batch id is known.
     pub entry: Entry,
     pub signing: Signing,
@@ -30,7 +29,7 @@ impl SigningTask {
 /// A signature as the key holder returned it, not yet checked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
-    /// ASN.1 DER.
+    /// ASN.1 DER for ECDSA, else the raw bytes.
     pub signature: Vec<u8>,
     pub batch: BatchId,
     /// The key holder's own name of the call.
@@ -56,7 +55,14 @@ pub trait Signer: Send + Sync {
     ///
     /// # Errors
     /// Where nothing was signed, or nobody knows.
-    async fn sign(&self, task: SigningTask) -> Result<Signed, SignerError>;
+    async fn sign(&self, task: SigningTask) -> Result<Signed, SignerError> {
+        let mut results = self.sign_all(vec![task]).await;
+        results.pop().expect("invariant: a task has a result")
+    }
+
+    /// Signs all of `tasks`, those of one key version in as few calls as their size allows. As many results as
+    /// tasks, in their order: one may fail alone.
+    async fn sign_all(&self, tasks: Vec<SigningTask>) -> Vec<Result<Signed, SignerError>>;
 
     /// Whether a signature could be made now, as far as a cheap look can tell.
     ///

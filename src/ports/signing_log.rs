@@ -1,5 +1,6 @@
 use async_trait::async_trait;
 
+use super::DeliveryChange;
 use crate::domain::{Digest, Entry, Record, Repository, SignatureId, SignatureIdentity, Timestamp};
 
 /// An entry with its place in the log.
@@ -59,7 +60,15 @@ pub trait SigningLog: Send + Sync {
     /// # Errors
     /// Where they could not be made durable, or one of them is larger than an entry may be. Nothing may be
     /// signed or released then.
-    async fn append(&self, entries: Vec<Entry>) -> Result<u64, LogError>;
+    async fn append(&self, entries: Vec<Entry>) -> Result<u64, LogError> {
+        self.commit(entries, Vec::new()).await
+    }
+
+    /// [`SigningLog::append`], and in the same transaction `changes` of the outbox.
+    ///
+    /// # Errors
+    /// As there; then neither entries nor changes are durable.
+    async fn commit(&self, entries: Vec<Entry>, changes: Vec<DeliveryChange>) -> Result<u64, LogError>;
 
     /// Appends when there is room, without waiting: for refusals, which nobody's answer depends on.
     fn offer(&self, entry: Entry);

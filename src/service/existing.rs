@@ -108,7 +108,7 @@ pub async fn open_bundle(
     let Some(layer) = bundle::bundle_layer(&manifest.bytes) else { return Ok(None) };
     let Some(content) = registry.blob(repository, layer, bundle::MAX_BYTES).await? else { return Ok(None) };
     let signed =
-        bundle::matching_signature(&content, wanted.image.digest, &wanted.annotations, wanted.public_key());
+        bundle::matching_signature(&content, wanted.image.digest, &wanted.annotations, wanted.verifier());
     Ok(signed.map(|signed| Found { document: signed.statement, signature: signed.signature, attachment }))
 }
 

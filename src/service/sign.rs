@@ -1,8 +1,8 @@
 //! Signing an image: the way of one request.
 
 use crate::domain::{
-    Annotations, AttachResult, Attachment, Descriptor, Digest, Entry, Event, Format, ImageReference, KeyName,
-    KeyVersion, Operation, Outcome, Record, Signing, State, Timestamp,
+    Annotations, AttachResult, Attachment, Claim, Descriptor, Digest, Entry, Event, Format, ImageReference,
+    KeyName, KeyVersion, Operation, Outcome, Record, Signing, State, Timestamp,
 };
 use crate::ports::{Decision, Question, RegistryError, RegistrySettings, SignerError, SigningTask};
 
@@ -264,12 +264,11 @@ impl Service {
 
     /// Has Vault sign, checks what came back, and records it.
     async fn make(&self, head: &Entry, wanted: &Wanted) -> Result<Record, ServiceError> {
-        let signed_bytes = wanted.signed_bytes();
         let signing = self.signing(wanted, head.time);
         let task = SigningTask {
             key: wanted.key.name.clone(),
             version: wanted.key.version,
-            digest: Digest::of(&signed_bytes),
+            input: wanted.input(),
             entry: head.clone(),
             signing: signing.clone(),
         };
@@ -362,6 +361,7 @@ impl Service {
             key: wanted.key.clone(),
             format: wanted.format,
             annotations: wanted.annotations.clone(),
+            claim: Claim::Image,
             payload: Digest::of(&wanted.document),
         }
     }

@@ -17,9 +17,13 @@ pub struct SignatureView {
 
 impl SignatureView {
     pub fn of(record: Record) -> Self {
-        let payload = document(&record.image, record.signing.format, &record.signing.annotations);
-        let is_what_was_signed = Digest::of(&payload) == record.signing.payload;
-        Self { record, payload: is_what_was_signed.then_some(payload) }
+        let payload = record
+            .subject
+            .image()
+            .filter(|_| record.signing.claim.is_image())
+            .map(|image| document(&image, record.signing.format, &record.signing.annotations))
+            .filter(|payload| Digest::of(payload) == record.signing.payload);
+        Self { record, payload }
     }
 }
 
@@ -34,7 +38,7 @@ impl Service {
         let sign = Question {
             principal: &caller.principal,
             operation: Operation::Sign,
-            repository: Some(&record.image.repository),
+            repository: record.subject.repository.as_ref(),
             key: Some(&record.signing.key.name),
             format: None,
         };

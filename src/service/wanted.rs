@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::domain::{
-    Annotations, Format, ImageReference, Key, KeyReference, KeyVersion, PublicKey, SignatureIdentity,
+    Annotations, Claim, Format, HashAlgorithm, ImageReference, Key, KeyReference, KeyVersion, PublicKey,
+    SignatureIdentity, SigningInput, Subject,
 };
 use crate::format::{dsse, simple_signing, statement};
 
@@ -17,6 +18,7 @@ pub struct Wanted {
     /// What the layout keeps: the simple-signing payload or the in-toto statement.
     pub document: Vec<u8>,
     public_key: PublicKey,
+    hash: HashAlgorithm,
 }
 
 /// A request's choices that do not depend on the format.
@@ -35,6 +37,7 @@ impl Choice {
             document: document(&self.image, format, &self.annotations),
             key: self.key.reference(self.version)?,
             public_key: self.key.versions.get(&self.version)?.public_key.clone(),
+            hash: self.key.hash,
             image: self.image.clone(),
             annotations: self.annotations.clone(),
             format,
@@ -43,25 +46,28 @@ impl Choice {
 }
 
 impl Wanted {
-    /// The exact bytes that the key signs.
-    pub fn signed_bytes(&self) -> Vec<u8> {
-        match self.format {
+    /// What the key is given to sign.
+    pub fn input(&self) -> SigningInput {
+        let content = match self.format {
             Format::Cosign => self.document.clone(),
             Format::Bundle => dsse::pre_authentication_encoding(dsse::IN_TOTO, &self.document),
-        }
+        };
+        SigningInput::of(self.public_key.key_type(), self.hash, &content.into())
     }
 
     /// Whether `signature` is what is wanted.
     pub fn is_met_by(&self, signature: &[u8]) -> bool {
-        self.public_key.verifies(&self.signed_bytes(), signature)
+        self.public_key.verifies(&self.input(), signature)
     }
 
     pub fn identity(&self) -> SignatureIdentity {
-        SignatureIdentity::of(&self.image, &self.key, self.format, &self.annotations)
+        let subject = Subject::from(&self.image);
+        SignatureIdentity::of_parts(&subject, &self.key, self.format, &self.annotations, &Claim::Image)
     }
 
-    pub const fn public_key(&self) -> &PublicKey {
-        &self.public_key
+    /// What verifies the signature.
+    pub const fn verifier(&self) -> (&PublicKey, HashAlgorithm) {
+        (&self.public_key, self.hash)
     }
 }
 

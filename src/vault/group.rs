@@ -10,7 +10,7 @@ use super::client::{Client, Reply};
 use super::endpoints::{SignAnswer, SignBatch, SignItem, SignParameters, SignResult};
 use super::failure::{explain, sentence, unavailable};
 use super::keys::TransitKey;
-use crate::domain::{BatchId, Clock, Digest, IdSource, Key, KeyVersion};
+use crate::domain::{BatchId, Clock, IdSource, Key, KeyVersion, SigningInput};
 use crate::metrics::Metrics;
 use crate::ports::{Signed, SignerError, SigningLog};
 
@@ -29,11 +29,11 @@ impl GroupSigner {
     pub(super) async fn sign(&self, key: &TransitKey, version: KeyVersion, members: Vec<Member>) {
         let batch = self.ids.batch_id(self.clock.now());
         let (tasks, replies): (Vec<_>, Vec<_>) = members.into_iter().map(|m| (m.task, m.reply)).unzip();
-        let digests: Vec<Digest> = tasks.iter().map(|task| task.digest).collect();
+        let inputs: Vec<SigningInput> = tasks.iter().map(|task| task.input.clone()).collect();
         let intents = tasks.iter().map(|task| task.intent(batch)).collect();
 
         let results = match self.log.append(intents).await {
-            Ok(_) => self.call(key, version, &digests, batch).await,
+            Ok(_) => self.call(key, version, &inputs, batch).await,
             Err(error) => Err(error.into()),
         };
         match results {
@@ -51,17 +51,17 @@ impl GroupSigner {
         }
     }
 
-    /// As many results as `digests`, in their order; or an error that is everybody's.
+    /// As many results as `inputs`, in their order; or an error that is everybody's.
     async fn call(
         &self,
         key: &TransitKey,
         version: KeyVersion,
-        digests: &[Digest],
+        inputs: &[SigningInput],
         batch: BatchId,
     ) -> Result<Vec<Result<Signed, SignerError>>, SignerError> {
-        self.metrics.vault_batch(digests.len());
+        self.metrics.vault_batch(inputs.len());
         let endpoint =
-            SignBatch { mount: key.mount.clone(), key: key.vault_key.clone(), body: body(version, digests) };
+            SignBatch { mount: key.mount.clone(), key: key.vault_key.clone(), body: body(version, inputs) };
         let reply = match self.client.call("sign", endpoint, Some(batch)).await {
             Ok(reply) => reply,
             Err(failure) => {
@@ -74,7 +74,7 @@ impl GroupSigner {
                 });
             }
         };
-        let mut results = signatures(reply, version, digests.len(), batch)?;
+        let mut results = signatures(reply, version, inputs.len(), batch)?;
         if results.iter().any(Result::is_err)
             && let Some(reason) = self.blame(key, version).await
         {
@@ -100,16 +100,19 @@ impl GroupSigner {
     }
 }
 
-fn body(version: KeyVersion, digests: &[Digest]) -> Vec<u8> {
-    let item = |(index, digest): (usize, &Digest)| SignItem {
-        input: STANDARD.encode(digest.as_bytes()),
+fn body(version: KeyVersion, inputs: &[SigningInput]) -> Vec<u8> {
+    let item = |(index, input): (usize, &SigningInput)| SignItem {
+        input: match input {
+            SigningInput::Digest { bytes, .. } => STANDARD.encode(bytes),
+            SigningInput::Message(message) => STANDARD.encode(message),
+        },
         reference: index.to_string(),
     };
     let parameters = SignParameters {
         prehashed: true,
         marshaling_algorithm: "asn1",
         key_version: version.get(),
-        batch_input: digests.iter().enumerate().map(item).collect(),
+        batch_input: inputs.iter().enumerate().map(item).collect(),
     };
     serde_json::to_vec(&parameters).expect("invariant: strings and numbers always become JSON")
 }

@@ -16,7 +16,9 @@ use super::endpoints::{KeyAnswer, ReadKey, VersionAnswer};
 use super::failure::{explain, unavailable};
 use super::signer::StartError;
 use crate::config::{KeyConfig, VaultConfig};
-use crate::domain::{Key, KeyName, KeyType, KeyVersion, PublicKey, PublishedVersion, Timestamp};
+use crate::domain::{
+    HashAlgorithm, Key, KeyName, KeyType, KeyVersion, PublicKey, PublishedVersion, Timestamp,
+};
 use crate::ports::SignerError;
 
 /// One configured key: where it is in Vault, and what Vault last said about it.
@@ -152,18 +154,15 @@ fn parse(name: &KeyName, answer: &KeyAnswer) -> Result<Key, String> {
         .max(answer.min_available_version)
         .max(1);
     let minimum = KeyVersion::new(minimum).ok_or("it has no minimum")?;
-    let key_type = match answer.key_type.as_str() {
-        "ecdsa-p256" => KeyType::EcdsaP256,
-        other => KeyType::Unsupported(other.to_owned()),
-    };
+    let key_type = KeyType::from(answer.key_type.as_str());
     let mut versions = BTreeMap::new();
-    if key_type == KeyType::EcdsaP256 {
+    if !matches!(key_type, KeyType::Unsupported(_)) {
         for (&number, version) in &answer.keys {
             let published = published(version).map_err(|reason| format!("version {number}: {reason}"))?;
             versions.insert(KeyVersion::new(number).ok_or("it has a version 0")?, published);
         }
     }
-    Ok(Key { name: name.clone(), key_type, latest, minimum, versions })
+    Ok(Key { name: name.clone(), key_type, hash: HashAlgorithm::Sha256, latest, minimum, versions })
 }
 
 fn published(version: &serde_json::Value) -> Result<PublishedVersion, String> {

@@ -96,9 +96,12 @@ impl Signer for TransitSigner {
         self.configured(name)?.known(&self.client).await
     }
 
-    async fn sign(&self, task: SigningTask) -> Result<Signed, SignerError> {
-        let key = self.configured(&task.key)?;
-        self.batches.sign(key, task).await
+    async fn sign_all(&self, tasks: Vec<SigningTask>) -> Vec<Result<Signed, SignerError>> {
+        let sign = |task: SigningTask| async move {
+            let key = self.configured(&task.key)?;
+            self.batches.sign(key, task).await
+        };
+        futures::future::join_all(tasks.into_iter().map(sign)).await
     }
 
     async fn ready(&self) -> Result<(), SignerError> {

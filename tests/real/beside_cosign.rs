@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::Method;
 use serde_json::{Value, json};
-use signet::domain::{Digest, PublicKey};
+use signet::domain::{Digest, HashAlgorithm, KeyType, PublicKey, SigningInput};
 use signet::format::dsse::{IN_TOTO, pre_authentication_encoding};
 
 use crate::clients::{Clients, Cosign, Layout};
@@ -96,6 +96,7 @@ async fn assert_is_what_was_signed(world: &World, answer: &Value) {
         true => pre_authentication_encoding(IN_TOTO, &payload),
         false => payload,
     };
+    let signed = SigningInput::of(&KeyType::EcdsaP256, HashAlgorithm::Sha256, &signed.into());
     assert!(PublicKey::from_pem(&world.public_key(1).await).unwrap().verifies(&signed, &signature));
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use signet::domain::{
-    Annotations, AttachResult, BatchId, Digest, Entry, Event, Format, IdSource as _, KeyReference,
+    Annotations, AttachResult, BatchId, Claim, Digest, Entry, Event, Format, IdSource as _, KeyReference,
     KeyVersion, Operation, Outcome, Principal, RandomIds, SignatureId, SignatureIdentity, Signing, Timestamp,
 };
 use signet::log::GroupCommitLog;
@@ -81,6 +81,7 @@ impl Story {
             },
             format: Format::Cosign,
             annotations: Annotations::new(self.annotations.clone()).unwrap(),
+            claim: Claim::Image,
             payload: Digest::of(b"payload"),
         }
     }

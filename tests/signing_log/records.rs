@@ -28,7 +28,7 @@ async fn a_record_follows_its_signature_through_all_states() {
         log.append(vec![entry]).await.unwrap();
         let record = log.record(story.id).await.unwrap().unwrap();
         assert_eq!((record.index, &record.state), (index, &state));
-        assert_eq!((record.principal.as_str(), record.image.digest), ("token:ci", story.digest));
+        assert_eq!((record.principal.as_str(), record.subject.digest), ("token:ci", story.digest));
         let found = log.find(story.identity()).await.unwrap();
         assert_eq!(found, (state != State::Pending).then_some(record), "only signatures are found again");
     }

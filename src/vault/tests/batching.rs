@@ -13,7 +13,7 @@ async fn the_first_caller_leaves_at_once_and_alone() {
     let setup = Setup::new(&vault);
     let signed = setup.start().sign(task("a")).await.unwrap();
 
-    assert_eq!(signed.signature, signature_of(task("a").digest));
+    assert_eq!(signed.signature, signature_of(task("a").signing.payload));
     assert_eq!(signed.request_id.as_deref(), Some("b3f4"));
     let [call] = &vault.signing_calls()[..] else { panic!("not one call") };
     assert_eq!(call.path, "transit/sign/release/sha2-256");
@@ -50,7 +50,7 @@ async fn who_comes_while_a_call_is_under_way_goes_with_the_next_and_gets_their_o
     first.await.unwrap().unwrap();
     for (n, other) in others.into_iter().enumerate() {
         let signed = other.await.unwrap().unwrap();
-        assert_eq!(signed.signature, signature_of(task(&n.to_string()).digest));
+        assert_eq!(signed.signature, signature_of(task(&n.to_string()).signing.payload));
     }
     assert_eq!(vault.signing_calls().iter().map(Call::items).collect::<Vec<_>>(), [1, 63]);
     assert_eq!(setup.log.commits(), [1, 63]);
@@ -115,7 +115,7 @@ async fn intents_are_durable_before_the_call_and_name_its_batch() {
     let log = Arc::clone(&setup.log);
     vault.script(move |call| {
         let intents = log.intents(call.header("x-signet-batch-id").unwrap_or_default());
-        (call.is_sign() && intents != [task("a").digest]).then(|| panic!("no intent: {intents:?}"))
+        (call.is_sign() && intents != [task("a").signing.payload]).then(|| panic!("no intent: {intents:?}"))
     });
     setup.start().sign(task("a")).await.unwrap();
 }
@@ -147,10 +147,10 @@ async fn one_bad_item_fails_alone() {
     let setup = Setup::new(&vault);
     let results = group_of_three(&setup, &gate).await;
 
-    assert_eq!(results[0].as_ref().unwrap().signature, signature_of(task("0").digest));
+    assert_eq!(results[0].as_ref().unwrap().signature, signature_of(task("0").signing.payload));
     let error = results[1].as_ref().unwrap_err().to_string();
     assert!(error.ends_with(": something broke"), "{error}");
-    assert_eq!(results[2].as_ref().unwrap().signature, signature_of(task("2").digest));
+    assert_eq!(results[2].as_ref().unwrap().signature, signature_of(task("2").signing.payload));
 }
 
 #[tokio::test]
@@ -214,7 +214,7 @@ async fn a_caller_who_goes_away_takes_nobody_with_it() {
     assert!(leads.await.unwrap_err().is_cancelled() && goes.await.unwrap_err().is_cancelled());
     gate.add_permits(2);
 
-    assert_eq!(stays.await.unwrap().unwrap().signature, signature_of(task("stays").digest));
+    assert_eq!(stays.await.unwrap().unwrap().signature, signature_of(task("stays").signing.payload));
     // Who went away before its group left has no intent.
     assert_eq!(setup.log.commits(), [1, 1]);
 }

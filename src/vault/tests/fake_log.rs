@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 
 use crate::domain::{Digest, Entry, Event, Record, SignatureId, SignatureIdentity};
-use crate::ports::{EntryPage, EntryQuery, LogError, LoggedEntry, SigningLog};
+use crate::ports::{DeliveryChange, EntryPage, EntryQuery, LogError, LoggedEntry, SigningLog};
 
 #[derive(Default)]
 pub(super) struct FakeLog {
@@ -38,7 +38,7 @@ fn no_answer<T>() -> Result<T, LogError> {
 
 #[async_trait]
 impl SigningLog for FakeLog {
-    async fn append(&self, entries: Vec<Entry>) -> Result<u64, LogError> {
+    async fn commit(&self, entries: Vec<Entry>, _: Vec<DeliveryChange>) -> Result<u64, LogError> {
         assert!(!self.panics.load(Ordering::SeqCst), "the test wants a panic");
         if self.fails.load(Ordering::SeqCst) {
             return Err(LogError("the disk is full".to_owned()));

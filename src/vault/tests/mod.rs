@@ -17,8 +17,9 @@ use self::fake_vault::{FakeVault, PUBLIC_KEY};
 use super::{StartError, TransitSigner};
 use crate::config::{AuthMethod, BatchConfig, KeyConfig, Purpose, VaultAuthConfig, VaultConfig};
 use crate::domain::{
-    Annotations, Clock, Digest, Entry, Event, Format, IdSource as _, ImageReference, KeyReference,
-    KeyVersion, Operation, Principal, PublicKey, RandomIds, RequestId, Signing, Timestamp,
+    Annotations, Claim, Clock, Digest, Entry, Event, Format, HashAlgorithm, IdSource as _, ImageReference,
+    KeyReference, KeyVersion, Operation, Principal, PublicKey, RandomIds, RequestId, Signing, SigningInput,
+    Timestamp,
 };
 use crate::metrics::Metrics;
 use crate::ports::{Signed, Signer as _, SignerError, SigningTask};
@@ -115,11 +116,13 @@ fn task_with(text: &str, number: u32) -> SigningTask {
         version: version(number),
         fingerprint: PublicKey::from_pem(PUBLIC_KEY).unwrap().fingerprint(),
     };
+    let input = SigningInput::Digest { algorithm: HashAlgorithm::Sha256, bytes: payload.as_bytes().to_vec() };
     let signing = Signing {
         id: RandomIds.signature_id(now),
         key,
         format: Format::Cosign,
         annotations: Annotations::default(),
+        claim: Claim::Image,
         payload,
     };
     let entry = Entry::new(
@@ -131,7 +134,7 @@ fn task_with(text: &str, number: u32) -> SigningTask {
         (Some("rule".to_owned()), Digest::of(b"policy")),
         Event::Refusal { key: None },
     );
-    SigningTask { key: "release".parse().unwrap(), version: version(number), digest: payload, entry, signing }
+    SigningTask { key: "release".parse().unwrap(), version: version(number), input, entry, signing }
 }
 
 /// Signs in the background.

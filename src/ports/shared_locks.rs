@@ -1,0 +1,30 @@
+use async_trait::async_trait;
+
+use super::LogError;
+use crate::domain::ImageReference;
+
+/// Locks that hold between replicas. What is held is given back when the guard is dropped, and when
+/// its holder's process ends.
+#[async_trait]
+pub trait SharedLocks: Send + Sync {
+    /// Waits until no other replica holds the image. Inside this process the caller is the only one who asks
+    /// for this image.
+    ///
+    /// # Errors
+    /// Where the store can not be asked.
+    async fn lock(&self, image: &ImageReference) -> Result<SharedLock, LogError>;
+}
+
+/// A lock that is held; dropping it gives it back.
+pub type SharedLock = Box<dyn Send + Sync>;
+
+/// The locks of a service that is the only one: nobody else has to be kept out.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Alone;
+
+#[async_trait]
+impl SharedLocks for Alone {
+    async fn lock(&self, _: &ImageReference) -> Result<SharedLock, LogError> {
+        Ok(Box::new(()))
+    }
+}
