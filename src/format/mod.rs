@@ -1,6 +1,7 @@
 //! Signature formats, one file per specification. Pure: bytes in, bytes out.
 
 pub mod bundle;
+pub mod claims;
 pub mod dsse;
 mod go_json;
 pub mod simple_signing;

@@ -55,11 +55,13 @@ impl Rule {
     /// A sentence that names the rule and the key.
     pub fn new(text: RuleText) -> Result<Self, String> {
         let id = text.id;
-        if text.operations.contains(&Operation::Sign) {
+        for operation in [Operation::Sign, Operation::Verify] {
             let needed = [("repositories", text.repositories.is_empty()), ("keys", text.keys.is_empty())];
-            if let Some((name, _)) = needed.iter().find(|(_, missing)| *missing) {
+            if text.operations.contains(&operation)
+                && let Some((name, _)) = needed.iter().find(|(_, missing)| *missing)
+            {
                 return Err(format!(
-                    "rule `{id}`: `{name}` is empty, so that the rule could never match a `sign`; name at least one"
+                    "rule `{id}`: `{name}` is empty, so that the rule could never match a `{operation}`; name at least one"
                 ));
             }
         }

@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 use crate::policy::RulePolicy;
 use crate::ports::{Policy, Registry, Signer, SigningLog};
 use crate::registry::OciRegistries;
-use crate::service::{ImageLocks, Service};
+use crate::service::{ImageLocks, LargeBlobs, Service};
 use crate::store::SqliteStore;
 use crate::vault::TransitSigner;
 
@@ -55,6 +55,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         clock: clock.clone(),
         ids: ids.clone(),
         locks: ImageLocks::default(),
+        large_blobs: LargeBlobs::default(),
         image_keys: image_keys(config),
     };
     let api = ApiState {

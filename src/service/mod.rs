@@ -8,6 +8,7 @@ mod locks;
 mod log;
 mod sign;
 mod signature;
+mod verify;
 mod wanted;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub use error::ServiceError;
 pub use locks::ImageLocks;
 pub use sign::{SignAnswer, SignRequest};
 pub use signature::SignatureView;
+pub use verify::{Inspected, LargeBlobs, Statement, Verdict, Verification, VerifyRequest};
 
 /// All operations, over the ports that they need.
 pub struct Service {
@@ -29,6 +31,7 @@ pub struct Service {
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
     pub locks: ImageLocks,
+    pub large_blobs: LargeBlobs,
     /// The keys that may sign images, sorted.
     pub image_keys: Vec<KeyName>,
 }
