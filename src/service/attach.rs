@@ -1,8 +1,8 @@
 //! Putting a signature where verifiers look for it.
 
 use crate::domain::{Attachment, Descriptor, Format, Timestamp};
-use crate::format::bundle;
-use crate::format::simple_signing::{self, Layer, MANIFEST_MEDIA_TYPE, SignatureManifest};
+use crate::format::signature_manifest::{Layer, MANIFEST_MEDIA_TYPE, SignatureManifest};
+use crate::format::{bundle, simple_signing, statement};
 use crate::ports::{Change, Manifest, ManifestUpdate, Referrer, Registry, Upload};
 
 use super::ServiceError;
@@ -50,7 +50,7 @@ pub async fn attach(
     match wanted.format {
         Format::Cosign => {
             let update = LayerUpdate {
-                layer: Layer::new(&wanted.document, signature, &wanted.key),
+                layer: simple_signing::layer(&wanted.document, signature, &wanted.key),
                 payload: &wanted.document,
                 signed_at,
             };
@@ -74,11 +74,12 @@ pub fn bundle_referrer(
     signed_at: Timestamp,
     subject: &Descriptor,
 ) -> Referrer {
-    let content = bundle::bundle(&wanted.key.fingerprint, &wanted.document, signature);
-    let (manifest, descriptor) = bundle::referrer(subject, &content, signed_at);
+    let content = bundle::bundle(&wanted.key.fingerprint, &wanted.document.clone().into(), signature);
+    let (manifest, descriptor) =
+        bundle::referrer(subject, &content, statement::SIGNATURE_PREDICATE, signed_at);
     Referrer {
         upload: Upload {
-            blobs: vec![content, bundle::EMPTY_CONFIG.to_vec()],
+            blobs: vec![content, bundle::EMPTY_CONFIG.into()],
             manifest: Manifest { media_type: descriptor.media_type.clone(), bytes: manifest },
         },
         descriptor,
@@ -100,7 +101,7 @@ impl ManifestUpdate for LayerUpdate<'_> {
         }
         let appended = SignatureManifest::append(existing, self.layer.clone(), self.signed_at);
         Ok(Change::Write(Upload {
-            blobs: vec![self.payload.to_vec(), appended.config],
+            blobs: vec![self.payload.to_vec().into(), appended.config.into()],
             manifest: Manifest { media_type: MANIFEST_MEDIA_TYPE.to_owned(), bytes: appended.manifest },
         }))
     }

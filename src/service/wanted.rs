@@ -48,11 +48,12 @@ impl Choice {
 impl Wanted {
     /// What the key is given to sign.
     pub fn input(&self) -> SigningInput {
+        let document = self.document.clone().into();
         let content = match self.format {
-            Format::Cosign => self.document.clone(),
-            Format::Bundle => dsse::pre_authentication_encoding(dsse::IN_TOTO, &self.document),
+            Format::Cosign => document,
+            Format::Bundle => dsse::pre_authentication_encoding(dsse::IN_TOTO, &document),
         };
-        SigningInput::of(self.public_key.key_type(), self.hash, &content.into())
+        SigningInput::of(self.public_key.key_type(), self.hash, &content)
     }
 
     /// Whether `signature` is what is wanted.
