@@ -21,7 +21,7 @@ use signet::policy::RulePolicy;
 use signet::ports::{
     Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, RegistrySettings,
 };
-use signet::service::{Caller, ImageLocks, Service, SignRequest};
+use signet::service::{Caller, ImageLocks, LargeBlobs, Service, SignRequest};
 use signet::store::SqliteStore;
 use signet::vault::TransitSigner;
 use tokio_util::sync::CancellationToken;
@@ -119,6 +119,7 @@ fn service(
         clock,
         ids,
         locks: ImageLocks::default(),
+        large_blobs: LargeBlobs::default(),
         image_keys: config.keys.iter().map(|key| key.name.clone()).collect(),
     };
     let host = &config.registries.first().ok_or("no registry")?.host;

@@ -122,9 +122,13 @@ mod tests {
         }
         assert!(about(&format!("{app}@{}", Digest::of(b"image")), app));
         assert!(about("index.docker.io/team/app", "docker.io/team/app"));
-        for other in
-            ["", "team/app", "registry.example.com/team", "registry.example.com/team/app2", "other.example.com/team/app"]
-        {
+        for other in [
+            "",
+            "team/app",
+            "registry.example.com/team",
+            "registry.example.com/team/app2",
+            "other.example.com/team/app",
+        ] {
             assert!(!about(other, app), "{other}");
         }
     }

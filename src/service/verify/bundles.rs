@@ -26,7 +26,7 @@ impl Judge<'_> {
         if referrers.len() > MAX_SIGNATURES {
             return Err(ServiceError::TooManyToVerify { has: referrers.len(), limit: MAX_SIGNATURES });
         }
-        let opening = referrers.iter().map(|referrer| self.referrer(referrer));
+        let opening: Vec<_> = referrers.iter().map(|referrer| self.referrer(referrer)).collect();
         let opened: Vec<_> = stream::iter(opening).buffered(OPENED_AT_ONCE).collect().await;
         Ok(opened.into_iter().flatten().collect())
     }

@@ -16,6 +16,8 @@ pub struct Judge<'a> {
     pub registry: &'a dyn Registry,
     pub large: &'a LargeBlobs,
     pub request: &'a VerifyRequest,
+    /// The type of the attestations that are asked for; none where signatures are.
+    pub predicate_type: Option<&'a str>,
     pub key: &'a Key,
 }
 
@@ -47,7 +49,7 @@ impl Opened<'_> {
 impl Judge<'_> {
     /// Whether an attestation is asked for.
     pub const fn attests(&self) -> bool {
-        self.request.predicate_type.is_some()
+        self.predicate_type.is_some()
     }
 
     /// A blob of `size` bytes. What is announced as larger than `limit` is not asked for.
@@ -68,7 +70,7 @@ impl Judge<'_> {
 
     /// What can be said of something that says of itself that it has a predicate of this type, without opening it.
     pub fn unopened(&self, size: u64, claimed_type: Option<&str>) -> Option<Verdict> {
-        let wanted = self.request.predicate_type.as_deref().unwrap_or(SIGNATURE_PREDICATE);
+        let wanted = self.predicate_type.unwrap_or(SIGNATURE_PREDICATE);
         let is_another = claimed_type.is_some_and(|claimed| claimed != wanted);
         (size > MAX_SMALL && is_another).then_some(Verdict::PredicateType)
     }
@@ -110,7 +112,7 @@ impl Judge<'_> {
             signature,
             claim: claim(&said),
         };
-        let wanted = self.request.predicate_type.as_deref().unwrap_or(SIGNATURE_PREDICATE);
+        let wanted = self.predicate_type.unwrap_or(SIGNATURE_PREDICATE);
         let verdict = match is_it {
             false => Verdict::DigestMismatch,
             true if said.predicate_type != wanted => Verdict::PredicateType,

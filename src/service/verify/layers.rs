@@ -46,11 +46,8 @@ impl Judge<'_> {
                 None => blobs.entry((layer.digest, layer.size)).or_default().push(place),
             }
         }
-        let opening = blobs.into_iter().map(async |((digest, size), places)| {
-            let sharing = places.iter().map(|place| &layers[*place]);
-            let found = self.sharing_layers(digest, size, sharing.collect()).await;
-            places.into_iter().zip(found).collect::<Vec<_>>()
-        });
+        let opening: Vec<_> =
+            blobs.into_iter().map(|(blob, places)| self.sharing_layers(blob, &layers, places)).collect();
         let opened: Vec<_> = stream::iter(opening).buffer_unordered(OPENED_AT_ONCE).concat().await;
         findings.extend(opened);
         findings.sort_by_key(|(place, _)| *place);
@@ -58,24 +55,27 @@ impl Judge<'_> {
         Ok(findings.into_iter().map(|(place, finding)| inspected(blob(place), finding)).collect())
     }
 
-    /// What is to be said of layers that name one blob. As many findings as layers.
-    async fn sharing_layers(&self, digest: Digest, size: u64, layers: Vec<&Layer>) -> Vec<Finding> {
+    /// What is to be said of the layers at `places`, which name one blob: a finding for each.
+    async fn sharing_layers(
+        &self,
+        (digest, size): (Digest, u64),
+        layers: &[Layer],
+        places: Vec<usize>,
+    ) -> Vec<(usize, Finding)> {
+        let same = |finding: Finding| places.iter().map(|place| (*place, finding.clone())).collect();
         let limit = if self.attests() { dsse::MAX_BYTES } else { MAX_SMALL };
         let mut blob = match self.open(digest, size, limit).await {
             Ok(blob) => blob,
-            Err(verdict) => return vec![(verdict, None); layers.len()],
+            Err(verdict) => return same((verdict, None)),
         };
         if self.attests() {
-            let finding = match Envelope::parse(&blob.take()) {
-                Ok(envelope) => self.envelope(&envelope),
-                Err(_) => (Verdict::Malformed, None),
-            };
-            return vec![finding; layers.len()];
+            let envelope = Envelope::parse(&blob.take());
+            return same(envelope.map_or((Verdict::Malformed, None), |envelope| self.envelope(&envelope)));
         }
         let payload = Content::from(blob.take());
-        let mut findings = Vec::with_capacity(layers.len());
-        for layer in layers {
-            findings.push(self.signature(layer, &payload));
+        let mut findings = Vec::with_capacity(places.len());
+        for place in places {
+            findings.push((place, self.signature(&layers[place], &payload)));
             // Checking a signature is work, and there may be many.
             tokio::task::yield_now().await;
         }

@@ -10,7 +10,6 @@ mod verdict;
 
 use std::collections::BTreeMap;
 
-use futures::{StreamExt as _, stream};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -18,6 +17,7 @@ use crate::domain::{
     Annotations, Attachment, Claim, Digest, Format, ImageReference, KeyName, KeyReference, KeyType,
     KeyVersion, Operation, SignatureIdentity, Subject, Timestamp,
 };
+use crate::format::predicate::{PredicateType, PredicateTypeError};
 use crate::ports::{Question, RegistryError};
 
 use self::judge::Judge;
@@ -34,7 +34,7 @@ pub struct VerifyRequest {
     pub key_version: Option<KeyVersion>,
     /// What the signature has to say, whatever else it says.
     pub annotations: Annotations,
-    /// Asks for an attestation of this type instead of a signature.
+    /// Asks for an attestation of this type instead of a signature: a short name, or a URI.
     pub predicate_type: Option<String>,
 }
 
@@ -97,7 +97,11 @@ impl Service {
     ///
     /// # Errors
     /// Where nothing verifies, and something could not be looked at: "could not tell" is never "unsigned".
-    pub async fn verify(&self, caller: &Caller, request: VerifyRequest) -> Result<Verification, ServiceError> {
+    pub async fn verify(
+        &self,
+        caller: &Caller,
+        request: VerifyRequest,
+    ) -> Result<Verification, ServiceError> {
         let image = &request.image;
         let host = image.repository.host();
         if self.registry.settings(host).is_none() {
@@ -110,6 +114,7 @@ impl Service {
             key: Some(&request.key),
             format: None,
         };
+        let predicate_type = request.predicate_type.as_deref().map(predicate_type).transpose()?;
         self.permit(caller, Some(image), &question)?;
         let key = self.signer.key(&request.key).await?;
         if let KeyType::Unsupported(_) = key.key_type {
@@ -128,6 +133,7 @@ impl Service {
             registry: self.registry.as_ref(),
             large: &self.large_blobs,
             request: &request,
+            predicate_type: predicate_type.as_ref().map(PredicateType::as_str),
             key: &key,
         };
         let exists = async {
@@ -152,19 +158,19 @@ impl Service {
     /// Adds what our log knows of signatures that verify. It is no part of the answer whether it does.
     async fn date(&self, verification: &mut Verification) {
         let subject = Subject::from(&verification.image);
-        let verified = verification.signatures.iter_mut().filter(|found| found.verdict.is_verified());
-        let statements = verified.filter_map(|found| Some((found.format, found.statement.as_mut()?)));
-        let dating = statements.map(|(format, statement)| {
-            let subject = &subject;
-            async move {
-                let identity = statement.identity(subject, format)?;
-                let record = self.log.find(identity).await.ok()??;
-                let (signature, signed_at) = record.signature()?;
-                statement.signed_at = (*signature == statement.signature).then_some(signed_at);
-                Some(())
+        for found in &mut verification.signatures {
+            if !found.verdict.is_verified() {
+                continue;
             }
-        });
-        stream::iter(dating).buffer_unordered(LOOKUPS).for_each(async |_| {}).await;
+            if let Some(statement) = &mut found.statement
+                && let Some(identity) = statement.identity(&subject, found.format)
+                && let Ok(Some(record)) = self.log.find(identity).await
+                && let Some((signature, signed_at)) = record.signature()
+                && *signature == statement.signature
+            {
+                statement.signed_at = Some(signed_at);
+            }
+        }
     }
 }
 
@@ -178,5 +184,11 @@ impl Statement {
     }
 }
 
-/// Questions to our log at once.
-const LOOKUPS: usize = 4;
+fn predicate_type(text: &str) -> Result<PredicateType, ServiceError> {
+    text.parse().map_err(|error| match error {
+        PredicateTypeError::Signature => ServiceError::Invalid(
+            "Leave `predicate_type` out: signatures are what is looked for then.".to_owned(),
+        ),
+        error => ServiceError::Invalid(format!("`predicate_type`: {error}.")),
+    })
+}

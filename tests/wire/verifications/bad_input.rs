@@ -19,7 +19,11 @@ async fn a_wrong_request_is_refused_before_the_registry_hears_of_it() {
     let cases = [
         ("image", json!(null), "invalid-request"),
         ("image", json!(format!("{repository}:latest")), "digest-required"),
-        ("image", json!("unknown.example.com/app@".to_owned() + &image[image.len() - 71..]), "invalid-request"),
+        (
+            "image",
+            json!("unknown.example.com/app@".to_owned() + &image[image.len() - 71..]),
+            "invalid-request",
+        ),
         ("key", json!(null), "invalid-request"),
         ("key", json!(7), "invalid-request"),
         ("key", json!("../x"), "invalid-request"),

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{signed, verdicts, verdicts_of, verify};
 use crate::support::proxy::Call;
@@ -17,7 +17,8 @@ const QUESTIONS: [(&str, &str, IsIt); 5] = [
     ("the tag", "cosign", |call| call.path.ends_with(".sig")),
     ("a payload", "cosign", |call| call.path.contains("/blobs/")),
     ("the referrers", "bundle", |call| {
-        call.path.contains("/referrers/") || (call.path.contains("/manifests/sha256-") && !call.path.ends_with(".sig"))
+        call.path.contains("/referrers/")
+            || (call.path.contains("/manifests/sha256-") && !call.path.ends_with(".sig"))
     }),
     ("a bundle", "bundle", |call| call.path.contains("/blobs/")),
 ];
@@ -41,6 +42,10 @@ async fn a_registry_that_does_not_say_is_an_error_and_never_unsigned() {
             (Fault::Cut, 502, "registry-unavailable"),
             (Fault::CutAnswer, 502, "registry-unavailable"),
         ] {
+            if question == "the image" && matches!(fault, Fault::CutAnswer) {
+                // An answer to HEAD has no middle.
+                continue;
+            }
             world.registry_proxy.break_with(move |call| is_it(call).then(|| fault.clone()));
             let answer = verify(&world, &image, json!({})).await;
             assert_eq!((answer.status.as_u16(), answer.code()), (status, code), "{question}: {answer:?}");
@@ -67,7 +72,8 @@ async fn a_registry_that_hangs_is_504_after_its_time() {
 
 #[tokio::test]
 async fn a_verification_ends_with_the_time_of_its_request() {
-    let lines = vec![("limits", "request_timeout = '400ms'".to_owned()), ("limits", "in_flight = 1".to_owned())];
+    let lines =
+        vec![("limits", "request_timeout = '400ms'".to_owned()), ("limits", "in_flight = 1".to_owned())];
     let world = World::with(Settings { lines, ..Settings::default() }).await;
     let image = world.push_image().await;
     assert_eq!(verdicts_of(&world, &image, json!({})).await, "unsigned");
@@ -114,31 +120,6 @@ async fn a_blob_that_is_announced_and_not_sent_holds_nothing_up() {
         let began = Instant::now();
         assert_eq!(verdicts_of(&world, &image, json!({})).await, "unsigned: too-large");
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
-
-        // Nor where the manifest says so: then nothing is asked for.
-        world.registry_proxy.break_with(move |call| {
-            let manifest = call.method == "GET" && call.path.contains("/manifests/");
-            manifest.then(|| Fault::Change(std::sync::Arc::new(announce)))
-        });
-        world.take_all_calls();
-        let answer = verify(&world, &image, json!({})).await;
-        if format == "cosign" {
-            assert_eq!(verdicts(&answer), "unsigned: too-large");
-            let calls = world.registry_proxy.take_calls();
-            assert!(!calls.iter().any(is_blob), "{calls:?}");
-        } else {
-            // A referrer is named by its digest, so that nobody can change it on its way.
-            world.assert_problem(&answer, 502, "registry-unavailable");
-        }
         world.registry_proxy.mend();
     }
-}
-
-/// The manifest, with a layer of 100 MiB.
-fn announce(manifest: &[u8]) -> Vec<u8> {
-    let mut manifest: Value = serde_json::from_slice(manifest).unwrap();
-    if manifest["layers"][0].is_object() {
-        manifest["layers"][0]["size"] = json!(100 << 20);
-    }
-    manifest.to_string().into_bytes()
 }

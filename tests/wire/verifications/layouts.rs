@@ -43,8 +43,9 @@ async fn an_attestation_of_the_same_key_is_no_signature() {
     let world = World::start().await;
     let image = world.push_image().await;
     let statement = String::from_utf8(world.statement(&image, &[])).unwrap();
-    let statement =
-        statement.replace("https://sigstore.dev/cosign/sign/v1", "https://slsa.dev/provenance/v1").into_bytes();
+    let statement = statement
+        .replace("https://sigstore.dev/cosign/sign/v1", "https://slsa.dev/provenance/v1")
+        .into_bytes();
     let signature = world.vault_signature(&encoded(&statement)).await;
     world.plant_bundle(&image, &statement, &signature).await;
     let answer = verify(&world, &image, json!({})).await;
