@@ -17,6 +17,8 @@ pub struct LimitsConfig {
     pub body_bytes: usize,
     /// Items of one `POST /v1/signatures:batch`.
     pub batch_items: usize,
+    /// Manifests that a recursive request signs: an index and all that it lists.
+    pub index_members: usize,
     /// The caller gets 504 after this time; work that has begun is finished all the same.
     #[serde(deserialize_with = "duration::deserialize")]
     pub request_timeout: Duration,
@@ -29,6 +31,7 @@ impl Default for LimitsConfig {
             queue: 1024,
             body_bytes: 1024 * 1024,
             batch_items: 256,
+            index_members: 1024,
             request_timeout: Duration::from_secs(60),
         }
     }

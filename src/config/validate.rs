@@ -161,10 +161,15 @@ fn identity(identity: &IdentityConfig) -> Result<(), Wrong> {
 }
 
 fn limits(limits: &LimitsConfig) -> Result<(), Wrong> {
-    let LimitsConfig { in_flight, queue, body_bytes, batch_items, request_timeout: _ } = limits;
-    for (key, number) in
-        [("in_flight", in_flight), ("queue", queue), ("body_bytes", body_bytes), ("batch_items", batch_items)]
-    {
+    let LimitsConfig { in_flight, queue, body_bytes, batch_items, index_members, request_timeout: _ } =
+        limits;
+    for (key, number) in [
+        ("in_flight", in_flight),
+        ("queue", queue),
+        ("body_bytes", body_bytes),
+        ("batch_items", batch_items),
+        ("index_members", index_members),
+    ] {
         at_least_one(format!("limits.{key}"), *number)?;
     }
     Ok(())

@@ -3,5 +3,6 @@
 pub mod bundle;
 pub mod dsse;
 mod go_json;
+pub mod index;
 pub mod simple_signing;
 pub mod statement;

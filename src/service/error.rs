@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::{
     AnnotationsError, DigestError, Format, ImageError, ImageReference, KeyName, KeyType, KeyVersion,
-    SignatureId,
+    Operation, SignatureId, SigningInput,
 };
 use crate::ports::{LogError, RegistryError, SignerError};
 
@@ -21,8 +21,12 @@ pub enum ServiceError {
     Annotations(#[from] AnnotationsError),
     #[error("a choice of keys: {0:?}")]
     KeyRequired(Vec<KeyName>),
-    #[error("key {key} is not for images")]
-    KeyPurpose { key: KeyName },
+    #[error("key {key} is not for {operation}")]
+    KeyPurpose { key: KeyName, operation: Operation },
+    #[error("{size} bytes are more than key {key} signs")]
+    MessageTooLarge { key: KeyName, size: usize },
+    #[error("the index has more than {limit} members")]
+    IndexTooLarge { limit: usize },
     #[error("image {0} is not in its registry")]
     ImageNotFound(ImageReference),
     #[error("no signature {0}")]
@@ -53,7 +57,9 @@ impl ServiceError {
         match self {
             Self::Forbidden => "forbidden",
             Self::Image(ImageError::DigestRequired) => "digest-required",
-            Self::Annotations(AnnotationsError::TooLarge(_)) => "payload-too-large",
+            Self::Annotations(AnnotationsError::TooLarge(_))
+            | Self::MessageTooLarge { .. }
+            | Self::IndexTooLarge { .. } => "payload-too-large",
             Self::Invalid(_)
             | Self::Image(_)
             | Self::Annotations(_)
@@ -141,9 +147,21 @@ impl ServiceError {
             Self::KeyRequired(names) => {
                 format!("Name a `key`: you may use {}.", list(names))
             }
-            Self::KeyPurpose { key } => {
-                format!("Key `{key}` is not for signatures of images. Name another key.")
+            Self::KeyPurpose { key, operation } => {
+                let what = match operation {
+                    Operation::Attest => "attestations",
+                    Operation::Blob => "files",
+                    Operation::Sign | Operation::Verify | Operation::LogRead => "signatures of images",
+                };
+                format!("Key `{key}` is not for {what}. Name another key.")
             }
+            Self::MessageTooLarge { key, size } => format!(
+                "Key `{key}` is an Ed25519 key, which signs all of the {size} bytes and not their hash, and Vault takes at most {} bytes. Send less, or name a key of another type.",
+                SigningInput::MAX_MESSAGE
+            ),
+            Self::IndexTooLarge { limit } => format!(
+                "The index and what it lists are more than {limit} manifests. Sign its parts by their own digests, or have `limits.index_members` raised."
+            ),
             Self::ImageNotFound(image) => {
                 format!(
                     "{image} is not in its registry. Push the image first, and check repository and digest."
@@ -159,7 +177,7 @@ impl ServiceError {
                 None => format!("Key `{key}` has no version {version}."),
             },
             Self::KeyTypeUnsupported { key, key_type } => {
-                format!("Key `{key}` is of type {key_type}; Signet signs with ecdsa-p256. Name another key.")
+                format!("Key `{key}` is of type {key_type}; which signs nothing. Name another key.")
             }
             Self::FormatUnsupported { host, format } => {
                 format!("{host} can not hold signatures in the format `{format}`. Ask for another format.")
