@@ -22,7 +22,6 @@ use signet::ports::{
     Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, RegistrySettings,
 };
 use signet::service::{Caller, ImageLocks, Service, SignRequest};
-use signet::store::SqliteStore;
 use signet::vault::TransitSigner;
 use tokio_util::sync::CancellationToken;
 
@@ -99,8 +98,7 @@ fn service(
     stopped: &CancellationToken,
 ) -> Result<(Service, Repository), Failure> {
     let config = signet::config::load(config)?;
-    let store = SqliteStore::open(&config.log.path)?;
-    let log = Arc::new(GroupCommitLog::start(store, metrics.clone())?);
+    let log = Arc::new(GroupCommitLog::start(signet::store::open(&config.log)?.store, metrics.clone())?);
     let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
     let signer = TransitSigner::start(
         &config.vault,
