@@ -18,3 +18,4 @@ mod rotation;
 mod support;
 mod token_service;
 mod upstream;
+mod vault_logins;
