@@ -223,12 +223,20 @@ fn identity(identity: &IdentityConfig) -> Result<(), Wrong> {
 }
 
 fn limits(limits: &LimitsConfig) -> Result<(), Wrong> {
-    let LimitsConfig { in_flight, queue, body_bytes, batch_items, index_members, request_timeout: _ } =
-        limits;
+    let LimitsConfig {
+        in_flight,
+        queue,
+        body_bytes,
+        bytes_in_flight,
+        batch_items,
+        index_members,
+        request_timeout: _,
+    } = limits;
     for (key, number) in [
         ("in_flight", in_flight),
         ("queue", queue),
         ("body_bytes", body_bytes),
+        ("bytes_in_flight", bytes_in_flight),
         ("batch_items", batch_items),
         ("index_members", index_members),
     ] {

@@ -72,6 +72,10 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", detail)
     }
 
+    pub fn unfinished_body() -> Self {
+        Self::invalid("The body could not be read to its end. Send it again.")
+    }
+
     pub fn slow_body(after: Duration) -> Self {
         let detail = format!("The body did not arrive within {after:?}. Send it again, whole.");
         Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail)

@@ -4,8 +4,8 @@ use crate::domain::{
     Attachment, Content, Descriptor, Digest, Entry, Event, Format, ImageReference, Outcome, Record, Signing,
     Timestamp,
 };
-use crate::format::bundle;
-use crate::format::simple_signing::{self, Layer, MANIFEST_MEDIA_TYPE, SignatureManifest};
+use crate::format::signature_manifest::{Layer, MANIFEST_MEDIA_TYPE, SignatureManifest};
+use crate::format::{bundle, simple_signing, statement};
 use crate::ports::{Change, Delivery, Manifest, ManifestUpdate, Referrer, Registry, Upload};
 
 use super::ServiceError;
@@ -127,16 +127,16 @@ impl Finished {
     }
 
     fn layer(&self) -> Layer {
-        Layer::new(&self.document.to_bytes(), &self.signature, &self.signing.key)
+        simple_signing::layer(&self.document.to_bytes(), &self.signature, &self.signing.key)
     }
 
     fn referrer(&self, subject: &Descriptor) -> Referrer {
-        let statement = self.document.to_bytes();
-        let content = bundle::bundle(&self.signing.key.fingerprint, &statement, &self.signature);
-        let (manifest, descriptor) = bundle::referrer(subject, &content, self.signed_at);
+        let content = bundle::bundle(&self.signing.key.fingerprint, &self.document, &self.signature);
+        let (manifest, descriptor) =
+            bundle::referrer(subject, &content, statement::SIGNATURE_PREDICATE, self.signed_at);
         Referrer {
             upload: Upload {
-                blobs: vec![content, bundle::EMPTY_CONFIG.to_vec()],
+                blobs: vec![content, bundle::EMPTY_CONFIG.into()],
                 manifest: Manifest { media_type: descriptor.media_type.clone(), bytes: manifest },
             },
             descriptor,
@@ -166,7 +166,7 @@ impl ManifestUpdate for LayerUpdate<'_> {
         }
         let appended = SignatureManifest::append(existing, self.layer.clone(), self.signed_at);
         Ok(Change::Write(Upload {
-            blobs: vec![self.payload.to_bytes().to_vec(), appended.config],
+            blobs: vec![self.payload.clone(), appended.config.into()],
             manifest: Manifest { media_type: MANIFEST_MEDIA_TYPE.to_owned(), bytes: appended.manifest },
         }))
     }

@@ -3,8 +3,8 @@
 //! Only what verifies counts: somebody may have planted junk with our annotations.
 
 use crate::domain::{Attachment, Content, Descriptor, Digest, Format, ImageReference};
-use crate::format::simple_signing::SignatureManifest;
-use crate::format::{bundle, simple_signing};
+use crate::format::signature_manifest::{Layer, SignatureManifest};
+use crate::format::{bundle, simple_signing, statement};
 use crate::ports::{Manifest, Registry, RegistryError};
 
 use super::ServiceError;
@@ -52,7 +52,7 @@ impl CosignSignatures {
         let layers = self.manifest.iter().flat_map(|manifest| &manifest.layers);
         let signature = layers
             .filter(|layer| layer.digest == payload && layer.media_type == simple_signing::PAYLOAD_MEDIA_TYPE)
-            .filter_map(simple_signing::Layer::signature)
+            .filter_map(Layer::signature)
             .find(|signature| wanted.is_met_by(signature))?;
         let manifest = self.raw.as_ref()?.digest();
         let attachment = Attachment { reference: cosign_reference(image), manifest };
@@ -107,8 +107,14 @@ pub async fn open_bundle(
     let repository = &image.repository;
     let attachment = bundle_attachment(image, manifest);
     let Some(manifest) = registry.manifest(repository, manifest).await? else { return Ok(None) };
-    let Some(layer) = bundle::bundle_layer(&manifest.bytes) else { return Ok(None) };
-    let Some(content) = registry.blob(repository, layer, bundle::MAX_BYTES).await? else { return Ok(None) };
+    let layer = bundle::bundle_layer(&manifest.bytes).filter(|layer| {
+        let claimed = layer.predicate_type.as_deref();
+        layer.size <= bundle::MAX_SIGNATURE_BYTES
+            && claimed.is_none_or(|claimed| claimed == statement::SIGNATURE_PREDICATE)
+    });
+    let Some(layer) = layer else { return Ok(None) };
+    let content = registry.blob(repository, layer.digest, bundle::MAX_SIGNATURE_BYTES).await?;
+    let Some(content) = content else { return Ok(None) };
     let signed = bundle::matching_signature(&content, image.digest, &wanted.annotations, wanted.verifier());
     Ok(signed.map(|signed| Found {
         document: signed.statement.into(),

@@ -65,7 +65,7 @@ impl Wanted {
         let signed = match (&claim, format) {
             (Claim::Image, Format::Cosign) | (Claim::Blob { .. }, _) => document.clone(),
             (Claim::Image, Format::Bundle) | (Claim::Attestation { .. }, _) => {
-                dsse::pre_authentication_encoding(dsse::IN_TOTO, &document.to_bytes()).into()
+                dsse::pre_authentication_encoding(dsse::IN_TOTO, &document)
             }
         };
         let payload = document.digest();
