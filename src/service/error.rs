@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::{
     AnnotationsError, DigestError, Format, ImageError, ImageReference, KeyName, KeyType, KeyVersion,
-    SignatureId,
+    SignatureId, SigningInput,
 };
 use crate::ports::{LogError, RegistryError, SignerError};
 
@@ -53,7 +53,8 @@ impl ServiceError {
         match self {
             Self::Forbidden => "forbidden",
             Self::Image(ImageError::DigestRequired) => "digest-required",
-            Self::Annotations(AnnotationsError::TooLarge(_)) => "payload-too-large",
+            Self::Annotations(AnnotationsError::TooLarge(_))
+            | Self::Signer(SignerError::MessageTooLarge { .. }) => "payload-too-large",
             Self::Invalid(_)
             | Self::Image(_)
             | Self::Annotations(_)
@@ -159,7 +160,8 @@ impl ServiceError {
                 None => format!("Key `{key}` has no version {version}."),
             },
             Self::KeyTypeUnsupported { key, key_type } => {
-                format!("Key `{key}` is of type {key_type}; Signet signs with ecdsa-p256. Name another key.")
+                let types = KeyType::SUPPORTED.map(|known| known.to_string()).join(", ");
+                format!("Key `{key}` is of type {key_type}. Signet signs with {types}: name another key.")
             }
             Self::FormatUnsupported { host, format } => {
                 format!("{host} can not hold signatures in the format `{format}`. Ask for another format.")
@@ -203,6 +205,10 @@ fn signer_sentence(error: &SignerError) -> String {
         SignerError::VersionUnavailable { key, version, .. } => {
             format!("Version {version} of key `{key}` can not sign now. Leave `key_version` out for the latest.")
         }
+        SignerError::MessageTooLarge { key, bytes } => format!(
+            "Key `{key}` is of type ed25519, which signs no digest but the whole content, and Vault takes at most {} bytes of it; this has {bytes}. Name a key of another type.",
+            SigningInput::MAX_MESSAGE
+        ),
         SignerError::Unavailable { .. } => "Vault can not be reached or failed, so that there is no signature. Try again later.".into(),
         SignerError::Sealed => "Vault is sealed. Its operators have to unseal it. Try again later.".into(),
         SignerError::Denied { .. } => {

@@ -122,7 +122,7 @@ impl Service {
     }
 
     async fn choose_version(&self, request: &SignRequest, name: &KeyName) -> Result<Choice, ServiceError> {
-        let key = self.signer.key(name).await?;
+        let key = self.signing_key(name, request.key_version).await?;
         if let crate::domain::KeyType::Unsupported(_) = key.key_type {
             return Err(ServiceError::KeyTypeUnsupported {
                 key: name.clone(),

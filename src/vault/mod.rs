@@ -6,6 +6,7 @@
 //! | `batch` | which signatures share a call |
 //! | `group` | one group: intents, the call, everybody's answer |
 //! | `keys` | the keys' versions, and the cache that follows Vault |
+//! | `kept` | the versions that Vault publishes no more |
 //! | `ready` | whether a call would be let in |
 //! | `client` | one call: token, headers, what is tried again |
 //! | `failure` | what a failed call means |
@@ -19,6 +20,7 @@ mod client;
 mod endpoints;
 mod failure;
 mod group;
+mod kept;
 mod keys;
 mod ready;
 mod signer;

@@ -3,8 +3,10 @@
 mod access;
 mod batching;
 mod failures;
+mod fake_archive;
 mod fake_log;
 mod fake_vault;
+mod kept;
 mod keys;
 
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use self::fake_archive::FakeArchive;
 use self::fake_log::FakeLog;
 use self::fake_vault::{FakeVault, PUBLIC_KEY};
 use super::{StartError, TransitSigner};
@@ -29,6 +32,7 @@ struct Setup {
     vault: VaultConfig,
     keys: Vec<KeyConfig>,
     log: Arc<FakeLog>,
+    archive: Arc<FakeArchive>,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 }
@@ -61,6 +65,7 @@ impl Setup {
             },
             keys: vec![key("release")],
             log: Arc::default(),
+            archive: Arc::default(),
             metrics: Arc::default(),
             shutdown: CancellationToken::new(),
         }
@@ -75,6 +80,7 @@ impl Setup {
             &self.vault,
             &self.keys,
             Arc::clone(&self.log) as _,
+            Arc::clone(&self.archive) as _,
             Arc::new(FixedClock),
             Arc::new(RandomIds),
             Arc::clone(&self.metrics),
@@ -94,6 +100,7 @@ fn key(name: &str) -> KeyConfig {
         name: name.parse().unwrap(),
         vault_key: None,
         mount: None,
+        hash: None,
         purposes: vec![Purpose::Signature],
     }
 }
@@ -135,6 +142,11 @@ fn task_with(text: &str, number: u32) -> SigningTask {
         Event::Refusal { key: None },
     );
     SigningTask { key: "release".parse().unwrap(), version: version(number), input, entry, signing }
+}
+
+/// A task of version 1 of `release` whose message has so many bytes.
+fn message(bytes: usize) -> SigningTask {
+    SigningTask { input: SigningInput::Message(vec![b'x'; bytes].into()), ..task("message") }
 }
 
 /// Signs in the background.
