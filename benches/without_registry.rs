@@ -107,6 +107,7 @@ fn service(
         &config.vault,
         &config.keys,
         log.clone(),
+        log.clone(),
         clock.clone(),
         ids.clone(),
         metrics.clone(),

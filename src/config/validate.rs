@@ -16,6 +16,9 @@ use crate::domain::Repository;
 /// A key's path, and what would be right.
 type Wrong = (String, String);
 
+/// Bytes of a request that Vault and OpenBao take.
+const MAX_BODY: usize = 32 * 1024 * 1024;
+
 /// # Errors
 /// The first thing that makes no sense.
 pub(super) fn check(config: &Config) -> Result<(), Wrong> {
@@ -66,6 +69,9 @@ fn vault(vault: &VaultConfig) -> Result<(), Wrong> {
     let BatchConfig { max_items, max_bytes, max_in_flight } = vault.batch;
     at_least_one("vault.batch.max_items", max_items)?;
     at_least_one("vault.batch.max_bytes", max_bytes)?;
+    ensure(max_bytes <= MAX_BODY, "vault.batch.max_bytes", || {
+        format!("Vault takes no body of more than {MAX_BODY} bytes")
+    })?;
     at_least_one("vault.batch.max_in_flight", max_in_flight)
 }
 

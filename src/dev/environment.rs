@@ -150,7 +150,13 @@ fn config(setting: &Setting<'_>) -> Config {
             },
             batch: BatchConfig::default(),
         },
-        keys: vec![KeyConfig { name: key, vault_key: None, mount: None, purposes: vec![Purpose::Signature] }],
+        keys: vec![KeyConfig {
+            name: key,
+            vault_key: None,
+            mount: None,
+            hash: None,
+            purposes: vec![Purpose::Signature],
+        }],
         registries: vec![RegistryConfig {
             host: setting.registry.to_string(),
             plain_http: true,

@@ -42,6 +42,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         &config.vault,
         &config.keys,
         signing_log.clone(),
+        log.clone(),
         clock.clone(),
         ids.clone(),
         metrics.clone(),

@@ -23,8 +23,6 @@ pub enum ServiceError {
     KeyRequired(Vec<KeyName>),
     #[error("key {key} is not for {operation}")]
     KeyPurpose { key: KeyName, operation: Operation },
-    #[error("{size} bytes are more than key {key} signs")]
-    MessageTooLarge { key: KeyName, size: usize },
     #[error("the index has more than {limit} members")]
     IndexTooLarge { limit: usize },
     #[error("image {0} is not in its registry")]
@@ -58,7 +56,7 @@ impl ServiceError {
             Self::Forbidden => "forbidden",
             Self::Image(ImageError::DigestRequired) => "digest-required",
             Self::Annotations(AnnotationsError::TooLarge(_))
-            | Self::MessageTooLarge { .. }
+            | Self::Signer(SignerError::MessageTooLarge { .. })
             | Self::IndexTooLarge { .. } => "payload-too-large",
             Self::Invalid(_)
             | Self::Image(_)
@@ -155,10 +153,6 @@ impl ServiceError {
                 };
                 format!("Key `{key}` is not for {what}. Name another key.")
             }
-            Self::MessageTooLarge { key, size } => format!(
-                "Key `{key}` is an Ed25519 key, which signs all of the {size} bytes and not their hash, and Vault takes at most {} bytes. Send less, or name a key of another type.",
-                SigningInput::MAX_MESSAGE
-            ),
             Self::IndexTooLarge { limit } => format!(
                 "The index and what it lists are more than {limit} manifests. Sign its parts by their own digests, or have `limits.index_members` raised."
             ),
@@ -177,7 +171,8 @@ impl ServiceError {
                 None => format!("Key `{key}` has no version {version}."),
             },
             Self::KeyTypeUnsupported { key, key_type } => {
-                format!("Key `{key}` is of type {key_type}; which signs nothing. Name another key.")
+                let types = KeyType::SUPPORTED.map(|known| known.to_string()).join(", ");
+                format!("Key `{key}` is of type {key_type}. Signet signs with {types}: name another key.")
             }
             Self::FormatUnsupported { host, format } => {
                 format!("{host} can not hold signatures in the format `{format}`. Ask for another format.")
@@ -221,6 +216,10 @@ fn signer_sentence(error: &SignerError) -> String {
         SignerError::VersionUnavailable { key, version, .. } => {
             format!("Version {version} of key `{key}` can not sign now. Leave `key_version` out for the latest.")
         }
+        SignerError::MessageTooLarge { key, bytes } => format!(
+            "Key `{key}` is of type ed25519, which signs no digest but the whole content, and Vault takes at most {} bytes of it; this has {bytes}. Name a key of another type.",
+            SigningInput::MAX_MESSAGE
+        ),
         SignerError::Unavailable { .. } => "Vault can not be reached or failed, so that there is no signature. Try again later.".into(),
         SignerError::Sealed => "Vault is sealed. Its operators have to unseal it. Try again later.".into(),
         SignerError::Denied { .. } => {

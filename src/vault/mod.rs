@@ -6,6 +6,7 @@
 //! | `batch` | which signatures share a call |
 //! | `group` | one group: intents, the call, everybody's answer |
 //! | `keys` | the keys' versions, and the cache that follows Vault |
+//! | `kept` | the versions that Vault publishes no more |
 //! | `ready` | whether a call would be let in |
 //! | `client` | a call with the token that is valid now, and what is tried again |
 //! | `auth` | the token: logins, and who keeps it valid |
@@ -21,6 +22,7 @@ mod client;
 mod endpoints;
 mod failure;
 mod group;
+mod kept;
 mod keys;
 mod ready;
 mod signer;

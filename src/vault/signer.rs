@@ -12,9 +12,9 @@ use super::group::GroupSigner;
 use super::keys::{self, TransitKey};
 use super::ready::Readiness;
 use crate::config::{KeyConfig, VaultConfig};
-use crate::domain::{Clock, IdSource, Key, KeyName};
+use crate::domain::{Clock, HashAlgorithm, IdSource, Key, KeyName, SigningInput};
 use crate::metrics::Metrics;
-use crate::ports::{Signed, Signer, SignerError, SigningLog, SigningTask};
+use crate::ports::{KeyArchive, Signed, Signer, SignerError, SigningLog, SigningTask};
 
 /// Signs with the keys of one Vault's transit engines
 /// (<https://developer.hashicorp.com/vault/api-docs/secret/transit>).
@@ -53,21 +53,31 @@ impl TransitSigner {
     /// Makes the signer and begins to log in and to follow the keys, until `shutdown`. Waits for nobody:
     /// whether Vault answers, and whether it has let us in yet, shows in [`Signer::ready`].
     ///
+    /// Every version that Vault publishes is kept in `archive`, and those that it publishes no more are taken from
+    /// there. That the archive fails stops nothing.
+    ///
     /// Runs inside a tokio runtime, and after the process's rustls provider is installed.
     /// Groups that are under way at `shutdown` are not cut off.
     ///
     /// # Errors
     /// Where the configuration can not work; the error names the setting or the file.
+    #[expect(clippy::too_many_arguments, reason = "each is another port, and wiring is the one caller")]
     pub fn start(
         config: &VaultConfig,
         keys: &[KeyConfig],
         log: Arc<dyn SigningLog>,
+        archive: Arc<dyn KeyArchive>,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
         metrics: Arc<Metrics>,
         shutdown: CancellationToken,
     ) -> Result<Arc<Self>, StartError> {
-        let keys = keys::configured(config, keys)?;
+        for key in keys {
+            if let Some(hash @ (HashAlgorithm::Sha384 | HashAlgorithm::Sha512)) = key.hash {
+                tracing::warn!(key = %key.name, %hash, "verifiers expect sha2-256, and need a flag for this key");
+            }
+        }
+        let keys = keys::configured(config, keys, &archive)?;
         let caller = Arc::new(Caller::new(config, Arc::clone(&metrics))?);
         let expiry = Expiry { metrics: Arc::clone(&metrics), clock: Arc::clone(&clock) };
         let tokens = Tokens::start(&config.auth, &caller, expiry, rand::random, shutdown.clone())?;
@@ -78,8 +88,22 @@ impl TransitSigner {
         }
         let groups =
             GroupSigner { client: Arc::clone(&client), log, clock, ids, metrics: Arc::clone(&metrics) };
-        let batches = Arc::new(Batches::new(&config.batch, groups, metrics));
+        let batches = Arc::new(Batches::new(config, groups, metrics));
         Ok(Arc::new(Self { client, keys, batches, readiness: Readiness::default() }))
+    }
+
+    /// The key that signs `task`.
+    ///
+    /// # Errors
+    /// Where no call could succeed.
+    fn accept(&self, task: &SigningTask) -> Result<Arc<TransitKey>, SignerError> {
+        let key = self.configured(&task.key)?;
+        match &task.input {
+            SigningInput::Message(message) if message.len() > SigningInput::MAX_MESSAGE => {
+                Err(SignerError::MessageTooLarge { key: task.key.clone(), bytes: message.len() })
+            }
+            _ => Ok(Arc::clone(key)),
+        }
     }
 
     fn configured(&self, name: &KeyName) -> Result<&Arc<TransitKey>, SignerError> {
@@ -98,15 +122,25 @@ impl Signer for TransitSigner {
     }
 
     async fn key_anew(&self, name: &KeyName) -> Result<Arc<Key>, SignerError> {
-        self.configured(name)?.read_anew(&self.client).await
+        self.configured(name)?.read_for_caller(&self.client).await
     }
 
     async fn sign_all(&self, tasks: Vec<SigningTask>) -> Vec<Result<Signed, SignerError>> {
-        let sign = |task: SigningTask| async move {
-            let key = self.configured(&task.key)?;
-            self.batches.sign(key, task).await
-        };
-        futures::future::join_all(tasks.into_iter().map(sign)).await
+        let mut results: Vec<Option<Result<Signed, SignerError>>> = Vec::with_capacity(tasks.len());
+        let mut possible = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            match self.accept(&task) {
+                Ok(key) => {
+                    possible.push((key, task));
+                    results.push(None);
+                }
+                Err(error) => results.push(Some(Err(error))),
+            }
+        }
+        let mut signed = self.batches.sign_all(possible).await.into_iter();
+        let result = |refused: Option<_>| refused.or_else(|| signed.next());
+        let results = results.into_iter().map(result);
+        results.map(|result| result.expect("invariant: each task that was accepted has a result")).collect()
     }
 
     async fn ready(&self) -> Result<(), SignerError> {

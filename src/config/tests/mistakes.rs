@@ -23,7 +23,12 @@ fn each_mistake_names_the_key_and_what_would_be_right() {
         (
             "name = \"release\"",
             "name = \"release\"\nhsah = 1",
-            "keys[0].hsah: unknown key; known keys: name, vault_key",
+            r#"keys[0].hsah: unknown key; did you mean "hash"? known keys: name, vault_key"#,
+        ),
+        (
+            "name = \"release\"",
+            "name = \"release\"\nhash = \"sha256\"",
+            r#"keys[0].hash: must be "sha2-256", "sha2-384" or "sha2-512", got "sha256"; did you mean "sha2-256"?"#,
         ),
         ("name = \"release\"", "", "keys[0].name: missing"),
         ("[policy]\nfile = \"policy.yaml\"", "", "policy: missing"),

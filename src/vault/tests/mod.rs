@@ -3,8 +3,10 @@
 mod access;
 mod batching;
 mod failures;
+mod fake_archive;
 mod fake_log;
 mod fake_vault;
+mod kept;
 mod keys;
 mod logins;
 mod redirects;
@@ -14,6 +16,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use self::fake_archive::FakeArchive;
 use self::fake_log::FakeLog;
 use self::fake_vault::{FakeVault, PUBLIC_KEY};
 use super::{StartError, TransitSigner};
@@ -31,6 +34,7 @@ struct Setup {
     vault: VaultConfig,
     keys: Vec<KeyConfig>,
     log: Arc<FakeLog>,
+    archive: Arc<FakeArchive>,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 }
@@ -63,6 +67,7 @@ impl Setup {
             },
             keys: vec![key("release")],
             log: Arc::default(),
+            archive: Arc::default(),
             metrics: Arc::default(),
             shutdown: CancellationToken::new(),
         }
@@ -77,6 +82,7 @@ impl Setup {
             &self.vault,
             &self.keys,
             Arc::clone(&self.log) as _,
+            Arc::clone(&self.archive) as _,
             Arc::new(FixedClock),
             Arc::new(RandomIds),
             Arc::clone(&self.metrics),
@@ -96,6 +102,7 @@ fn key(name: &str) -> KeyConfig {
         name: name.parse().unwrap(),
         vault_key: None,
         mount: None,
+        hash: None,
         purposes: vec![Purpose::Signature],
     }
 }
@@ -137,6 +144,11 @@ fn task_with(text: &str, number: u32) -> SigningTask {
         Event::Refusal { key: None },
     );
     SigningTask { key: "release".parse().unwrap(), version: version(number), input, entry, signing }
+}
+
+/// A task of version 1 of `release` whose message has so many bytes.
+fn message(bytes: usize) -> SigningTask {
+    SigningTask { input: SigningInput::Message(vec![b'x'; bytes].into()), ..task("message") }
 }
 
 /// Signs in the background.
