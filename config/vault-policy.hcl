@@ -1,10 +1,9 @@
 # What Signet may do in Vault, for the key `release` of the transit engine at `transit/`, and nothing else.
 #
 #   vault policy write signet config/vault-policy.hcl
-#   vault token create -orphan -no-default-policy -policy=signet -period=24h
+#   vault write auth/approle/role/signet token_policies=signet token_no_default_policy=true token_ttl=1h
 #
 # Repeat the first two blocks for each key that the configuration names. The default policy is not needed.
-# Signet does not renew its token; whoever writes the token's file does: the Vault Agent, or a job.
 
 # Sign SHA-256 digests, with a key of any ECDSA or RSA type. The path ends in the hash because Vault lets it outrank the
 # one in the body: so it is pinned here. Where the key's `hash` in the configuration is another, name that one. What stands
@@ -39,12 +38,13 @@ path "transit/keys/release" {
   capabilities = ["read"]
 }
 
-# Ask whether our own token is still good, for /readyz.
+# Ask whether our own token is still good: for /readyz, and to tell a dead token from one that may not do something.
 path "auth/token/lookup-self" {
   capabilities = ["read"]
 }
 
-# Uncomment where the Vault Agent keeps the token's file: it renews the token by means of the token.
-# path "auth/token/renew-self" {
-#   capabilities = ["update"]
-# }
+# Renew our own token. Without it, Signet logs in anew instead; with the method "token" and a file, nobody needs it but
+# the Vault Agent.
+path "auth/token/renew-self" {
+  capabilities = ["update"]
+}

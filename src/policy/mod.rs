@@ -178,6 +178,27 @@ rules:
     }
 
     #[test]
+    fn a_rule_for_files_needs_a_key_and_no_repository() {
+        let rules = "version: 1\nrules: [{id: a, effect: allow, identity: {token: ci}, keys: [release], operations: [blob]}]";
+        let (policy, ci) = (policy(rules), Principal::Token { name: "ci".to_owned() });
+        let (release, other) = ("release".parse().unwrap(), "other".parse().unwrap());
+        let question = Question {
+            principal: &ci,
+            operation: Operation::Blob,
+            repository: None,
+            key: Some(&release),
+            format: None,
+        };
+        assert!(policy.decide(&question).allowed);
+        assert!(!policy.decide(&Question { key: Some(&other), ..question }).allowed);
+        let repository = "registry.example.com/payments/app".parse().unwrap();
+        for operation in [Operation::Sign, Operation::Attest, Operation::Verify] {
+            let question = Question { operation, repository: Some(&repository), ..question };
+            assert!(!policy.decide(&question).allowed, "{operation}");
+        }
+    }
+
+    #[test]
     fn a_wrong_file_says_which_rule_and_what_would_be_right() {
         for (text, expected) in [
             ("version: 2\nrules: []", "version"),
@@ -196,6 +217,14 @@ rules:
             (
                 "version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, operations: [log.read]}, {id: a, effect: deny, identity: {token: x}, operations: [log.read]}]",
                 "rule `a`",
+            ),
+            (
+                "version: 1\nrules: [{id: a, effect: deny, identity: {token: x}, keys: [k], operations: [blob, attest]}]",
+                "could never match `attest`",
+            ),
+            (
+                "version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, repositories: [x.y/z], operations: [blob]}]",
+                "rule `a`: `keys`",
             ),
             ("version: 1\nrules: [{id: a, efect: allow, identity: {token: x}}]", "did you mean"),
             ("version: 1\nrules: [{id: a, effect: allow, identity: {}}]", "token"),

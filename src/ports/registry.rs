@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::domain::{Descriptor, Digest, Format, ImageReference, Repository};
+use crate::domain::{Content, Descriptor, Digest, Format, ImageReference, Repository};
 
 /// A manifest, as exact bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ impl Manifest {
 /// A manifest to push, with the blobs that it names and the registry may not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
-    pub blobs: Vec<Vec<u8>>,
+    pub blobs: Vec<Content>,
     pub manifest: Manifest,
 }
 

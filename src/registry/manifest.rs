@@ -1,7 +1,6 @@
 //! Manifests: HEAD, GET, PUT.
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
 
-use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use oci_distribution::manifest::{
@@ -86,7 +85,7 @@ impl Client {
             .map_err(|_| self.host.protocol("a media type has control characters"))?;
         let call = Call::new("put_manifest", Method::PUT, self.manifest_url(repository, reference))
             .header(CONTENT_TYPE, media_type)
-            .body(Bytes::copy_from_slice(&manifest.bytes));
+            .body(manifest.bytes.clone().into());
         let answer = self.send(repository, &call).await?;
         if !answer.status.is_success() {
             return Err(answer.unexpected_for_write(&self.host, "PUT manifest"));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::{
     AnnotationsError, DigestError, Format, ImageError, ImageReference, KeyName, KeyType, KeyVersion,
-    SignatureId, SigningInput,
+    Operation, SignatureId, SigningInput,
 };
 use crate::ports::{LogError, RegistryError, SignerError};
 
@@ -21,8 +21,12 @@ pub enum ServiceError {
     Annotations(#[from] AnnotationsError),
     #[error("a choice of keys: {0:?}")]
     KeyRequired(Vec<KeyName>),
-    #[error("key {key} is not for images")]
-    KeyPurpose { key: KeyName },
+    #[error("key {key} is not for {operation}")]
+    KeyPurpose { key: KeyName, operation: Operation },
+    #[error("{size} bytes are more than key {key} signs")]
+    MessageTooLarge { key: KeyName, size: usize },
+    #[error("the index has more than {limit} members")]
+    IndexTooLarge { limit: usize },
     #[error("image {0} is not in its registry")]
     ImageNotFound(ImageReference),
     #[error("no signature {0}")]
@@ -54,7 +58,9 @@ impl ServiceError {
             Self::Forbidden => "forbidden",
             Self::Image(ImageError::DigestRequired) => "digest-required",
             Self::Annotations(AnnotationsError::TooLarge(_))
-            | Self::Signer(SignerError::MessageTooLarge { .. }) => "payload-too-large",
+            | Self::MessageTooLarge { .. }
+            | Self::Signer(SignerError::MessageTooLarge { .. })
+            | Self::IndexTooLarge { .. } => "payload-too-large",
             Self::Invalid(_)
             | Self::Image(_)
             | Self::Annotations(_)
@@ -142,9 +148,18 @@ impl ServiceError {
             Self::KeyRequired(names) => {
                 format!("Name a `key`: you may use {}.", list(names))
             }
-            Self::KeyPurpose { key } => {
-                format!("Key `{key}` is not for signatures of images. Name another key.")
+            Self::KeyPurpose { key, operation } => {
+                let what = match operation {
+                    Operation::Attest => "attestations",
+                    Operation::Blob => "files",
+                    Operation::Sign | Operation::Verify | Operation::LogRead => "signatures of images",
+                };
+                format!("Key `{key}` is not for {what}. Name another key.")
             }
+            Self::MessageTooLarge { key, size } => message_sentence(key, *size),
+            Self::IndexTooLarge { limit } => format!(
+                "The index and what it lists are more than {limit} manifests. Sign its parts by their own digests, or have `limits.index_members` raised."
+            ),
             Self::ImageNotFound(image) => {
                 format!(
                     "{image} is not in its registry. Push the image first, and check repository and digest."
@@ -205,10 +220,7 @@ fn signer_sentence(error: &SignerError) -> String {
         SignerError::VersionUnavailable { key, version, .. } => {
             format!("Version {version} of key `{key}` can not sign now. Leave `key_version` out for the latest.")
         }
-        SignerError::MessageTooLarge { key, bytes } => format!(
-            "Key `{key}` is of type ed25519, which signs no digest but the whole content, and Vault takes at most {} bytes of it; this has {bytes}. Name a key of another type.",
-            SigningInput::MAX_MESSAGE
-        ),
+        SignerError::MessageTooLarge { key, bytes } => message_sentence(key, *bytes),
         SignerError::Unavailable { .. } => "Vault can not be reached or failed, so that there is no signature. Try again later.".into(),
         SignerError::Sealed => "Vault is sealed. Its operators have to unseal it. Try again later.".into(),
         SignerError::Denied { .. } => {
@@ -219,6 +231,13 @@ fn signer_sentence(error: &SignerError) -> String {
         }
         SignerError::Log(_) => LOG_SENTENCE.into(),
     }
+}
+
+fn message_sentence(key: &KeyName, size: usize) -> String {
+    format!(
+        "Key `{key}` is an Ed25519 key, which signs all of the {size} bytes and not their hash, and Vault takes at most {} bytes. Send less, or name a key of another type.",
+        SigningInput::MAX_MESSAGE
+    )
 }
 
 fn registry_sentence(error: &RegistryError) -> String {

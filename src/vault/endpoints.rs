@@ -1,4 +1,4 @@
-//! The four calls, as Vault documents them.
+//! The calls about keys and about Vault, as Vault documents them.
 
 use std::collections::BTreeMap;
 
@@ -98,12 +98,6 @@ pub(super) struct VersionAnswer {
     pub(super) public_key: String,
     pub(super) creation_time: String,
 }
-
-/// Asks whether the token is good: <https://developer.hashicorp.com/vault/api-docs/auth/token#lookup-a-token-self>.
-/// The answer repeats the token, so nothing of it is kept.
-#[derive(Clone, Endpoint)]
-#[endpoint(path = "auth/token/lookup-self", response = "IgnoredAny")]
-pub(super) struct LookUpSelf {}
 
 /// Asks for Vault's state: <https://developer.hashicorp.com/vault/api-docs/system/health>.
 /// The status is the answer; the body differs between Vault's and OpenBao's versions.

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use super::auth::TokenSource;
+use super::auth::{Expiry, Tokens};
 use super::batch::Batches;
+use super::caller::Caller;
 use super::client::Client;
 use super::group::GroupSigner;
 use super::keys::{self, TransitKey};
 use super::ready::Readiness;
-use super::transport::Transport;
 use crate::config::{KeyConfig, VaultConfig};
 use crate::domain::{Clock, HashAlgorithm, IdSource, Key, KeyName, SigningInput};
 use crate::metrics::Metrics;
@@ -31,14 +31,14 @@ pub struct TransitSigner {
 /// A setting with which no call could ever succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("vault.address: {0}")]
-    Address(&'static str),
+    #[error("{setting}: {reason}")]
+    Address { setting: &'static str, reason: &'static str },
     #[error("vault.namespace: a header can not carry it")]
     Namespace,
     #[error("vault.ca_file: {path}: {reason}")]
     CaFile { path: String, reason: String },
-    #[error("vault.auth: give `token` or `token_file`")]
-    NoToken,
+    #[error("vault.auth: the method {method} needs {keys}")]
+    Auth { method: &'static str, keys: &'static str },
     #[error("vault.auth.token: it is empty, or a header can not carry it")]
     Token,
     #[error("{setting}: `{mount}` is no path of an engine; write it as `transit` or `team/transit`")]
@@ -50,8 +50,8 @@ pub enum StartError {
 }
 
 impl TransitSigner {
-    /// Makes the signer and begins to follow the keys, until `shutdown`. Waits for nobody: whether
-    /// Vault answers, and whether the token's file is there yet, shows in [`Signer::ready`].
+    /// Makes the signer and begins to log in and to follow the keys, until `shutdown`. Waits for nobody:
+    /// whether Vault answers, and whether it has let us in yet, shows in [`Signer::ready`].
     ///
     /// Every version that Vault publishes is kept in `archive`, and those that it publishes no more are taken from
     /// there. That the archive fails stops nothing.
@@ -78,9 +78,10 @@ impl TransitSigner {
             }
         }
         let keys = keys::configured(config, keys, &archive)?;
-        let tokens = TokenSource::new(&config.auth)?;
-        let transport = Transport::new(config)?;
-        let client = Arc::new(Client::new(config, transport, tokens, Arc::clone(&metrics))?);
+        let caller = Arc::new(Caller::new(config, Arc::clone(&metrics))?);
+        let expiry = Expiry { metrics: Arc::clone(&metrics), clock: Arc::clone(&clock) };
+        let tokens = Tokens::start(&config.auth, &caller, expiry, rand::random, shutdown.clone())?;
+        let client = Arc::new(Client::new(caller, tokens, config.request_timeout));
 
         for key in keys.values() {
             keys::follow(Arc::clone(key), Arc::clone(&client), config.key_poll, shutdown.clone());

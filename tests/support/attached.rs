@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use signet::domain::{Annotations, Descriptor, Digest, ImageReference, KeyReference, PublicKey};
-use signet::format::{bundle, simple_signing, statement};
+use signet::format::{bundle, signature_manifest, simple_signing, statement};
 
 use super::{World, image};
 
@@ -63,10 +63,10 @@ impl World {
         let key = self.key_reference(1).await;
         let mut manifest = None;
         for signature in signatures {
-            let layer = simple_signing::Layer::new(payload, signature, &key);
+            let layer = simple_signing::layer(payload, signature, &key);
             let at = "2026-01-02T03:04:05Z".parse().unwrap();
-            let appended = simple_signing::SignatureManifest::append(manifest, layer, at);
-            manifest = Some(simple_signing::SignatureManifest::parse(&appended.manifest).unwrap());
+            let appended = signature_manifest::SignatureManifest::append(manifest, layer, at);
+            manifest = Some(signature_manifest::SignatureManifest::parse(&appended.manifest).unwrap());
             let base = self.upstream_of(image);
             image::push_blob(&self.client, &base, payload.to_vec()).await;
             image::push_blob(&self.client, &base, appended.config).await;
@@ -80,10 +80,10 @@ impl World {
         let key = self.key_reference(1).await;
         let (subject_bytes, _) = self.tagged(image, &parse(image).digest.to_string()).await.unwrap();
         let subject = Descriptor::of(MANIFEST, &subject_bytes);
-        let content = bundle::bundle(&key.fingerprint, statement, signature);
+        let content = bundle::bundle(&key.fingerprint, &statement.to_vec().into(), signature);
         let at = "2026-01-02T03:04:05Z".parse().unwrap();
-        let (manifest, descriptor) = bundle::referrer(&subject, &content, at);
-        image::push_blob(&self.client, &base, content).await;
+        let (manifest, descriptor) = bundle::referrer(&subject, &content, statement::SIGNATURE_PREDICATE, at);
+        image::push_blob(&self.client, &base, content.to_bytes().into()).await;
         image::push_blob(&self.client, &base, bundle::EMPTY_CONFIG.to_vec()).await;
         let digest = descriptor.digest.to_string();
         image::put_manifest(&self.client, &base, &digest, MANIFEST, manifest).await;

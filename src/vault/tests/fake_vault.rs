@@ -147,6 +147,20 @@ pub(super) fn data(data: &Value) -> Response {
     envelope.to_string().into_response()
 }
 
+/// `token` as a login gives it, for an hour.
+pub(super) fn login(token: &str) -> Response {
+    let auth = json!({
+        "client_token": token, "accessor": "a1", "policies": ["signet"], "token_policies": ["signet"],
+        "metadata": {"role_name": "signet"}, "lease_duration": 3600, "renewable": true, "entity_id": "e1",
+        "token_type": "service", "orphan": true, "mfa_requirement": null, "num_uses": 0,
+    });
+    let envelope = json!({
+        "request_id": "b3f4", "lease_id": "", "renewable": false, "lease_duration": 0, "data": null,
+        "wrap_info": null, "warnings": null, "auth": auth, "mount_type": "",
+    });
+    envelope.to_string().into_response()
+}
+
 /// The ordinary results of a signing call.
 pub(super) fn results(call: &Call) -> Vec<Value> {
     let sign = |item: &Value| {
@@ -176,6 +190,7 @@ async fn answer(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, b
     }
     match call.path.as_str() {
         "sys/health" => "{}".into_response(),
+        path if path.starts_with("auth/") && path.ends_with("/login") => login("session"),
         "auth/token/lookup-self" => data(&json!({"id": "good"})),
         _ if call.is_sign() => data(&json!({"batch_results": results(&call)})),
         _ => data(&inner.key.lock().unwrap()),

@@ -8,6 +8,8 @@ mod fake_log;
 mod fake_vault;
 mod kept;
 mod keys;
+mod logins;
+mod redirects;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,15 +53,15 @@ impl Setup {
         Self {
             vault: VaultConfig {
                 address: vault.address.parse().unwrap(),
+                node_addresses: Vec::new(),
                 namespace: None,
                 mount: "transit".to_owned(),
                 ca_file: None,
                 request_timeout: Duration::from_secs(20),
                 key_poll: Duration::from_secs(3600),
                 auth: VaultAuthConfig {
-                    method: AuthMethod::Token,
                     token: Some("good".to_owned().into()),
-                    token_file: None,
+                    ..VaultAuthConfig::new(AuthMethod::Token)
                 },
                 batch: BatchConfig { max_items: 240, max_bytes: 1024 * 1024, max_in_flight: 1 },
             },

@@ -1,0 +1,56 @@
+//! Cosign's attestations: a DSSE envelope, kept as a layer below the tag `sha256-<hex>.att`.
+//! <https://github.com/sigstore/cosign/blob/main/specs/ATTESTATION_SPEC.md>
+
+use super::signature_manifest::Layer;
+use crate::domain::{Content, Descriptor, Digest, KeyReference};
+
+/// Media type of a layer that holds an envelope.
+pub const ENVELOPE_MEDIA_TYPE: &str = "application/vnd.dsse.envelope.v1+json";
+
+const PREDICATE_TYPE_ANNOTATION: &str = "predicateType";
+
+/// The tag below which an image's attestations hang.
+pub fn tag(image: Digest) -> String {
+    format!("sha256-{}.att", image.hex())
+}
+
+/// The layer that carries `envelope`. Its annotation for a detached signature is empty: verifiers demand that it
+/// is there, and read the envelope.
+pub fn layer(envelope: &Content, predicate_type: &str, key: &KeyReference) -> Layer {
+    Layer::new(Descriptor::of_content(ENVELOPE_MEDIA_TYPE, envelope), &[], key)
+        .annotated(PREDICATE_TYPE_ANNOTATION, predicate_type)
+}
+
+/// Whether `layer` says that it holds an attestation of this type: a claim, until the envelope was opened.
+pub fn claims_type(layer: &Layer, predicate_type: &str) -> bool {
+    layer.media_type == ENVELOPE_MEDIA_TYPE
+        && layer.annotations.get(PREDICATE_TYPE_ANNOTATION).is_some_and(|claimed| claimed == predicate_type)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::signature_manifest::SignatureManifest;
+    use crate::format::signature_manifest::tests::key;
+
+    #[test]
+    fn the_manifest_has_what_verifiers_demand() {
+        let (key, envelope) = (key(), Content::from("envelope"));
+        let layer = layer(&envelope, "https://example.com/type", &key);
+        let appended =
+            SignatureManifest::append(None, layer.clone(), "2026-01-02T03:04:05Z".parse().unwrap());
+        let config = Digest::of(&appended.config);
+        assert_eq!(
+            String::from_utf8(appended.manifest).unwrap(),
+            format!(
+                r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"digest":"{config}","mediaType":"application/vnd.oci.image.config.v1+json","size":{}}},"layers":[{{"mediaType":"application/vnd.dsse.envelope.v1+json","size":8,"digest":"{}","annotations":{{"dev.cosignproject.cosign/signature":"","dev.signet.key/fingerprint":"{}","dev.signet.key/name":"release","dev.signet.key/version":"3","predicateType":"https://example.com/type"}}}}]}}"#,
+                appended.config.len(),
+                Digest::of(b"envelope"),
+                key.fingerprint,
+            )
+        );
+        assert!(claims_type(&layer, "https://example.com/type"));
+        assert!(!claims_type(&layer, "https://example.com/other"));
+        assert_eq!(tag(Digest::from_bytes([0xab; 32])), format!("sha256-{}.att", "ab".repeat(32)));
+    }
+}
