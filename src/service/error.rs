@@ -223,10 +223,7 @@ fn signer_sentence(error: &SignerError) -> String {
         SignerError::VersionUnavailable { key, version, .. } => {
             format!("Version {version} of key `{key}` can not sign now. Leave `key_version` out for the latest.")
         }
-        SignerError::MessageTooLarge { key, bytes } => format!(
-            "Key `{key}` is of type ed25519, which signs no digest but the whole content, and Vault takes at most {} bytes of it; this has {bytes}. Name a key of another type.",
-            SigningInput::MAX_MESSAGE
-        ),
+        SignerError::MessageTooLarge { key, bytes } => message_sentence(key, *bytes),
         SignerError::Unavailable { .. } => "Vault can not be reached or failed, so that there is no signature. Try again later.".into(),
         SignerError::Sealed => "Vault is sealed. Its operators have to unseal it. Try again later.".into(),
         SignerError::Denied { .. } => {
@@ -237,6 +234,13 @@ fn signer_sentence(error: &SignerError) -> String {
         }
         SignerError::Log(_) => LOG_SENTENCE.into(),
     }
+}
+
+fn message_sentence(key: &KeyName, size: usize) -> String {
+    format!(
+        "Key `{key}` is an Ed25519 key, which signs all of the {size} bytes and not their hash, and Vault takes at most {} bytes. Send less, or name a key of another type.",
+        SigningInput::MAX_MESSAGE
+    )
 }
 
 fn registry_sentence(error: &RegistryError) -> String {

@@ -33,7 +33,8 @@ impl Service {
     /// # Errors
     /// Where there is none.
     pub async fn public_key(&self, name: &KeyName, version: KeyVersion) -> Result<PublicKey, ServiceError> {
-        let key = self.key_with(name, Some(version)).await?;
+        // From what is known, which is seconds old at most: anybody may ask this, and nobody may wear Vault out with it.
+        let key = self.signer.key(name).await?;
         match key.versions.get(&version) {
             Some(published) => Ok(published.public_key.clone()),
             None => Err(ServiceError::KeyVersionUnavailable { key: name.clone(), version, usable: None }),
@@ -50,18 +51,13 @@ impl Service {
         name: &KeyName,
         version: Option<KeyVersion>,
     ) -> Result<Arc<Key>, ServiceError> {
-        let key = self.key_with(name, version).await?;
+        let mut key = self.signer.key(name).await?;
+        if version.is_some_and(|version| version > key.latest) {
+            key = self.signer.key_anew(name).await?;
+        }
         match key.in_vault {
             true => Ok(key),
             false => Err(SignerError::NoSuchKey(name.clone()).into()),
-        }
-    }
-
-    async fn key_with(&self, name: &KeyName, version: Option<KeyVersion>) -> Result<Arc<Key>, ServiceError> {
-        let key = self.signer.key(name).await?;
-        match version {
-            Some(version) if version > key.latest => Ok(self.signer.key_anew(name).await?),
-            _ => Ok(key),
         }
     }
 }
