@@ -20,5 +20,6 @@ mod verifications;
 
 pub use admin::{AdminState, router as admin_router};
 pub use admission::Admission;
+pub use idempotency::forget_old_answers;
 pub use router::{openapi, router};
 pub use state::ApiState;
