@@ -21,7 +21,7 @@ use signet::policy::RulePolicy;
 use signet::ports::{
     Alone, Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, RegistrySettings,
 };
-use signet::service::{Caller, DeliverySettings, ImageLocks, KeyPurposes, Service, SignRequest};
+use signet::service::{Caller, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, Service, SignRequest};
 use signet::vault::TransitSigner;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -124,6 +124,7 @@ fn service(
         ids,
         metrics: metrics.clone(),
         locks: ImageLocks::default(),
+        large_blobs: LargeBlobs::default(),
         keys: KeyPurposes {
             images: config.keys.iter().map(|key| key.name.clone()).collect(),
             ..KeyPurposes::default()

@@ -16,6 +16,7 @@ mod remainder;
 mod router;
 mod signatures;
 mod state;
+mod verifications;
 mod well_known;
 
 pub use admin::{AdminState, router as admin_router};

@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::policy::RulePolicy;
 use crate::ports::{Policy, Registry, SharedLocks, Signer, SigningLog};
 use crate::registry::OciRegistries;
-use crate::service::{DeliverySettings, ImageLocks, KeyPurposes, Service};
+use crate::service::{DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, Service};
 use crate::store;
 use crate::vault::TransitSigner;
 
@@ -60,6 +60,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         ids: ids.clone(),
         metrics: metrics.clone(),
         locks: ImageLocks::default(),
+        large_blobs: LargeBlobs::default(),
         keys: key_purposes(config),
         delivery: DeliverySettings {
             look_again: config.attach.look_again.clone(),

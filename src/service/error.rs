@@ -23,8 +23,6 @@ pub enum ServiceError {
     KeyRequired(Vec<KeyName>),
     #[error("key {key} is not for {operation}")]
     KeyPurpose { key: KeyName, operation: Operation },
-    #[error("{size} bytes are more than key {key} signs")]
-    MessageTooLarge { key: KeyName, size: usize },
     #[error("the index has more than {limit} members")]
     IndexTooLarge { limit: usize },
     #[error("image {0} is not in its registry")]
@@ -43,6 +41,8 @@ pub enum ServiceError {
     Occupied { reference: String, reason: String },
     #[error("the image has {limit} signatures already")]
     TooManySignatures { limit: usize },
+    #[error("the image has {has} signatures, and verifiers take {limit}")]
+    TooManyToVerify { has: usize, limit: usize },
     #[error(transparent)]
     Signer(#[from] SignerError),
     #[error(transparent)]
@@ -58,7 +58,6 @@ impl ServiceError {
             Self::Forbidden => "forbidden",
             Self::Image(ImageError::DigestRequired) => "digest-required",
             Self::Annotations(AnnotationsError::TooLarge(_))
-            | Self::MessageTooLarge { .. }
             | Self::Signer(SignerError::MessageTooLarge { .. })
             | Self::IndexTooLarge { .. } => "payload-too-large",
             Self::Invalid(_)
@@ -78,7 +77,7 @@ impl ServiceError {
             Self::LayoutConflict { .. }
             | Self::Occupied { .. }
             | Self::Registry(RegistryError::Occupied { .. }) => "layout-conflict",
-            Self::TooManySignatures { .. } => "too-many-signatures",
+            Self::TooManySignatures { .. } | Self::TooManyToVerify { .. } => "too-many-signatures",
             Self::Signer(SignerError::UnknownKey(_) | SignerError::NoSuchKey(_)) => "key-not-found",
             Self::Signer(SignerError::Unavailable { .. }) => "vault-unavailable",
             Self::Signer(SignerError::Sealed) => "vault-sealed",
@@ -90,6 +89,7 @@ impl ServiceError {
             Self::Registry(
                 RegistryError::Unavailable { .. }
                 | RegistryError::TooManyRequests { .. }
+                | RegistryError::TooLarge { .. }
                 | RegistryError::Protocol { .. },
             ) => "registry-unavailable",
             Self::Registry(RegistryError::Denied { .. }) => "registry-denied",
@@ -113,6 +113,7 @@ impl ServiceError {
                         | RegistryError::TooManyRequests { .. }
                         | RegistryError::Denied { .. }
                         | RegistryError::Timeout { .. }
+                        | RegistryError::TooLarge { .. }
                         | RegistryError::Protocol { .. }
                 )
         )
@@ -156,7 +157,6 @@ impl ServiceError {
                 };
                 format!("Key `{key}` is not for {what}. Name another key.")
             }
-            Self::MessageTooLarge { key, size } => message_sentence(key, *size),
             Self::IndexTooLarge { limit } => format!(
                 "The index and what it lists are more than {limit} manifests. Sign its parts by their own digests, or have `limits.index_members` raised."
             ),
@@ -189,6 +189,9 @@ impl ServiceError {
             ),
             Self::TooManySignatures { limit } => format!(
                 "The image has {limit} signatures already, and verifiers give up beyond. Remove old ones, or have `max_signatures_per_image` raised."
+            ),
+            Self::TooManyToVerify { has, limit } => format!(
+                "The image has {has} signatures, and verifiers refuse an image with more than {limit} altogether. Have old ones removed."
             ),
             Self::Signer(error) => signer_sentence(error),
             Self::Registry(error) => registry_sentence(error),
@@ -254,6 +257,7 @@ fn registry_sentence(error: &RegistryError) -> String {
         RegistryError::Unavailable { host, .. }
         | RegistryError::ReferrersUnsupported { host, .. }
         | RegistryError::Occupied { host, .. }
+        | RegistryError::TooLarge { host, .. }
         | RegistryError::Protocol { host, .. } => format!("{host} can not be reached or failed. {AGAIN}"),
     }
 }

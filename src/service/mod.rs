@@ -15,6 +15,7 @@ mod make;
 mod sign;
 mod signature;
 mod turns;
+mod verify;
 mod wanted;
 
 use std::sync::Arc;
@@ -31,6 +32,7 @@ pub use keyring::KeyPurposes;
 pub use locks::ImageLocks;
 pub use sign::{MadeSignature, SignAnswer, SignRequest, SignedImage};
 pub use signature::SignatureView;
+pub use verify::{Inspected, LargeBlobs, Statement, Verdict, Verification, VerifyRequest};
 
 /// All operations, over the ports that they need.
 pub struct Service {
@@ -44,6 +46,7 @@ pub struct Service {
     pub ids: Arc<dyn IdSource>,
     pub metrics: Arc<Metrics>,
     pub locks: ImageLocks,
+    pub large_blobs: LargeBlobs,
     pub keys: KeyPurposes,
     pub delivery: DeliverySettings,
     /// Manifests of one request: an index and all that it lists.

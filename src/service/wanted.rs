@@ -8,6 +8,8 @@ use crate::domain::{
 };
 use crate::format::{dsse, simple_signing, statement};
 
+use crate::ports::SignerError;
+
 use super::ServiceError;
 
 /// The version of a key that is to sign.
@@ -90,7 +92,7 @@ impl Wanted {
         if let SigningInput::Message(message) = &input
             && message.len() > SigningInput::MAX_MESSAGE
         {
-            return Err(ServiceError::MessageTooLarge { key: key.name.clone(), size: message.len() });
+            return Err(SignerError::MessageTooLarge { key: key.name.clone(), bytes: message.len() }.into());
         }
         let (Some(reference), Some(published)) = (key.reference(*version), key.versions.get(version)) else {
             let (key, version) = (key.name.clone(), *version);

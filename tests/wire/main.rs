@@ -18,3 +18,4 @@ mod signatures;
 mod support;
 mod transit_contract;
 mod vault_failures;
+mod verifications;
