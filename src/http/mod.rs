@@ -17,6 +17,7 @@ mod router;
 mod signatures;
 mod state;
 mod verifications;
+mod well_known;
 
 pub use admin::{AdminState, router as admin_router};
 pub use admission::Admission;

@@ -41,6 +41,19 @@ impl Service {
         }
     }
 
+    /// The public keys of all versions, newest first, but for those of a key that was deleted before this one was made.
+    ///
+    /// # Errors
+    /// Where there is no such key, or it is of a type without public keys.
+    pub async fn public_keys(&self, name: &KeyName) -> Result<Vec<PublicKey>, ServiceError> {
+        let key = self.key(name).await?;
+        if key.versions.is_empty() {
+            let key_type = key.key_type.clone();
+            return Err(ServiceError::KeyTypeUnsupported { key: name.clone(), key_type });
+        }
+        Ok(key.versions.values().rev().map(|published| published.public_key.clone()).collect())
+    }
+
     /// The key to sign with. A version above the latest that is known may have been made a moment ago: then Vault is
     /// asked.
     ///
