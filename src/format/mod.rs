@@ -5,6 +5,7 @@ pub mod bundle;
 pub mod claims;
 pub mod dsse;
 mod go_json;
+pub mod index;
 pub mod predicate;
 pub mod signature_manifest;
 pub mod simple_signing;

@@ -90,6 +90,11 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail.to_owned())
     }
 
+    pub fn idempotency_conflict() -> Self {
+        let detail = "This `Idempotency-Key` was used for another request. Send another key, or the same request again.";
+        Self::new(StatusCode::CONFLICT, "idempotency-conflict", detail.to_owned())
+    }
+
     pub fn overloaded() -> Self {
         let detail = "Signet has more to do than it can. Try again later.";
         Self {
@@ -190,7 +195,9 @@ fn status_of(code: &str) -> StatusCode {
         "invalid-request" | "digest-required" | "format-unsupported" => StatusCode::BAD_REQUEST,
         "forbidden" => StatusCode::FORBIDDEN,
         "image-not-found" | "key-not-found" | "signature-not-found" => StatusCode::NOT_FOUND,
-        "key-version-unavailable" | "layout-conflict" | "too-many-signatures" => StatusCode::CONFLICT,
+        "key-version-unavailable" | "layout-conflict" | "tag-protected" | "too-many-signatures" => {
+            StatusCode::CONFLICT
+        }
         "payload-too-large" => StatusCode::PAYLOAD_TOO_LARGE,
         "vault-unavailable" | "vault-sealed" | "log-unavailable" => StatusCode::SERVICE_UNAVAILABLE,
         "vault-denied" | "registry-unavailable" | "registry-denied" => StatusCode::BAD_GATEWAY,

@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
-use crate::config::{Config, LogBackend, Purpose};
-use crate::domain::{Clock, IdSource, KeyName, RandomIds, SystemClock};
+use crate::config::{Config, Purpose};
+use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
 use crate::identity::TokenAuthenticator;
 use crate::log::GroupCommitLog;
 use crate::metrics::Metrics;
 use crate::policy::RulePolicy;
-use crate::ports::{Policy, Registry, Signer, SigningLog};
+use crate::ports::{Policy, Registry, SharedLocks, Signer, SigningLog};
 use crate::registry::OciRegistries;
-use crate::service::{ImageLocks, LargeBlobs, Service};
-use crate::store::SqliteStore;
+use crate::service::{DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, Service};
+use crate::store;
 use crate::vault::TransitSigner;
 
 /// What the listeners need.
@@ -33,7 +34,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     if policy.is_empty() {
         tracing::warn!("the policy has no rules, so that nobody may do anything");
     }
-    let log = Arc::new(open_log(config, &metrics)?);
+    let (log, shared_locks) = open_log(config, &metrics)?;
     let signing_log: Arc<dyn SigningLog> = log.clone();
     let registry = OciRegistries::new(&config.registries, metrics.clone())
         .map_err(|error| StartError::Registries(error.to_string()))?;
@@ -41,6 +42,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         &config.vault,
         &config.keys,
         signing_log.clone(),
+        log.clone(),
         clock.clone(),
         ids.clone(),
         metrics.clone(),
@@ -52,15 +54,26 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         registry: Arc::new(registry) as Arc<dyn Registry>,
         policy: Arc::new(policy) as Arc<dyn Policy>,
         log: signing_log,
+        outbox: log.clone(),
+        shared_locks,
         clock: clock.clone(),
         ids: ids.clone(),
+        metrics: metrics.clone(),
         locks: ImageLocks::default(),
         large_blobs: LargeBlobs::default(),
-        image_keys: image_keys(config),
+        keys: key_purposes(config),
+        delivery: DeliverySettings {
+            look_again: config.attach.look_again.clone(),
+            give_up_after: config.attach.give_up_after,
+        },
+        index_members: config.limits.index_members,
+        wake: Notify::new(),
     };
     let api = ApiState {
         service: Arc::new(service),
-        authenticator: Arc::new(TokenAuthenticator::new(config.identity.tokens.clone(), clock)),
+        authenticator: Arc::new(TokenAuthenticator::new(config.identity.tokens.clone(), clock.clone())),
+        idempotency: log.clone(),
+        clock,
         admission: Admission::new(&config.limits, metrics.clone()),
         metrics,
         ids,
@@ -71,19 +84,27 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     Ok(Parts { api, log })
 }
 
-fn image_keys(config: &Config) -> Vec<KeyName> {
-    let keys = config.keys.iter().filter(|key| key.is_for(Purpose::Signature));
-    let mut names: Vec<_> = keys.map(|key| key.name.clone()).collect();
-    names.sort();
-    names
+fn key_purposes(config: &Config) -> KeyPurposes {
+    let names = |purpose| {
+        let keys = config.keys.iter().filter(|key| key.is_for(purpose));
+        let mut names: Vec<_> = keys.map(|key| key.name.clone()).collect();
+        names.sort();
+        names
+    };
+    KeyPurposes {
+        images: names(Purpose::Signature),
+        attestations: names(Purpose::Attestation),
+        blobs: names(Purpose::Blob),
+    }
 }
 
-fn open_log(config: &Config, metrics: &Arc<Metrics>) -> Result<GroupCommitLog, StartError> {
-    let failed = |error: &dyn std::fmt::Display| StartError::Log(error.to_string());
-    match config.log.backend {
-        LogBackend::Sqlite => {
-            let store = SqliteStore::open(&config.log.path).map_err(|error| failed(&error))?;
-            GroupCommitLog::start(store, metrics.clone()).map_err(|error| failed(&error))
-        }
-    }
+/// What has to be durable, and what holds between all who share it.
+fn open_log(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+) -> Result<(Arc<GroupCommitLog>, Arc<dyn SharedLocks>), StartError> {
+    let opened = store::open(&config.log).map_err(|error| StartError::Log(error.to_string()))?;
+    let log = GroupCommitLog::start(opened.store, metrics.clone());
+    let log = log.map_err(|error| StartError::Log(error.to_string()))?;
+    Ok((Arc::new(log), opened.locks))
 }

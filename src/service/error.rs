@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::{
     AnnotationsError, DigestError, Format, ImageError, ImageReference, KeyName, KeyType, KeyVersion,
-    SignatureId,
+    Operation, SignatureId, SigningInput,
 };
 use crate::ports::{LogError, RegistryError, SignerError};
 
@@ -21,8 +21,10 @@ pub enum ServiceError {
     Annotations(#[from] AnnotationsError),
     #[error("a choice of keys: {0:?}")]
     KeyRequired(Vec<KeyName>),
-    #[error("key {key} is not for images")]
-    KeyPurpose { key: KeyName },
+    #[error("key {key} is not for {operation}")]
+    KeyPurpose { key: KeyName, operation: Operation },
+    #[error("the index has more than {limit} members")]
+    IndexTooLarge { limit: usize },
     #[error("image {0} is not in its registry")]
     ImageNotFound(ImageReference),
     #[error("no signature {0}")]
@@ -31,8 +33,8 @@ pub enum ServiceError {
     KeyVersionUnavailable { key: KeyName, version: KeyVersion, usable: Option<(KeyVersion, KeyVersion)> },
     #[error("key {key} is of type {key_type}")]
     KeyTypeUnsupported { key: KeyName, key_type: KeyType },
-    #[error("{format} is not possible on {host}")]
-    FormatUnsupported { host: String, format: Format },
+    #[error("{format} is not possible on {host}: {reason}")]
+    FormatUnsupported { host: String, format: Format, reason: String },
     #[error("the image has {has} signatures, {wanted} were asked for")]
     LayoutConflict { has: Format, wanted: Format },
     #[error("{reference} holds something else: {reason}")]
@@ -55,7 +57,9 @@ impl ServiceError {
         match self {
             Self::Forbidden => "forbidden",
             Self::Image(ImageError::DigestRequired) => "digest-required",
-            Self::Annotations(AnnotationsError::TooLarge(_)) => "payload-too-large",
+            Self::Annotations(AnnotationsError::TooLarge(_))
+            | Self::Signer(SignerError::MessageTooLarge { .. })
+            | Self::IndexTooLarge { .. } => "payload-too-large",
             Self::Invalid(_)
             | Self::Image(_)
             | Self::Annotations(_)
@@ -69,7 +73,9 @@ impl ServiceError {
             }
             Self::KeyTypeUnsupported { .. }
             | Self::FormatUnsupported { .. }
-            | Self::Registry(RegistryError::ReferrersUnsupported { .. }) => "format-unsupported",
+            | Self::Registry(
+                RegistryError::ReferrersUnsupported { .. } | RegistryError::ManifestRefused { .. },
+            ) => "format-unsupported",
             Self::LayoutConflict { .. }
             | Self::Occupied { .. }
             | Self::Registry(RegistryError::Occupied { .. }) => "layout-conflict",
@@ -89,6 +95,7 @@ impl ServiceError {
                 | RegistryError::Protocol { .. },
             ) => "registry-unavailable",
             Self::Registry(RegistryError::Denied { .. }) => "registry-denied",
+            Self::Registry(RegistryError::TagProtected { .. }) => "tag-protected",
         }
     }
 
@@ -115,18 +122,25 @@ impl ServiceError {
         )
     }
 
-    /// How long to wait before trying again; none where waiting does not help.
-    pub fn retry_after(&self) -> Option<Duration> {
-        let asked = match self {
+    /// How long Vault or the registry asked to be left alone.
+    pub const fn asked_to_wait(&self) -> Option<Duration> {
+        match self {
             Self::Signer(SignerError::Unavailable { retry_after, .. })
             | Self::Registry(
                 RegistryError::Unavailable { retry_after, .. }
                 | RegistryError::TooManyRequests { retry_after, .. },
             ) => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// How long to wait before trying again; none where waiting does not help.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let asked = match self {
             // Somebody has to do something about these: no use in hurrying.
             Self::Signer(SignerError::Sealed | SignerError::Denied { .. })
             | Self::Registry(RegistryError::Denied { .. }) => Some(Duration::from_secs(30)),
-            _ => None,
+            error => error.asked_to_wait(),
         };
         self.is_retryable().then(|| asked.unwrap_or(Duration::from_secs(2)))
     }
@@ -145,9 +159,17 @@ impl ServiceError {
             Self::KeyRequired(names) => {
                 format!("Name a `key`: you may use {}.", list(names))
             }
-            Self::KeyPurpose { key } => {
-                format!("Key `{key}` is not for signatures of images. Name another key.")
+            Self::KeyPurpose { key, operation } => {
+                let what = match operation {
+                    Operation::Attest => "attestations",
+                    Operation::Blob => "files",
+                    Operation::Sign | Operation::Verify | Operation::LogRead => "signatures of images",
+                };
+                format!("Key `{key}` is not for {what}. Name another key.")
             }
+            Self::IndexTooLarge { limit } => format!(
+                "The index and what it lists are more than {limit} manifests. Sign its parts by their own digests, or have `limits.index_members` raised."
+            ),
             Self::ImageNotFound(image) => {
                 format!(
                     "{image} is not in its registry. Push the image first, and check repository and digest."
@@ -163,11 +185,12 @@ impl ServiceError {
                 None => format!("Key `{key}` has no version {version}."),
             },
             Self::KeyTypeUnsupported { key, key_type } => {
-                format!("Key `{key}` is of type {key_type}; Signet signs with ecdsa-p256. Name another key.")
+                let types = KeyType::SUPPORTED.map(|known| known.to_string()).join(", ");
+                format!("Key `{key}` is of type {key_type}. Signet signs with {types}: name another key.")
             }
-            Self::FormatUnsupported { host, format } => {
-                format!("{host} can not hold signatures in the format `{format}`. Ask for another format.")
-            }
+            Self::FormatUnsupported { host, format, reason } => format!(
+                "{host} can not hold signatures in the format `{format}`: {reason}. Ask for another format."
+            ),
             Self::LayoutConflict { has, wanted } => format!(
                 "The image has signatures in the format `{has}`; verifiers would overlook some of them beside `{wanted}`. Leave `format` out, or ask for `{has}`."
             ),
@@ -190,8 +213,8 @@ impl ServiceError {
 impl From<RegistryError> for ServiceError {
     fn from(error: RegistryError) -> Self {
         match error {
-            RegistryError::ReferrersUnsupported { host, .. } => {
-                Self::FormatUnsupported { host, format: Format::Bundle }
+            RegistryError::ReferrersUnsupported { host, reason } => {
+                Self::FormatUnsupported { host, format: Format::Bundle, reason }
             }
             RegistryError::Occupied { reference, reason, .. } => Self::Occupied { reference, reason },
             error => Self::Registry(error),
@@ -210,6 +233,7 @@ fn signer_sentence(error: &SignerError) -> String {
         SignerError::VersionUnavailable { key, version, .. } => {
             format!("Version {version} of key `{key}` can not sign now. Leave `key_version` out for the latest.")
         }
+        SignerError::MessageTooLarge { key, bytes } => message_sentence(key, *bytes),
         SignerError::Unavailable { .. } => "Vault can not be reached or failed, so that there is no signature. Try again later.".into(),
         SignerError::Sealed => "Vault is sealed. Its operators have to unseal it. Try again later.".into(),
         SignerError::Denied { .. } => {
@@ -222,6 +246,13 @@ fn signer_sentence(error: &SignerError) -> String {
     }
 }
 
+fn message_sentence(key: &KeyName, size: usize) -> String {
+    format!(
+        "Key `{key}` is an Ed25519 key, which signs all of the {size} bytes and not their hash, and Vault takes at most {} bytes. Send less, or name a key of another type.",
+        SigningInput::MAX_MESSAGE
+    )
+}
+
 fn registry_sentence(error: &RegistryError) -> String {
     const AGAIN: &str = "Try again later: a signature that was made is found again.";
     match error {
@@ -231,6 +262,18 @@ fn registry_sentence(error: &RegistryError) -> String {
         RegistryError::TooManyRequests { host, .. } => format!("{host} asks for fewer requests. {AGAIN}"),
         RegistryError::Denied { host, .. } => format!(
             "{host} does not let Signet read or write there. Signet's operators have to look at its credentials. {AGAIN}"
+        ),
+        RegistryError::TagProtected { host, tag, .. } => {
+            let pattern = match tag.rsplit_once('.') {
+                Some((_, "sig" | "att")) => r"^sha256-.*\.(sig|att)$",
+                _ => "^sha256-[0-9a-f]{64}$",
+            };
+            format!(
+                "{host} does not let Signet write the tag `{tag}`, as a rule there protects tags or makes them immutable. Have tags like `{pattern}` excluded from that rule, then ask again: a signature that was made is found again."
+            )
+        }
+        RegistryError::ManifestRefused { host, .. } => format!(
+            "{host} does not take the OCI manifests that signatures are kept in. Have it upgraded, or set to take them, then ask again: a signature that was made is found again."
         ),
         RegistryError::Timeout { host, after } => format!("{host} did not answer within {after:?}. {AGAIN}"),
         RegistryError::Unavailable { host, .. }

@@ -2,7 +2,7 @@
 //!
 //! Only what verifies counts: somebody may have planted junk with our annotations.
 
-use crate::domain::{Attachment, Descriptor, Digest, Format, ImageReference};
+use crate::domain::{Attachment, Content, Descriptor, Digest, Format, ImageReference};
 use crate::format::signature_manifest::{Layer, SignatureManifest};
 use crate::format::{bundle, simple_signing, statement};
 use crate::ports::{Manifest, Registry, RegistryError};
@@ -25,7 +25,7 @@ pub struct Referrers(pub Vec<Descriptor>);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
     /// The document that it signs, in the bytes that were signed.
-    pub document: Vec<u8>,
+    pub document: Content,
     pub signature: Vec<u8>,
     pub attachment: Attachment,
 }
@@ -47,15 +47,15 @@ impl CosignSignatures {
     }
 
     /// The wanted signature. Costs no call: its payload is known, and its layer says the rest.
-    pub fn find(&self, wanted: &Wanted) -> Option<Found> {
-        let payload = Digest::of(&wanted.document);
+    pub fn find(&self, wanted: &Wanted, image: &ImageReference) -> Option<Found> {
+        let payload = wanted.payload;
         let layers = self.manifest.iter().flat_map(|manifest| &manifest.layers);
         let signature = layers
             .filter(|layer| layer.digest == payload && layer.media_type == simple_signing::PAYLOAD_MEDIA_TYPE)
             .filter_map(Layer::signature)
             .find(|signature| wanted.is_met_by(signature))?;
         let manifest = self.raw.as_ref()?.digest();
-        let attachment = Attachment { reference: cosign_reference(&wanted.image), manifest };
+        let attachment = Attachment { reference: cosign_reference(image), manifest };
         Some(Found { document: wanted.document.clone(), signature, attachment })
     }
 }
@@ -81,10 +81,11 @@ impl Referrers {
         &self,
         registry: &dyn Registry,
         wanted: &Wanted,
+        image: &ImageReference,
         limit: usize,
     ) -> Result<Option<Found>, ServiceError> {
         for descriptor in self.0.iter().filter(|descriptor| bundle::is_bundle(descriptor)).take(limit) {
-            let found = open_bundle(registry, wanted, descriptor.digest).await?;
+            let found = open_bundle(registry, wanted, image, descriptor.digest).await?;
             if found.is_some() {
                 return Ok(found);
             }
@@ -100,10 +101,11 @@ impl Referrers {
 pub async fn open_bundle(
     registry: &dyn Registry,
     wanted: &Wanted,
+    image: &ImageReference,
     manifest: Digest,
 ) -> Result<Option<Found>, ServiceError> {
-    let repository = &wanted.image.repository;
-    let attachment = bundle_attachment(&wanted.image, manifest);
+    let repository = &image.repository;
+    let attachment = bundle_attachment(image, manifest);
     let Some(manifest) = registry.manifest(repository, manifest).await? else { return Ok(None) };
     let layer = bundle::bundle_layer(&manifest.bytes).filter(|layer| {
         let claimed = layer.predicate_type.as_deref();
@@ -113,8 +115,7 @@ pub async fn open_bundle(
     let Some(layer) = layer else { return Ok(None) };
     let content = registry.blob(repository, layer.digest, bundle::MAX_SIGNATURE_BYTES).await?;
     let Some(content) = content else { return Ok(None) };
-    let signed =
-        bundle::matching_signature(&content, wanted.image.digest, &wanted.annotations, wanted.verifier());
+    let signed = bundle::matching_signature(&content, image.digest, &wanted.annotations, wanted.verifier());
     Ok(signed.map(|signed| Found {
         document: signed.statement.into(),
         signature: signed.signature,

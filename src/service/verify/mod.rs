@@ -115,7 +115,7 @@ impl Service {
             format: None,
         };
         let predicate_type = request.predicate_type.as_deref().map(predicate_type).transpose()?;
-        self.permit(caller, Some(image), &question)?;
+        self.permit(caller, Some(image.into()), &question)?;
         let key = self.signer.key(&request.key).await?;
         if let KeyType::Unsupported(_) = key.key_type {
             return Err(ServiceError::KeyTypeUnsupported {
