@@ -8,7 +8,7 @@
 //! | [`metrics`], [`input`] | leaves: what is counted; reading what people write | nobody |
 //! | [`format`](mod@format) | one file per signature format | `domain` |
 //! | [`ports`] | what the service needs of the world, as traits | `domain` |
-//! | [`service`] | one operation a file | `domain`, `format`, `ports` |
+//! | [`service`] | one operation a file | `domain`, `format`, `ports`, `metrics` |
 //! | [`config`] | one file per section of the configuration | `domain`, `input` |
 //! | [`vault`], [`registry`], [`identity`], [`policy`], [`log`], [`store`] | adapters: each implements a port | `domain`, `format`, `ports`, `config`, `metrics`, `input` |
 //! | [`http`] | the API: translates | `service`, `domain`, `ports`, `config`, `metrics`, `input` |

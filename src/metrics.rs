@@ -22,6 +22,8 @@ pub struct Metrics {
     commits: Histogram,
     commit_entries: Counter,
     refusals_dropped: Counter,
+    deliveries: Family<DeliveryLabels, Counter>,
+    outbox: Family<StageLabels, Gauge>,
     /// Signatures that wait for a call to Vault.
     pub signing_queue: Gauge,
     /// Requests that are being worked on.
@@ -57,6 +59,16 @@ struct RegistryLabels {
     outcome: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeliveryLabels {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
+}
+
 impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("signet");
@@ -80,6 +92,10 @@ impl Metrics {
             "Refusals that were not logged because the log was busy",
             refusals_dropped.clone(),
         );
+        let deliveries = Family::default();
+        registry.register("deliveries", "Signatures on their way to registries", deliveries.clone());
+        let outbox = Family::default();
+        registry.register("outbox", "Signatures that wait in the outbox", outbox.clone());
         let signing_queue = Gauge::default();
         registry.register("signing_queue", "Signatures that wait for a call to Vault", signing_queue.clone());
         let in_flight = Gauge::default();
@@ -95,6 +111,8 @@ impl Metrics {
             commits,
             commit_entries,
             refusals_dropped,
+            deliveries,
+            outbox,
             signing_queue,
             in_flight,
             waiting,
@@ -132,6 +150,22 @@ impl Metrics {
 
     pub fn refusal_dropped(&self) {
         self.refusals_dropped.inc();
+    }
+
+    /// Something became of a delivery: `attached` or `failed` by the outbox, `given_up`, `seen` when it was looked at
+    /// again, or `missing` then.
+    pub fn delivery(&self, outcome: &'static str) {
+        self.deliveries.get_or_create(&DeliveryLabels { outcome }).inc();
+    }
+
+    /// So many deliveries wait to be attached, and to be looked at again.
+    pub fn outbox(&self, attach: u64, look_again: u64) {
+        let count = |stage, number: u64| {
+            let labels = StageLabels { stage };
+            self.outbox.get_or_create(&labels).set(number.try_into().unwrap_or(i64::MAX));
+        };
+        count("attach", attach);
+        count("look_again", look_again);
     }
 
     /// Everything, as `application/openmetrics-text; version=1.0.0`.

@@ -14,8 +14,18 @@ pub(super) fn start_at(directory: &Path, config: &mut Config) {
 /// Every path of the configuration.
 fn all(config: &mut Config) -> Vec<&mut PathBuf> {
     // Taken apart in full, so that a new setting does not compile until somebody has looked at it here.
-    let Config { http: _, vault, keys: _, registries, identity: _, policy, log, limits: _, telemetry: _ } =
-        config;
+    let Config {
+        http: _,
+        vault,
+        keys: _,
+        registries,
+        identity: _,
+        policy,
+        log,
+        limits: _,
+        attach: _,
+        telemetry: _,
+    } = config;
     let mut paths = vec![&mut policy.file, &mut log.path];
     paths.extend(vault.ca_file.as_mut());
     paths.extend(vault.auth.token_file.as_mut());

@@ -161,7 +161,15 @@ fn identity(identity: &IdentityConfig) -> Result<(), Wrong> {
 }
 
 fn limits(limits: &LimitsConfig) -> Result<(), Wrong> {
-    let LimitsConfig { in_flight, queue, body_bytes, bytes_in_flight, batch_items, request_timeout: _ } =
+    let LimitsConfig {
+        in_flight,
+        queue,
+        body_bytes,
+        bytes_in_flight,
+        batch_items,
+        index_members,
+        request_timeout: _,
+    } =
         limits;
     for (key, number) in [
         ("in_flight", in_flight),
@@ -169,6 +177,7 @@ fn limits(limits: &LimitsConfig) -> Result<(), Wrong> {
         ("body_bytes", body_bytes),
         ("bytes_in_flight", bytes_in_flight),
         ("batch_items", batch_items),
+        ("index_members", index_members),
     ] {
         at_least_one(format!("limits.{key}"), *number)?;
     }

@@ -4,6 +4,7 @@ pub mod attestation;
 pub mod bundle;
 pub mod dsse;
 mod go_json;
+pub mod index;
 pub mod predicate;
 pub mod signature_manifest;
 pub mod simple_signing;

@@ -78,6 +78,11 @@ impl Layer {
         self
     }
 
+    /// Whether the two carry the same signature over the same payload, whatever else is written beside it.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.digest == other.digest && self.signature().is_some() && self.signature() == other.signature()
+    }
+
     /// The signature, where the layer has one that can be decoded.
     pub fn signature(&self) -> Option<Vec<u8>> {
         STANDARD.decode(self.annotations.get(SIGNATURE_ANNOTATION)?).ok()

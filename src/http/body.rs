@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use super::ApiState;
 use super::admission::Share;
 use super::problem::Problem;
+use crate::domain::Digest;
 use crate::input;
 
 /// A whole body: of limited size, and arrived in limited time. A caller who stops in its middle would
@@ -18,6 +19,11 @@ use crate::input;
 pub struct Body(Bytes);
 
 impl Body {
+    /// What tells one request to `path` from another.
+    pub fn digest(&self, path: &str) -> Digest {
+        Digest::of(&[path.as_bytes(), b"\n", &self.0].concat())
+    }
+
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
         input::from_json(&self.0).map_err(|error| Problem::unreadable(&error))
     }

@@ -90,6 +90,11 @@ impl Problem {
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail.to_owned())
     }
 
+    pub fn idempotency_conflict() -> Self {
+        let detail = "This `Idempotency-Key` was used for another request. Send another key, or the same request again.";
+        Self::new(StatusCode::CONFLICT, "idempotency-conflict", detail.to_owned())
+    }
+
     pub fn overloaded() -> Self {
         let detail = "Signet has more to do than it can. Try again later.";
         Self {

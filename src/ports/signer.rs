@@ -51,6 +51,13 @@ pub trait Signer: Send + Sync {
     /// [`SignerError::UnknownKey`] for a name that is not configured, without asking anybody.
     async fn key(&self, name: &KeyName) -> Result<Arc<Key>, SignerError>;
 
+    /// The key as its holder has it now, also where that has just changed. However many ask, the holder is
+    /// asked at most about once a second.
+    ///
+    /// # Errors
+    /// As [`Signer::key`].
+    async fn key_anew(&self, name: &KeyName) -> Result<Arc<Key>, SignerError>;
+
     /// Signs, in one call with what else waits for the same key version.
     ///
     /// # Errors

@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use crate::config::{Config, LogBackend, Purpose};
-use crate::domain::{Clock, IdSource, KeyName, RandomIds, SystemClock};
+use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
 use crate::identity::TokenAuthenticator;
 use crate::log::GroupCommitLog;
 use crate::metrics::Metrics;
 use crate::policy::RulePolicy;
-use crate::ports::{Policy, Registry, Signer, SigningLog};
+use crate::ports::{Alone, Policy, Registry, Signer, SigningLog};
 use crate::registry::OciRegistries;
-use crate::service::{ImageLocks, Service};
+use crate::service::{DeliverySettings, ImageLocks, KeyPurposes, Service};
 use crate::store::SqliteStore;
 use crate::vault::TransitSigner;
 
@@ -52,14 +53,25 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         registry: Arc::new(registry) as Arc<dyn Registry>,
         policy: Arc::new(policy) as Arc<dyn Policy>,
         log: signing_log,
+        outbox: log.clone(),
+        shared_locks: Arc::new(Alone),
         clock: clock.clone(),
         ids: ids.clone(),
+        metrics: metrics.clone(),
         locks: ImageLocks::default(),
-        image_keys: image_keys(config),
+        keys: key_purposes(config),
+        delivery: DeliverySettings {
+            look_again: config.attach.look_again.clone(),
+            give_up_after: config.attach.give_up_after,
+        },
+        index_members: config.limits.index_members,
+        wake: Notify::new(),
     };
     let api = ApiState {
         service: Arc::new(service),
-        authenticator: Arc::new(TokenAuthenticator::new(config.identity.tokens.clone(), clock)),
+        authenticator: Arc::new(TokenAuthenticator::new(config.identity.tokens.clone(), clock.clone())),
+        idempotency: log.clone(),
+        clock,
         admission: Admission::new(&config.limits, metrics.clone()),
         metrics,
         ids,
@@ -70,11 +82,18 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     Ok(Parts { api, log })
 }
 
-fn image_keys(config: &Config) -> Vec<KeyName> {
-    let keys = config.keys.iter().filter(|key| key.is_for(Purpose::Signature));
-    let mut names: Vec<_> = keys.map(|key| key.name.clone()).collect();
-    names.sort();
-    names
+fn key_purposes(config: &Config) -> KeyPurposes {
+    let names = |purpose| {
+        let keys = config.keys.iter().filter(|key| key.is_for(purpose));
+        let mut names: Vec<_> = keys.map(|key| key.name.clone()).collect();
+        names.sort();
+        names
+    };
+    KeyPurposes {
+        images: names(Purpose::Signature),
+        attestations: names(Purpose::Attestation),
+        blobs: names(Purpose::Blob),
+    }
 }
 
 fn open_log(config: &Config, metrics: &Arc<Metrics>) -> Result<GroupCommitLog, StartError> {

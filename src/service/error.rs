@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::domain::{
     AnnotationsError, DigestError, Format, ImageError, ImageReference, KeyName, KeyType, KeyVersion,
-    SignatureId,
+    Operation, SignatureId, SigningInput,
 };
+use crate::format::predicate::{self, PredicateError, PredicateTypeError};
 use crate::ports::{LogError, RegistryError, SignerError};
 
 /// Knows nothing of HTTP. `Display` is for our log; callers get [`ServiceError::detail`].
@@ -19,10 +20,22 @@ pub enum ServiceError {
     Image(#[from] ImageError),
     #[error("{0}")]
     Annotations(#[from] AnnotationsError),
+    #[error("{0}")]
+    PredicateType(#[from] PredicateTypeError),
+    #[error("{0}")]
+    Predicate(#[from] PredicateError),
+    #[error("the predicate has {size} bytes")]
+    PredicateTooLarge { size: usize },
+    #[error("bundles can not be replaced")]
+    ReplaceUnsupported,
     #[error("a choice of keys: {0:?}")]
     KeyRequired(Vec<KeyName>),
-    #[error("key {key} is not for images")]
-    KeyPurpose { key: KeyName },
+    #[error("key {key} is not for {operation}")]
+    KeyPurpose { key: KeyName, operation: Operation },
+    #[error("{size} bytes are more than key {key} signs")]
+    MessageTooLarge { key: KeyName, size: usize },
+    #[error("the index has more than {limit} members")]
+    IndexTooLarge { limit: usize },
     #[error("image {0} is not in its registry")]
     ImageNotFound(ImageReference),
     #[error("no signature {0}")]
@@ -53,10 +66,15 @@ impl ServiceError {
         match self {
             Self::Forbidden => "forbidden",
             Self::Image(ImageError::DigestRequired) => "digest-required",
-            Self::Annotations(AnnotationsError::TooLarge(_)) => "payload-too-large",
+            Self::Annotations(AnnotationsError::TooLarge(_))
+            | Self::MessageTooLarge { .. }
+            | Self::PredicateTooLarge { .. }
+            | Self::IndexTooLarge { .. } => "payload-too-large",
             Self::Invalid(_)
             | Self::Image(_)
             | Self::Annotations(_)
+            | Self::PredicateType(_)
+            | Self::Predicate(_)
             | Self::KeyRequired(_)
             | Self::KeyPurpose { .. }
             | Self::Registry(RegistryError::NotConfigured(_)) => "invalid-request",
@@ -66,6 +84,7 @@ impl ServiceError {
                 "key-version-unavailable"
             }
             Self::KeyTypeUnsupported { .. }
+            | Self::ReplaceUnsupported
             | Self::FormatUnsupported { .. }
             | Self::Registry(RegistryError::ReferrersUnsupported { .. }) => "format-unsupported",
             Self::LayoutConflict { .. }
@@ -138,12 +157,33 @@ impl ServiceError {
             Self::Image(ImageError::Digest(error)) => digest_sentence(error),
             Self::Image(error) => sentence(error),
             Self::Annotations(error) => sentence(error),
+            Self::PredicateType(error) => format!("`predicate_type`: {}", sentence(error)),
+            Self::Predicate(error) => sentence(error),
+            Self::PredicateTooLarge { size } => format!(
+                "The predicate has {size} bytes, and at most {} are attested. Sign the digest of a file that holds it: `POST /v1/blobs`.",
+                predicate::MAX_BYTES
+            ),
+            Self::ReplaceUnsupported => {
+                "The image has bundles, which are manifests of their own that stay until somebody deletes them. Leave `replace` out, or ask for the format `cosign`.".into()
+            }
             Self::KeyRequired(names) => {
                 format!("Name a `key`: you may use {}.", list(names))
             }
-            Self::KeyPurpose { key } => {
-                format!("Key `{key}` is not for signatures of images. Name another key.")
+            Self::KeyPurpose { key, operation } => {
+                let what = match operation {
+                    Operation::Attest => "attestations",
+                    Operation::Blob => "files",
+                    Operation::Sign | Operation::Verify | Operation::LogRead => "signatures of images",
+                };
+                format!("Key `{key}` is not for {what}. Name another key.")
             }
+            Self::MessageTooLarge { key, size } => format!(
+                "Key `{key}` is an Ed25519 key, which signs all of the {size} bytes and not their hash, and Vault takes at most {} bytes. Send less, or name a key of another type.",
+                SigningInput::MAX_MESSAGE
+            ),
+            Self::IndexTooLarge { limit } => format!(
+                "The index and what it lists are more than {limit} manifests. Sign its parts by their own digests, or have `limits.index_members` raised."
+            ),
             Self::ImageNotFound(image) => {
                 format!(
                     "{image} is not in its registry. Push the image first, and check repository and digest."
@@ -159,7 +199,7 @@ impl ServiceError {
                 None => format!("Key `{key}` has no version {version}."),
             },
             Self::KeyTypeUnsupported { key, key_type } => {
-                format!("Key `{key}` is of type {key_type}; Signet signs with ecdsa-p256. Name another key.")
+                format!("Key `{key}` is of type {key_type}; which signs nothing. Name another key.")
             }
             Self::FormatUnsupported { host, format } => {
                 format!("{host} can not hold signatures in the format `{format}`. Ask for another format.")

@@ -1,6 +1,6 @@
 //! One signature as callers see it, and looking it up.
 
-use crate::domain::{Digest, Operation, Record, SignatureId};
+use crate::domain::{Content, Operation, Record, SignatureId};
 use crate::ports::Question;
 
 use super::wanted::document;
@@ -12,7 +12,7 @@ pub struct SignatureView {
     pub record: Record,
     /// The simple-signing payload or the in-toto statement. None where somebody else wrote it, in other bytes
     /// than we do: then the registry has it, and the log has its digest.
-    pub payload: Option<Vec<u8>>,
+    pub payload: Option<Content>,
 }
 
 impl SignatureView {
@@ -22,7 +22,7 @@ impl SignatureView {
             .image()
             .filter(|_| record.signing.claim.is_image())
             .map(|image| document(&image, record.signing.format, &record.signing.annotations))
-            .filter(|payload| Digest::of(payload) == record.signing.payload);
+            .filter(|payload| payload.digest() == record.signing.payload);
         Self { record, payload }
     }
 }

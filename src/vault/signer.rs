@@ -96,6 +96,10 @@ impl Signer for TransitSigner {
         self.configured(name)?.known(&self.client).await
     }
 
+    async fn key_anew(&self, name: &KeyName) -> Result<Arc<Key>, SignerError> {
+        self.configured(name)?.read_anew(&self.client).await
+    }
+
     async fn sign_all(&self, tasks: Vec<SigningTask>) -> Vec<Result<Signed, SignerError>> {
         let sign = |task: SigningTask| async move {
             let key = self.configured(&task.key)?;

@@ -6,6 +6,7 @@ mod beside_cosign;
 mod call_counts;
 mod clients;
 mod cosign_verify;
+mod crash;
 mod demo;
 mod least_privilege;
 mod many_at_once;
@@ -18,3 +19,8 @@ mod rotation;
 mod support;
 mod token_service;
 mod upstream;
+
+/// Whether the long storms were asked for (`tests/run soak`); otherwise each runs in a short form.
+fn soak() -> bool {
+    std::env::var_os("SIGNET_TEST_SOAK").is_some()
+}

@@ -8,7 +8,7 @@ use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use signet::domain::Digest;
+use signet::domain::{Descriptor, Digest};
 use tempfile::TempDir;
 
 use super::servers::{self, TestRegistry, Vault, unique};
@@ -40,7 +40,7 @@ pub struct World {
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Lines for sections that the configuration has anyway: ("http", "…"), ("vault", "…"), ("vault.batch", "…"),
-    /// ("registries", "…"), ("limits", "…").
+    /// ("registries", "…"), ("limits", "…"), ("attach", "…").
     pub lines: Vec<(&'static str, String)>,
     /// Which of the registries; the first where none is named.
     pub registry: Option<&'static str>,
@@ -186,6 +186,26 @@ impl World {
 
     pub async fn sign(&self, request: Value) -> Answer {
         self.post("/v1/signatures", &self.token, request.to_string()).await
+    }
+
+    /// Pushes an index of these images past the proxy, and returns its reference.
+    pub async fn push_index(&self, children: &[Descriptor]) -> (String, Descriptor) {
+        let (digest, descriptor) = image::push_index(&self.client, &self.upstream(), children).await;
+        (self.image(digest), descriptor)
+    }
+
+    /// Pushes an image past the proxy, and returns how an index describes it.
+    pub async fn push_child(&self) -> Descriptor {
+        image::push_described(&self.client, &self.upstream()).await
+    }
+
+    /// Posts with headers of one's own.
+    pub async fn post_with(&self, path: &str, headers: &[(&str, &str)], body: Value) -> Answer {
+        let mut request = self.client.post(format!("{}{path}", self.signet.api)).bearer_auth(&self.token);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        Answer::read(request.body(body.to_string()).send().await.unwrap()).await
     }
 
     /// Signs an image with this world's key and defaults.
@@ -343,5 +363,6 @@ fn config(
     section("[policy]", "policy", &["file = 'policy.yaml'".into()]);
     section("[log]", "log", &["path = 'signet.db'".into()]);
     section("[limits]", "limits", &[]);
+    section("[attach]", "attach", &[]);
     text
 }
