@@ -19,11 +19,13 @@ use signet::log::GroupCommitLog;
 use signet::metrics::Metrics;
 use signet::policy::RulePolicy;
 use signet::ports::{
-    Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, RegistrySettings,
+    Alone, Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, RegistrySettings,
 };
-use signet::service::{Caller, ImageLocks, Service, SignRequest};
-use signet::store::SqliteStore;
+use signet::service::{
+    Caller, DeliverySettings, ImageLocks, KeyPurposes, PREDICATE_CHECKS, Service, SignRequest,
+};
 use signet::vault::TransitSigner;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -80,13 +82,15 @@ async fn sign(
             key_version: None,
             format: None,
             annotations: Annotations::default(),
+            recursive: false,
+            respond_async: false,
         };
         let caller = Caller {
             principal: Principal::Token { name: "ci".to_owned() },
             request_id: RandomIds.request_id(),
         };
         let asked = Instant::now();
-        service.sign(&caller, request).await?;
+        service.sign(&caller, &request).await?;
         took.push(asked.elapsed().as_secs_f64() * 1000.0);
     }
     Ok(took)
@@ -99,12 +103,12 @@ fn service(
     stopped: &CancellationToken,
 ) -> Result<(Service, Repository), Failure> {
     let config = signet::config::load(config)?;
-    let store = SqliteStore::open(&config.log.path)?;
-    let log = Arc::new(GroupCommitLog::start(store, metrics.clone())?);
+    let log = Arc::new(GroupCommitLog::start(signet::store::open(&config.log)?.store, metrics.clone())?);
     let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
     let signer = TransitSigner::start(
         &config.vault,
         &config.keys,
+        log.clone(),
         log.clone(),
         clock.clone(),
         ids.clone(),
@@ -115,11 +119,24 @@ fn service(
         signer,
         registry: Arc::new(Nowhere),
         policy: Arc::new(RulePolicy::load(&config.policy.file)?),
+        outbox: log.clone(),
         log,
+        shared_locks: Arc::new(Alone),
         clock,
         ids,
+        metrics: metrics.clone(),
         locks: ImageLocks::default(),
-        image_keys: config.keys.iter().map(|key| key.name.clone()).collect(),
+        keys: KeyPurposes {
+            images: config.keys.iter().map(|key| key.name.clone()).collect(),
+            ..KeyPurposes::default()
+        },
+        delivery: DeliverySettings {
+            look_again: config.attach.look_again,
+            give_up_after: config.attach.give_up_after,
+        },
+        checks: Semaphore::new(PREDICATE_CHECKS),
+        index_members: config.limits.index_members,
+        wake: Notify::new(),
     };
     let host = &config.registries.first().ok_or("no registry")?.host;
     Ok((service, format!("{host}/measured").parse()?))

@@ -4,7 +4,6 @@
 //! knows nothing else of them.
 
 mod authenticator;
-mod entry_store;
 mod idempotency;
 mod key_archive;
 mod outbox;
@@ -13,9 +12,9 @@ mod registry;
 mod shared_locks;
 mod signer;
 mod signing_log;
+mod store;
 
 pub use authenticator::{AuthenticationError, Authenticator, Credentials};
-pub use entry_store::{EntryReader, EntryStore, NewEntry};
 pub use idempotency::{Idempotency, IdempotencyId, KeptAnswer, Recalled};
 pub use key_archive::{ArchivedVersion, KeyArchive};
 pub use outbox::{Delivery, DeliveryChange, Outbox, Parcel, Stage, Waiting};
@@ -27,3 +26,4 @@ pub use registry::{
 pub use shared_locks::{Alone, SharedLock, SharedLocks};
 pub use signer::{Signed, Signer, SignerError, SigningTask};
 pub use signing_log::{EntryPage, EntryQuery, LogError, LoggedEntry, SigningLog};
+pub use store::{Binding, NewEntry, Store, StoreReader, Writes, Written};

@@ -55,15 +55,13 @@ impl ConfigCommand {
 
 /// Files that the service would miss later rather than at its start.
 fn missing_files(config: &Config) -> Result<(), Failure> {
-    let mut named = vec![
-        ("vault.auth.token_file".to_owned(), &config.vault.auth.token_file),
-        ("vault.ca_file".to_owned(), &config.vault.ca_file),
-    ];
+    let mut named = vec![("vault.ca_file".to_owned(), config.vault.ca_file.as_deref())];
+    named.extend(config.vault.auth.files().map(|(key, file)| (format!("vault.auth.{key}"), Some(file))));
     for registry in &config.registries {
         let key = |name: &str| format!("registries[{}].{name}", registry.host);
-        named.push((key("ca_file"), &registry.ca_file));
-        named.push((key("password_file"), &registry.password_file));
-        named.push((key("docker_config_file"), &registry.docker_config_file));
+        named.push((key("ca_file"), registry.ca_file.as_deref()));
+        named.push((key("password_file"), registry.password_file.as_deref()));
+        named.push((key("docker_config_file"), registry.docker_config_file.as_deref()));
     }
     for (key, path) in named {
         if let Some(path) = path

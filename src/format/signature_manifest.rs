@@ -78,7 +78,7 @@ impl Layer {
         self
     }
 
-    /// Whether the two carry the same signature over the same payload, whatever else is written beside it.
+    /// Whether the two carry the same signature over the same content, whatever else is written beside it.
     pub fn is_same(&self, other: &Self) -> bool {
         self.digest == other.digest && self.signature().is_some() && self.signature() == other.signature()
     }

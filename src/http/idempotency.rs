@@ -33,6 +33,10 @@ impl IdempotencyKey {
     /// Bytes of a key.
     const MAX: usize = 255;
 
+    fn fits(key: &str) -> bool {
+        (1..=Self::MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
+    }
+
     /// Answers `request` with what `operation` says, or with what was said the first time.
     ///
     /// Only answers of success are kept. What failed is tried again with the same key; what was signed before the failure
@@ -105,7 +109,7 @@ impl FromRequestParts<ApiState> for IdempotencyKey {
         match (values.next(), values.next()) {
             (None, _) => Ok(Self(None)),
             (Some(value), None) => match value.to_str() {
-                Ok(key) if (1..=Self::MAX).contains(&key.len()) => Ok(Self(Some(key.to_owned()))),
+                Ok(key) if Self::fits(key) => Ok(Self(Some(key.to_owned()))),
                 _ => Err(Problem::invalid(format!(
                     "`Idempotency-Key` has 1 to {} visible ASCII characters. Send a UUID, another one for each request.",
                     Self::MAX

@@ -1,4 +1,4 @@
-//! The [`SigningLog`] over an [`EntryStore`].
+//! The [`SigningLog`], and what else has to be durable, over a [`Store`].
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -12,11 +12,12 @@ use super::writer::{self, Request};
 use crate::domain::{Entry, Record, SignatureId, SignatureIdentity};
 use crate::metrics::Metrics;
 use crate::ports::{
-    DeliveryChange, EntryPage, EntryQuery, EntryReader, EntryStore, LogError, LoggedEntry, NewEntry,
-    SigningLog,
+    DeliveryChange, EntryPage, EntryQuery, LogError, LoggedEntry, NewEntry, Parcel, SigningLog, Store,
+    StoreReader, Writes, Written,
 };
 
-/// A log with one writer thread that commits everything that waits in one transaction.
+/// A log with one writer thread that commits everything that waits in one transaction: entries with the changes
+/// of the outbox, callers' idempotency keys and their answers, and public keys that are kept.
 ///
 /// Nobody waits on a timer: a commit begins when something waits and the one before has ended.
 /// What was sent is committed even where the caller does not wait for the answer any more.
@@ -24,8 +25,8 @@ use crate::ports::{
 pub struct GroupCommitLog {
     requests: mpsc::Sender<Request>,
     writer: Option<JoinHandle<()>>,
-    reader: Arc<dyn EntryReader>,
-    lookups: Arc<Semaphore>,
+    reader: Arc<dyn StoreReader>,
+    pub(super) lookups: Arc<Semaphore>,
     queries: Arc<Semaphore>,
     readiness: Mutex<Option<(Instant, Result<(), LogError>)>>,
     metrics: Arc<Metrics>,
@@ -36,7 +37,7 @@ impl GroupCommitLog {
     /// [`SigningLog::offer`] drops.
     pub const WAITING: usize = 1024;
 
-    /// Answers of one entry or signature being read at once. They are on the way of every request.
+    /// Answers of one entry, signature or delivery being read at once. They are on the way of every request.
     const LOOKUPS: usize = 4;
 
     /// Pages being read at once, counted apart: a slow question must not hold a signature up.
@@ -49,7 +50,7 @@ impl GroupCommitLog {
     ///
     /// # Errors
     /// Where the system gives no thread.
-    pub fn start(store: impl EntryStore + 'static, metrics: Arc<Metrics>) -> Result<Self, LogError> {
+    pub fn start(store: Box<dyn Store>, metrics: Arc<Metrics>) -> Result<Self, LogError> {
         let reader = store.reader();
         let (requests, waiting) = mpsc::channel(Self::WAITING);
         let counted = Arc::clone(&metrics);
@@ -76,8 +77,12 @@ impl GroupCommitLog {
         self.ask(Request::Close).await
     }
 
+    pub(super) async fn write(&self, writes: Writes) -> Result<Written, LogError> {
+        self.ask(|answer| Request::Write { writes, answer: Some(answer) }).await
+    }
+
     /// Sends a request to the writer and waits for its answer.
-    async fn ask<T>(
+    pub(super) async fn ask<T>(
         &self,
         request: impl FnOnce(oneshot::Sender<Result<T, LogError>>) -> Request,
     ) -> Result<T, LogError> {
@@ -87,10 +92,10 @@ impl GroupCommitLog {
     }
 
     /// Reads on a thread that may block.
-    async fn read<T: Send + 'static>(
+    pub(super) async fn read<T: Send + 'static>(
         &self,
         turns: &Arc<Semaphore>,
-        read: impl FnOnce(&dyn EntryReader) -> Result<T, LogError> + Send + 'static,
+        read: impl FnOnce(&dyn StoreReader) -> Result<T, LogError> + Send + 'static,
     ) -> Result<T, LogError> {
         let turn = Arc::clone(turns).acquire_owned().await.expect("invariant: nobody closes the semaphores");
         let reader = Arc::clone(&self.reader);
@@ -107,14 +112,17 @@ impl GroupCommitLog {
 
 #[async_trait]
 impl SigningLog for GroupCommitLog {
-    async fn commit(&self, entries: Vec<Entry>, _: Vec<DeliveryChange>) -> Result<u64, LogError> {
+    async fn commit(&self, entries: Vec<Entry>, changes: Vec<DeliveryChange>) -> Result<u64, LogError> {
         let entries = entries.into_iter().map(NewEntry::try_from).collect::<Result<_, _>>()?;
-        self.ask(|answer| Request::Append { entries, answer: Some(answer) }).await
+        let writes = Writes { entries, changes, ..Writes::default() };
+        check(&writes)?;
+        Ok(self.write(writes).await?.first)
     }
 
     fn offer(&self, entry: Entry) {
         let sent = NewEntry::try_from(entry).is_ok_and(|entry| {
-            self.requests.try_send(Request::Append { entries: vec![entry], answer: None }).is_ok()
+            let writes = Writes { entries: vec![entry], ..Writes::default() };
+            self.requests.try_send(Request::Write { writes, answer: None }).is_ok()
         });
         if !sent {
             self.metrics.refusal_dropped();
@@ -173,6 +181,23 @@ fn record(entries: &[LoggedEntry]) -> Result<Option<Record>, LogError> {
         })
         .collect::<Result<Vec<_>, _>>()?;
     Ok(Record::from_entries(entries.iter().map(|(index, entry)| (*index, entry))))
+}
+
+/// What would fail the transaction, and with it everybody else's part of it.
+fn check(writes: &Writes) -> Result<(), LogError> {
+    for change in &writes.changes {
+        if let DeliveryChange::Add { entry, parcel, .. } = change {
+            writes.outcome(*entry)?;
+            let bytes = parcel.document.len();
+            if bytes > Parcel::MAX_BYTES {
+                return Err(LogError(format!(
+                    "a document has at most {} bytes, this one has {bytes}",
+                    Parcel::MAX_BYTES
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn closed() -> LogError {

@@ -1,6 +1,9 @@
-//! The signing log: what is appended at the same time becomes durable in one commit.
+//! The signing log, and what else has to be durable: what is written at the same time becomes so in one commit.
 
 mod group_commit;
+mod idempotency;
+mod key_archive;
+mod outbox;
 mod writer;
 
 pub use group_commit::GroupCommitLog;

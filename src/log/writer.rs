@@ -4,38 +4,49 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::domain::{SignatureId, Timestamp};
 use crate::metrics::Metrics;
-use crate::ports::{EntryStore, LogError, NewEntry};
+use crate::ports::{LogError, Store, Writes, Written};
 
 /// Who waits for an answer.
 type Answer<T> = oneshot::Sender<Result<T, LogError>>;
 
 /// What the writer is asked to do.
 pub(super) enum Request {
-    /// All of `entries` or none. Without `answer` for what nobody waits for.
-    Append {
-        entries: Vec<NewEntry>,
-        answer: Option<Answer<u64>>,
+    /// All of `writes` or none. Without `answer` for what nobody waits for.
+    Write {
+        writes: Writes,
+        answer: Option<Answer<Written>>,
+    },
+    TakeDue {
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+        answer: Answer<Vec<SignatureId>>,
+    },
+    Forget {
+        before: Timestamp,
+        answer: Answer<u64>,
     },
     Probe(Answer<()>),
     Close(Answer<()>),
 }
 
-/// Entries of one commit, unless a single request has more.
+/// Entries, and requests, of one commit, unless a single request has more entries.
 const GROUP: usize = 1024;
 
 /// Works until somebody asks to close or nobody can ask any more.
-pub(super) fn run(mut store: impl EntryStore, mut requests: mpsc::Receiver<Request>, metrics: &Metrics) {
+pub(super) fn run(mut store: Box<dyn Store>, mut requests: mpsc::Receiver<Request>, metrics: &Metrics) {
     let mut closing = Vec::new();
     while let Some(request) = requests.blocking_recv() {
         let mut group = Group::default();
         group.add(request);
-        while group.entries.len() < GROUP
+        while !group.is_full()
             && let Ok(request) = requests.try_recv()
         {
             group.add(request);
         }
-        group.commit(&mut store, metrics);
+        group.commit(&mut *store, metrics);
         if !group.closing.is_empty() {
             // What has been sent already is still worked off.
             requests.close();
@@ -54,47 +65,89 @@ pub(super) fn run(mut store: impl EntryStore, mut requests: mpsc::Receiver<Reque
 /// What waited for the writer at one moment.
 #[derive(Default)]
 struct Group {
-    entries: Vec<NewEntry>,
-    /// Each with the place of its first entry.
-    appends: Vec<(usize, Option<Answer<u64>>)>,
-    probes: Vec<Answer<()>>,
+    writes: Writes,
+    document_bytes: usize,
+    members: Vec<Member>,
+    /// What has a transaction of its own, after the common one.
+    others: Vec<Request>,
     closing: Vec<Answer<()>>,
+}
+
+/// One request's share of the common transaction.
+struct Member {
+    /// The place of its first entry.
+    offset: usize,
+    bindings: usize,
+    answers: usize,
+    answer: Option<Answer<Written>>,
 }
 
 impl Group {
     fn add(&mut self, request: Request) {
         match request {
-            Request::Append { mut entries, answer } => {
-                self.appends.push((self.entries.len(), answer));
-                self.entries.append(&mut entries);
+            Request::Write { writes, answer } => {
+                self.members.push(Member {
+                    offset: self.writes.entries.len(),
+                    bindings: writes.bindings.len(),
+                    answers: writes.answers.len(),
+                    answer,
+                });
+                self.document_bytes += writes.document_bytes();
+                self.writes.append(writes);
             }
-            Request::Probe(answer) => self.probes.push(answer),
             Request::Close(answer) => self.closing.push(answer),
+            other => self.others.push(other),
         }
     }
 
-    /// Makes the entries durable, then answers.
-    fn commit(&mut self, store: &mut impl EntryStore, metrics: &Metrics) {
-        if !self.appends.is_empty() {
+    fn is_full(&self) -> bool {
+        self.writes.entries.len() >= GROUP
+            || self.members.len() >= GROUP
+            || self.document_bytes >= Writes::DOCUMENT_BYTES
+    }
+
+    /// Makes the writes durable, then answers.
+    fn commit(&mut self, store: &mut dyn Store, metrics: &Metrics) {
+        if !self.members.is_empty() {
+            let entries = self.writes.entries.len();
             let start = Instant::now();
-            let first = store.append(&self.entries);
-            match &first {
-                Ok(_) => metrics.log_commit(self.entries.len(), start.elapsed()),
-                Err(error) => tracing::error!(%error, entries = self.entries.len(), "nothing was logged"),
+            let written = store.commit(&self.writes);
+            match &written {
+                Ok(_) => metrics.log_commit(entries, start.elapsed()),
+                Err(error) => tracing::error!(%error, entries, "nothing was logged"),
             }
-            for (offset, answer) in self.appends.drain(..) {
-                match answer {
-                    // Somebody who has gone away needs no answer.
-                    Some(answer) => drop(answer.send(first.clone().map(|first| first + offset as u64))),
-                    None if first.is_err() => metrics.refusal_dropped(),
-                    None => {}
+            self.answer(written, metrics);
+        }
+        for request in self.others.drain(..) {
+            // Somebody who has gone away needs no answer.
+            match request {
+                Request::TakeDue { now, until, limit, answer } => {
+                    drop(answer.send(store.take_due(now, until, limit)));
                 }
+                Request::Forget { before, answer } => drop(answer.send(store.forget(before))),
+                Request::Probe(answer) => drop(answer.send(store.probe())),
+                Request::Write { .. } | Request::Close(_) => unreachable!("add keeps these elsewhere"),
             }
         }
-        if !self.probes.is_empty() {
-            let probed = store.probe();
-            for answer in self.probes.drain(..) {
-                let _ = answer.send(probed.clone());
+    }
+
+    /// Gives each member its own share.
+    fn answer(&mut self, written: Result<Written, LogError>, metrics: &Metrics) {
+        let mut shares =
+            written.map(|written| (written.first, written.recalled.into_iter(), written.kept.into_iter()));
+        for member in self.members.drain(..) {
+            let share = match &mut shares {
+                Ok((first, recalled, kept)) => Ok(Written {
+                    first: *first + member.offset as u64,
+                    recalled: recalled.by_ref().take(member.bindings).collect(),
+                    kept: kept.by_ref().take(member.answers).collect(),
+                }),
+                Err(error) => Err(error.clone()),
+            };
+            match member.answer {
+                Some(answer) => drop(answer.send(share)),
+                None if share.is_err() => metrics.refusal_dropped(),
+                None => {}
             }
         }
     }

@@ -26,6 +26,11 @@ pub struct Parcel {
     pub replace: bool,
 }
 
+impl Parcel {
+    /// Bytes of one document.
+    pub const MAX_BYTES: usize = 24 * 1024 * 1024;
+}
+
 /// How far a delivery has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
@@ -54,8 +59,8 @@ pub enum DeliveryChange {
 /// Signatures on their way.
 #[async_trait]
 pub trait Outbox: Send + Sync {
-    /// Deliveries that are due at `now`, the longest due first, at most `limit`. Each is put off until `until`
-    /// in the same moment, so that nobody else takes it meanwhile, and somebody does if we never come back.
+    /// Deliveries that are due at `now`, the longest due first, at most `limit`, and fewer where their documents
+    /// are large. Each is put off until `until` in the same moment, so that nobody else takes it meanwhile, and somebody does if we never come back.
     async fn take_due(
         &self,
         now: Timestamp,

@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
-use crate::config::{Config, LogBackend, Purpose};
+use crate::config::{Config, Purpose};
 use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
 use crate::identity::TokenAuthenticator;
 use crate::log::GroupCommitLog;
 use crate::metrics::Metrics;
 use crate::policy::RulePolicy;
-use crate::ports::{Alone, Policy, Registry, Signer, SigningLog};
+use crate::ports::{Policy, Registry, SharedLocks, Signer, SigningLog};
 use crate::registry::OciRegistries;
-use crate::service::{DeliverySettings, ImageLocks, KeyPurposes, Service};
-use crate::store::SqliteStore;
+use crate::service::{DeliverySettings, ImageLocks, KeyPurposes, PREDICATE_CHECKS, Service};
+use crate::store;
 use crate::vault::TransitSigner;
 
 /// What the listeners need.
@@ -34,7 +34,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     if policy.is_empty() {
         tracing::warn!("the policy has no rules, so that nobody may do anything");
     }
-    let log = Arc::new(open_log(config, &metrics)?);
+    let (log, shared_locks) = open_log(config, &metrics)?;
     let signing_log: Arc<dyn SigningLog> = log.clone();
     let registry = OciRegistries::new(&config.registries, metrics.clone())
         .map_err(|error| StartError::Registries(error.to_string()))?;
@@ -42,6 +42,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         &config.vault,
         &config.keys,
         signing_log.clone(),
+        log.clone(),
         clock.clone(),
         ids.clone(),
         metrics.clone(),
@@ -54,7 +55,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         policy: Arc::new(policy) as Arc<dyn Policy>,
         log: signing_log,
         outbox: log.clone(),
-        shared_locks: Arc::new(Alone),
+        shared_locks,
         clock: clock.clone(),
         ids: ids.clone(),
         metrics: metrics.clone(),
@@ -64,6 +65,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
             look_again: config.attach.look_again.clone(),
             give_up_after: config.attach.give_up_after,
         },
+        checks: Semaphore::new(PREDICATE_CHECKS),
         index_members: config.limits.index_members,
         wake: Notify::new(),
     };
@@ -96,12 +98,13 @@ fn key_purposes(config: &Config) -> KeyPurposes {
     }
 }
 
-fn open_log(config: &Config, metrics: &Arc<Metrics>) -> Result<GroupCommitLog, StartError> {
-    let failed = |error: &dyn std::fmt::Display| StartError::Log(error.to_string());
-    match config.log.backend {
-        LogBackend::Sqlite => {
-            let store = SqliteStore::open(&config.log.path).map_err(|error| failed(&error))?;
-            GroupCommitLog::start(store, metrics.clone()).map_err(|error| failed(&error))
-        }
-    }
+/// What has to be durable, and what holds between all who share it.
+fn open_log(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+) -> Result<(Arc<GroupCommitLog>, Arc<dyn SharedLocks>), StartError> {
+    let opened = store::open(&config.log).map_err(|error| StartError::Log(error.to_string()))?;
+    let log = GroupCommitLog::start(opened.store, metrics.clone());
+    let log = log.map_err(|error| StartError::Log(error.to_string()))?;
+    Ok((Arc::new(log), opened.locks))
 }

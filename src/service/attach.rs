@@ -226,12 +226,8 @@ impl ManifestUpdate for LayerUpdate<'_> {
             return Ok(Change::None);
         }
         let gives_way = |layer: &Layer| layer.is_same(&self.layer) || is_outdated(layer);
-        let Appended { manifest, config } = SignatureManifest::replace(
-            existing,
-            self.layer.clone(),
-            self.finished.signed_at,
-            gives_way,
-        );
+        let Appended { manifest, config } =
+            SignatureManifest::replace(existing, self.layer.clone(), self.finished.signed_at, gives_way);
         Ok(Change::Write(Upload {
             blobs: vec![self.blob.clone(), config.into()],
             manifest: Manifest { media_type: MANIFEST_MEDIA_TYPE.to_owned(), bytes: manifest },

@@ -18,6 +18,9 @@ pub use crate::format::predicate::PredicateType;
 /// Bytes of a predicate.
 pub const MAX_PREDICATE: usize = predicate::MAX_BYTES;
 
+/// Predicates that are held against their types at once: each may need several times its size meanwhile.
+pub const PREDICATE_CHECKS: usize = 2;
+
 /// What is asked for.
 #[derive(Debug, Clone)]
 pub struct AttestRequest {
@@ -108,7 +111,6 @@ impl Service {
             return Err(ServiceError::PredicateTooLarge { size: predicate.len() });
         }
         let (predicate_type, predicate) = (predicate_type.clone(), predicate.clone());
-        // Each of them may need several times the memory of its predicate.
         let _turn = self.checks.acquire().await;
         let checked = tokio::task::spawn_blocking(move || predicate_type.check(&predicate)).await;
         Ok(checked.map_err(|_| ServiceError::Invalid("`predicate` can not be read.".to_owned()))??)

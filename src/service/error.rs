@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::domain::{
-    AnnotationsError, DigestError, Format, ImageError, ImageReference, KeyName, KeyType, KeyVersion,
-    Operation, SignatureId, SigningInput,
+    AnnotationsError, DigestError, Format, HashAlgorithm, ImageError, ImageReference, KeyName, KeyType,
+    KeyVersion, Operation, SignatureId, SigningInput,
 };
 use crate::format::predicate::{self, PredicateError, PredicateTypeError};
 use crate::ports::{LogError, RegistryError, SignerError};
@@ -26,14 +26,19 @@ pub enum ServiceError {
     Predicate(#[from] PredicateError),
     #[error("the predicate has {size} bytes")]
     PredicateTooLarge { size: usize },
+    #[error("the file has more than {limit} bytes")]
+    BlobTooLarge { limit: usize },
+    #[error("{0}")]
+    BlobDigest(DigestError),
+    /// `hash`: what the key hashes with; none where it does not.
+    #[error("key {key} can not sign a sha256 digest")]
+    DigestUnsupported { key: KeyName, hash: Option<HashAlgorithm> },
     #[error("bundles can not be replaced")]
     ReplaceUnsupported,
     #[error("a choice of keys: {0:?}")]
     KeyRequired(Vec<KeyName>),
     #[error("key {key} is not for {operation}")]
     KeyPurpose { key: KeyName, operation: Operation },
-    #[error("{size} bytes are more than key {key} signs")]
-    MessageTooLarge { key: KeyName, size: usize },
     #[error("the index has more than {limit} members")]
     IndexTooLarge { limit: usize },
     #[error("image {0} is not in its registry")]
@@ -67,14 +72,16 @@ impl ServiceError {
             Self::Forbidden => "forbidden",
             Self::Image(ImageError::DigestRequired) => "digest-required",
             Self::Annotations(AnnotationsError::TooLarge(_))
-            | Self::MessageTooLarge { .. }
+            | Self::Signer(SignerError::MessageTooLarge { .. })
             | Self::PredicateTooLarge { .. }
+            | Self::BlobTooLarge { .. }
             | Self::IndexTooLarge { .. } => "payload-too-large",
             Self::Invalid(_)
             | Self::Image(_)
             | Self::Annotations(_)
             | Self::PredicateType(_)
             | Self::Predicate(_)
+            | Self::BlobDigest(_)
             | Self::KeyRequired(_)
             | Self::KeyPurpose { .. }
             | Self::Registry(RegistryError::NotConfigured(_)) => "invalid-request",
@@ -83,6 +90,7 @@ impl ServiceError {
             Self::KeyVersionUnavailable { .. } | Self::Signer(SignerError::VersionUnavailable { .. }) => {
                 "key-version-unavailable"
             }
+            Self::DigestUnsupported { .. } => "digest-unsupported-for-key",
             Self::KeyTypeUnsupported { .. }
             | Self::ReplaceUnsupported
             | Self::FormatUnsupported { .. }
@@ -163,6 +171,17 @@ impl ServiceError {
                 "The predicate has {size} bytes, and at most {} are attested. Sign the digest of a file that holds it: `POST /v1/blobs`.",
                 predicate::MAX_BYTES
             ),
+            Self::BlobTooLarge { limit } => {
+                format!("The file has more than {limit} bytes. Send its `digest` instead of its `content`.")
+            }
+            Self::BlobDigest(error) => format!("`digest`: {}", sentence(error)),
+            Self::DigestUnsupported { key, hash: None } => format!(
+                "Key `{key}` is of type ed25519, which signs no digest but the whole content. Send `content`, or name a key of another type."
+            ),
+            Self::DigestUnsupported { key, hash: Some(hash) } => format!(
+                "Key `{key}` hashes with {hash}, so that it can not sign a sha256 digest. Send `content`, or name a key that hashes with {}.",
+                HashAlgorithm::Sha256
+            ),
             Self::ReplaceUnsupported => {
                 "The image has bundles, which are manifests of their own that stay until somebody deletes them. Leave `replace` out, or ask for the format `cosign`.".into()
             }
@@ -177,10 +196,6 @@ impl ServiceError {
                 };
                 format!("Key `{key}` is not for {what}. Name another key.")
             }
-            Self::MessageTooLarge { key, size } => format!(
-                "Key `{key}` is an Ed25519 key, which signs all of the {size} bytes and not their hash, and Vault takes at most {} bytes. Send less, or name a key of another type.",
-                SigningInput::MAX_MESSAGE
-            ),
             Self::IndexTooLarge { limit } => format!(
                 "The index and what it lists are more than {limit} manifests. Sign its parts by their own digests, or have `limits.index_members` raised."
             ),
@@ -199,7 +214,8 @@ impl ServiceError {
                 None => format!("Key `{key}` has no version {version}."),
             },
             Self::KeyTypeUnsupported { key, key_type } => {
-                format!("Key `{key}` is of type {key_type}; which signs nothing. Name another key.")
+                let types = KeyType::SUPPORTED.map(|known| known.to_string()).join(", ");
+                format!("Key `{key}` is of type {key_type}. Signet signs with {types}: name another key.")
             }
             Self::FormatUnsupported { host, format } => {
                 format!("{host} can not hold signatures in the format `{format}`. Ask for another format.")
@@ -243,6 +259,10 @@ fn signer_sentence(error: &SignerError) -> String {
         SignerError::VersionUnavailable { key, version, .. } => {
             format!("Version {version} of key `{key}` can not sign now. Leave `key_version` out for the latest.")
         }
+        SignerError::MessageTooLarge { key, bytes } => format!(
+            "Key `{key}` is of type ed25519, which signs no digest but the whole content, and Vault takes at most {} bytes of it; this has {bytes}. Name a key of another type.",
+            SigningInput::MAX_MESSAGE
+        ),
         SignerError::Unavailable { .. } => "Vault can not be reached or failed, so that there is no signature. Try again later.".into(),
         SignerError::Sealed => "Vault is sealed. Its operators have to unseal it. Try again later.".into(),
         SignerError::Denied { .. } => {

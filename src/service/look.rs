@@ -125,7 +125,8 @@ impl Service {
         let mut has = layout(&[&own], &referrers);
         if has.is_none() && asked.is_none() && settings.default_format == Format::Bundle {
             // Signatures and attestations have one layout together.
-            has = layout(&[&Tagged::read(registry, image, &sibling(&wanted.claim, image)).await?], &referrers);
+            has =
+                layout(&[&Tagged::read(registry, image, &sibling(&wanted.claim, image)).await?], &referrers);
         }
         let format = choose_format(asked, has, own.is_empty(), settings)?;
         let reading = Reading { own, referrers };

@@ -15,6 +15,7 @@ mod look;
 mod make;
 mod replace;
 mod sign;
+mod sign_blob;
 mod signature;
 mod turns;
 mod wanted;
@@ -27,12 +28,13 @@ use crate::domain::{Clock, Entry, Event, IdSource, Principal, RequestId, Subject
 use crate::metrics::Metrics;
 use crate::ports::{Decision, Outbox, Policy, Question, Registry, SharedLocks, Signer, SigningLog};
 
-pub use attest::{AttestRequest, MAX_PREDICATE, PredicateType};
+pub use attest::{AttestRequest, MAX_PREDICATE, PREDICATE_CHECKS, PredicateType};
 pub use delivery::DeliverySettings;
 pub use error::ServiceError;
 pub use keyring::KeyPurposes;
 pub use locks::ImageLocks;
 pub use sign::{MadeSignature, SignAnswer, SignRequest, SignedImage};
+pub use sign_blob::{File, SignBlobRequest, SignedBlob};
 pub use signature::SignatureView;
 
 /// All operations, over the ports that they need.

@@ -66,7 +66,9 @@ impl Service {
                         | Event::Adopted { signing, .. },
                     ) => found.push(signing),
                     Ok(_) => {}
-                    Err(error) => tracing::error!(%error, index = logged.index, "an entry of the log can not be read"),
+                    Err(error) => {
+                        tracing::error!(%error, index = logged.index, "an entry of the log can not be read")
+                    }
                 }
             }
             if !page.more {

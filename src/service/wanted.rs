@@ -5,10 +5,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use crate::domain::{
-    Annotations, Claim, Content, Digest, Format, HashAlgorithm, ImageReference, Key, KeyReference,
-    KeyType, KeyVersion, PublicKey, SignatureIdentity, SigningInput, Subject,
+    Annotations, Claim, Content, Digest, Format, HashAlgorithm, ImageReference, Key, KeyReference, KeyType,
+    KeyVersion, PublicKey, SignatureIdentity, SigningInput, Subject,
 };
 use crate::format::{dsse, simple_signing, statement};
+
+use crate::ports::SignerError;
 
 use super::ServiceError;
 
@@ -114,7 +116,7 @@ impl Wanted {
         };
         let ChosenKey { key, .. } = chosen;
         if key.key_type == KeyType::Ed25519 && signed.len() > SigningInput::MAX_MESSAGE {
-            return Err(ServiceError::MessageTooLarge { key: key.name.clone(), size: signed.len() });
+            return Err(SignerError::MessageTooLarge { key: key.name.clone(), bytes: signed.len() }.into());
         }
         let payload = document.digest();
         let unseen = Self::unseen(chosen, subject, format, claim, payload, key.input(&signed))?;

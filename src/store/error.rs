@@ -1,7 +1,5 @@
 use std::path::PathBuf;
 
-use crate::ports::LogError;
-
 /// Why a store can not be opened. The sentences are for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -27,9 +25,4 @@ pub enum StoreError {
     Sqlite { path: PathBuf, source: rusqlite::Error },
     #[error("the log {path} is damaged: {reason}")]
     Damaged { path: PathBuf, reason: String },
-}
-
-/// What SQLite said, for the log's caller.
-pub(super) fn log_error(error: &rusqlite::Error) -> LogError {
-    LogError(error.to_string())
 }

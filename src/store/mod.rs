@@ -1,14 +1,36 @@
-//! Where the log's entries are kept: SQLite, for a single node.
+//! Where everything durable is kept: SQLite, for a single node.
 
+mod archive_row;
+mod delivery_row;
 mod error;
-mod lock;
-mod projection;
-mod readers;
-mod schema;
-mod search;
+mod idempotency_row;
+mod search_row;
 mod sqlite;
-#[cfg(test)]
-mod tests;
+
+use std::sync::Arc;
 
 pub use error::StoreError;
 pub use sqlite::SqliteStore;
+
+use crate::config::{LogBackend, LogConfig};
+use crate::ports::{Alone, SharedLocks, Store};
+
+/// What a backend offers.
+pub struct Opened {
+    pub store: Box<dyn Store>,
+    /// What holds between all who have the same store open.
+    pub locks: Arc<dyn SharedLocks>,
+}
+
+/// Opens the store that the configuration names. It blocks.
+///
+/// # Errors
+/// Where it can not be opened; the sentences are for the operator.
+pub fn open(config: &LogConfig) -> Result<Opened, StoreError> {
+    match config.backend {
+        LogBackend::Sqlite => {
+            let store = SqliteStore::open(&config.path)?;
+            Ok(Opened { store: Box::new(store), locks: Arc::new(Alone) })
+        }
+    }
+}

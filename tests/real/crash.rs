@@ -92,7 +92,11 @@ async fn one_run(world: &mut World, step: Step, format: &str, signings: usize) -
     }
     for (n, image) in images.iter().enumerate() {
         let expected = requests.iter().filter(|request| request["image"] == **image).count();
-        assert_eq!(world.signatures(image).await, expected, "{step:?} {format}: image {n} has another number");
+        assert_eq!(
+            world.signatures(image).await,
+            expected,
+            "{step:?} {format}: image {n} has another number"
+        );
     }
     told.len()
 }
@@ -106,7 +110,9 @@ fn arm(world: &World, step: Step, signings: usize) -> Arc<()> {
     let countdown = AtomicUsize::new(rng.random_range(0..signings));
     let (pause, after) = (Duration::from_micros(rng.random_range(0..4000)), rng.random_bool(0.5));
     // The last call of a step that many share may never come; the first will do then.
-    let due = move |_: &Call| countdown.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_err();
+    let due = move |_: &Call| {
+        countdown.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |n| n.checked_sub(1)).is_err()
+    };
     let kill = move || {
         if armed.strong_count() > 0 {
             kill(pid);
@@ -148,16 +154,18 @@ fn arm(world: &World, step: Step, signings: usize) -> Arc<()> {
             let kill = Arc::new(kill);
             world.registry_proxy.break_with(move |call| {
                 let kill = kill.clone();
-                (call.method == "PUT" && call.path.contains("/manifests/") && due(call)).then(|| match after {
-                    true => Fault::Change(Arc::new(move |body| {
-                        kill();
-                        body.to_vec()
-                    })),
-                    false => {
-                        kill();
-                        Fault::Hang
-                    }
-                })
+                (call.method == "PUT" && call.path.contains("/manifests/") && due(call)).then(
+                    || match after {
+                        true => Fault::Change(Arc::new(move |body| {
+                            kill();
+                            body.to_vec()
+                        })),
+                        false => {
+                            kill();
+                            Fault::Hang
+                        }
+                    },
+                )
             });
         }
         Step::Any => {
@@ -178,7 +186,9 @@ async fn is_attached(world: &World, answer: &Value) -> bool {
     match layout["format"].as_str() {
         Some("cosign") => {
             let layers = world.layers(image).await;
-            layers.iter().any(|layer| layer["annotations"]["dev.cosignproject.cosign/signature"] == layout["signature"])
+            layers.iter().any(|layer| {
+                layer["annotations"]["dev.cosignproject.cosign/signature"] == layout["signature"]
+            })
         }
         _ => {
             let bundles = world.bundles(image).await;

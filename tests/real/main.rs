@@ -19,6 +19,7 @@ mod rotation;
 mod support;
 mod token_service;
 mod upstream;
+mod vault_logins;
 
 /// Whether the long storms were asked for (`tests/run soak`); otherwise each runs in a short form.
 fn soak() -> bool {

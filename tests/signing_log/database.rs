@@ -1,9 +1,9 @@
 //! The database file itself, looked at from outside.
 
-use signet::ports::{EntryStore as _, SigningLog as _};
+use signet::ports::{DeliveryChange, Outbox as _, Parcel, SigningLog as _, Stage, Store as _};
 use signet::store::{SqliteStore, StoreError};
 
-use crate::fixtures::{Place, Story, all, indexes, new};
+use crate::fixtures::{Place, Story, all, at, indexes, writes};
 
 #[tokio::test]
 async fn an_entry_is_in_the_database_when_append_returns() {
@@ -105,12 +105,36 @@ async fn a_database_that_is_moved_away_takes_no_more_entries_until_it_is_back() 
     assert_eq!(log.append(vec![Story::new().intent()]).await, Ok(1));
 }
 
+/// Whoever held it has ended: nobody has to wait until its time is over.
+#[tokio::test]
+async fn what_is_not_attached_yet_is_due_when_the_log_is_opened_again() {
+    let place = Place::new();
+    let (waiting, attached) = (Story::new(), Story::new());
+    let log = place.log();
+    for story in [&waiting, &attached] {
+        let parcel = Parcel { document: "payload".into(), replace: false };
+        let changes = vec![DeliveryChange::Add { entry: 0, parcel, due: at(0) }];
+        log.commit(vec![story.signed()], changes).await.unwrap();
+    }
+    let later =
+        DeliveryChange::Postpone { id: attached.id, stage: Stage::LookAgain(0), attempts: 0, due: at(60) };
+    log.commit(Vec::new(), vec![later]).await.unwrap();
+    assert_eq!(log.take_due(at(10), at(50), 9).await.unwrap().len(), 1);
+    drop(log);
+
+    let log = place.log();
+    let due = log.take_due(at(10), at(50), 9).await.unwrap();
+    assert_eq!(due.len(), 1);
+    assert_eq!(due[0].entry.signing().unwrap().id, waiting.id);
+    assert_eq!(log.delivery(attached.id).await.unwrap().unwrap().due, at(60));
+}
+
 #[test]
 fn only_the_owner_may_read_what_the_store_writes() {
     use std::os::unix::fs::PermissionsExt as _;
     let place = Place::new();
     let mut store = place.store();
-    store.append(&[new(Story::new().intent())]).unwrap();
+    store.commit(&writes(Story::new().intent())).unwrap();
     let mut names = Vec::new();
     for file in std::fs::read_dir(place.directory.path()).unwrap().map(Result::unwrap) {
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
@@ -133,7 +157,7 @@ fn a_database_that_can_not_be_used_is_refused_with_a_reason() {
     std::fs::remove_dir(missing.directory.path()).unwrap();
 
     for (place, reason) in [
-        (newer, "schema version 99, this Signet knows versions up to 1"),
+        (newer, "schema version 99, this Signet knows versions up to 2"),
         (foreign, "the database of another program"),
         (text, "file is not a database"),
         (missing, "its directory does not exist"),

@@ -10,9 +10,25 @@ use signet::domain::{
 };
 use signet::log::GroupCommitLog;
 use signet::metrics::Metrics;
-use signet::ports::{EntryQuery, NewEntry, SigningLog as _};
+use signet::ports::{EntryQuery, NewEntry, SigningLog as _, Writes};
 use signet::store::SqliteStore;
 use tempfile::TempDir;
+
+/// Runs each of the tests over every store.
+macro_rules! contract {
+    ($($test:ident),+ $(,)?) => {
+        mod on_sqlite {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test(crate::fixtures::Place::new()).await;
+                }
+            )+
+        }
+    };
+}
+
+pub(crate) use contract;
 
 /// A directory with a log in it.
 pub struct Place {
@@ -33,7 +49,7 @@ impl Place {
     }
 
     pub fn log(&self) -> GroupCommitLog {
-        GroupCommitLog::start(self.store(), Arc::new(Metrics::new())).unwrap()
+        GroupCommitLog::start(Box::new(self.store()), Arc::new(Metrics::new())).unwrap()
     }
 
     /// A connection that knows nothing of Signet.
@@ -152,8 +168,9 @@ pub fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_767_225_600 + second).unwrap()
 }
 
-pub fn new(entry: Entry) -> NewEntry {
-    NewEntry::try_from(entry).unwrap()
+/// One entry alone, on its way into a store.
+pub fn writes(entry: Entry) -> Writes {
+    Writes { entries: vec![NewEntry::try_from(entry).unwrap()], ..Writes::default() }
 }
 
 /// Everything, on one page.

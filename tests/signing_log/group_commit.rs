@@ -5,11 +5,12 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use futures::future::{join_all, poll_immediate};
-use signet::domain::{SignatureId, SignatureIdentity};
+use signet::domain::{KeyName, SignatureId, SignatureIdentity, Timestamp};
 use signet::log::GroupCommitLog;
 use signet::metrics::Metrics;
 use signet::ports::{
-    EntryPage, EntryQuery, EntryReader, EntryStore, LogError, LoggedEntry, NewEntry, SigningLog as _,
+    ArchivedVersion, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry, NewEntry, SigningLog as _,
+    Store, StoreReader, Waiting, Writes, Written,
 };
 use tokio::task::unconstrained;
 
@@ -180,7 +181,7 @@ fn gated_with(metrics: &Arc<Metrics>) -> (GroupCommitLog, Gate) {
     let commits = Arc::default();
     let probe = Arc::new(Mutex::new(Ok(())));
     let store = Gated { begin, verdict, commits: Arc::clone(&commits), probe: Arc::clone(&probe), next: 0 };
-    let log = GroupCommitLog::start(store, Arc::clone(metrics)).unwrap();
+    let log = GroupCommitLog::start(Box::new(store), Arc::clone(metrics)).unwrap();
     (log, Gate { started, verdicts, commits, probe })
 }
 
@@ -192,14 +193,22 @@ struct Gated {
     next: u64,
 }
 
-impl EntryStore for Gated {
-    fn append(&mut self, entries: &[NewEntry]) -> Result<u64, LogError> {
-        self.commits.lock().unwrap().push(entries.len());
+impl Store for Gated {
+    fn commit(&mut self, writes: &Writes) -> Result<Written, LogError> {
+        self.commits.lock().unwrap().push(writes.entries.len());
         self.begin.send(()).unwrap();
         self.verdict.recv().unwrap()?;
         let first = self.next;
-        self.next += entries.len() as u64;
-        Ok(first)
+        self.next += writes.entries.len() as u64;
+        Ok(Written { first, recalled: Vec::new(), kept: Vec::new() })
+    }
+
+    fn take_due(&mut self, _: Timestamp, _: Timestamp, _: usize) -> Result<Vec<SignatureId>, LogError> {
+        unreachable!()
+    }
+
+    fn forget(&mut self, _: Timestamp) -> Result<u64, LogError> {
+        unreachable!()
     }
 
     fn probe(&mut self) -> Result<(), LogError> {
@@ -210,7 +219,7 @@ impl EntryStore for Gated {
         Ok(())
     }
 
-    fn reader(&self) -> Arc<dyn EntryReader> {
+    fn reader(&self) -> Arc<dyn StoreReader> {
         Arc::new(Unread)
     }
 }
@@ -218,7 +227,7 @@ impl EntryStore for Gated {
 /// These tests read nothing.
 struct Unread;
 
-impl EntryReader for Unread {
+impl StoreReader for Unread {
     fn entry(&self, _: u64) -> Result<Option<LoggedEntry>, LogError> {
         unreachable!()
     }
@@ -232,6 +241,18 @@ impl EntryReader for Unread {
     }
 
     fn of_identity(&self, _: SignatureIdentity) -> Result<Vec<LoggedEntry>, LogError> {
+        unreachable!()
+    }
+
+    fn delivery(&self, _: SignatureId) -> Result<Option<Delivery>, LogError> {
+        unreachable!()
+    }
+
+    fn waiting(&self) -> Result<Waiting, LogError> {
+        unreachable!()
+    }
+
+    fn archived(&self, _: &KeyName) -> Result<Vec<ArchivedVersion>, LogError> {
         unreachable!()
     }
 }

@@ -1,8 +1,12 @@
-//! The signing log over its stores: what it promises of durability, order and questions.
+//! Everything durable over its stores: what they promise of durability, order, questions and deliveries.
 
 mod database;
+mod deliveries;
 mod fixtures;
 mod group_commit;
+mod idempotency;
+mod key_archive;
+mod migration;
 mod pages;
 mod questions;
 mod records;

@@ -2,11 +2,15 @@
 
 use signet::ports::{EntryQuery, SigningLog as _};
 
-use crate::fixtures::{Place, Story, all, indexes};
+use crate::fixtures::{Place, Story, all, contract, indexes};
 
-#[tokio::test]
-async fn pages_neither_overlap_nor_skip_while_the_log_grows() {
-    let place = Place::new();
+contract! {
+    pages_neither_overlap_nor_skip_while_the_log_grows,
+    more_is_said_only_where_more_follows,
+    a_page_is_bounded_in_entries_and_bytes,
+}
+
+async fn pages_neither_overlap_nor_skip_while_the_log_grows(place: Place) {
     let log = place.log();
     let other = Story { principal: "other".to_owned(), ..Story::new() };
     let entries = (0..25).flat_map(|_| [Story::new().intent(), other.intent()]);
@@ -28,9 +32,7 @@ async fn pages_neither_overlap_nor_skip_while_the_log_grows() {
     assert_eq!(seen, (0..50).step_by(2).collect::<Vec<_>>());
 }
 
-#[tokio::test]
-async fn more_is_said_only_where_more_follows() {
-    let place = Place::new();
+async fn more_is_said_only_where_more_follows(place: Place) {
     let log = place.log();
     assert!(!log.query(all()).await.unwrap().more, "the log is empty");
     log.append(vec![Story::new().intent(); 3]).await.unwrap();
@@ -42,9 +44,7 @@ async fn more_is_said_only_where_more_follows() {
     assert!(!page.more, "what lies beyond `size` is not of this answer");
 }
 
-#[tokio::test]
-async fn a_page_is_bounded_in_entries_and_bytes() {
-    let place = Place::new();
+async fn a_page_is_bounded_in_entries_and_bytes(place: Place) {
     let log = place.log();
     log.append(vec![Story::new().intent(); EntryQuery::MAX_LIMIT + 1]).await.unwrap();
     let page = log.query(EntryQuery { limit: usize::MAX - 1, ..all() }).await.unwrap();

@@ -3,7 +3,13 @@
 use signet::domain::Digest;
 use signet::ports::{EntryQuery, SigningLog as _};
 
-use crate::fixtures::{Place, Story, all, at, indexes};
+use crate::fixtures::{Place, Story, all, at, contract, indexes};
+
+contract! {
+    each_condition_finds_what_it_names_and_nothing_else,
+    a_clock_that_was_set_back_hides_no_entry_of_a_period,
+    sql_in_a_question_or_an_entry_is_only_text,
+}
 
 /// Index 0 to 2: `ci` signs; 3: refused; 4: an old version of another key signs elsewhere for `night`; 5: adopted.
 async fn log(place: &Place) -> (signet::log::GroupCommitLog, Story) {
@@ -31,9 +37,7 @@ async fn log(place: &Place) -> (signet::log::GroupCommitLog, Story) {
     (log, day)
 }
 
-#[tokio::test]
-async fn each_condition_finds_what_it_names_and_nothing_else() {
-    let place = Place::new();
+async fn each_condition_finds_what_it_names_and_nothing_else(place: Place) {
     let (log, story) = log(&place).await;
     let text = |text: &str| Some(text.to_owned());
     for (question, query, found) in [
@@ -80,9 +84,7 @@ async fn each_condition_finds_what_it_names_and_nothing_else() {
     }
 }
 
-#[tokio::test]
-async fn a_clock_that_was_set_back_hides_no_entry_of_a_period() {
-    let place = Place::new();
+async fn a_clock_that_was_set_back_hides_no_entry_of_a_period(place: Place) {
     let log = place.log();
     let seconds = [0, 100, 200, 50, 60, 300, 250, 70, 400];
     let entries = seconds.iter().map(|&second| Story { second, ..Story::new() }.refusal());
@@ -97,9 +99,7 @@ async fn a_clock_that_was_set_back_hides_no_entry_of_a_period() {
     }
 }
 
-#[tokio::test]
-async fn sql_in_a_question_or_an_entry_is_only_text() {
-    let place = Place::new();
+async fn sql_in_a_question_or_an_entry_is_only_text(place: Place) {
     let log = place.log();
     let evil = "x'; DROP TABLE entries; --";
     let story = Story { principal: evil.to_owned(), ..Story::new() };

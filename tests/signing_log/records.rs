@@ -3,11 +3,18 @@
 use signet::domain::{Attachment, Digest, State};
 use signet::ports::SigningLog as _;
 
-use crate::fixtures::{Place, Story, at};
+use crate::fixtures::{Place, Story, at, contract};
 
-#[tokio::test]
-async fn a_record_follows_its_signature_through_all_states() {
-    let place = Place::new();
+contract! {
+    a_record_follows_its_signature_through_all_states,
+    a_failed_intent_has_a_record_and_is_not_found,
+    an_adopted_signature_is_found,
+    of_two_signatures_of_one_identity_the_newest_is_found,
+    whoever_asks_later_does_not_become_the_principal_of_the_record,
+    another_version_or_annotation_is_another_signature,
+}
+
+async fn a_record_follows_its_signature_through_all_states(place: Place) {
     let log = place.log();
     let story = Story::new();
     let attached = || State::Attached {
@@ -34,9 +41,7 @@ async fn a_record_follows_its_signature_through_all_states() {
     }
 }
 
-#[tokio::test]
-async fn a_failed_intent_has_a_record_and_is_not_found() {
-    let place = Place::new();
+async fn a_failed_intent_has_a_record_and_is_not_found(place: Place) {
     let log = place.log();
     let story = Story::new();
     log.append(vec![story.intent(), story.failed()]).await.unwrap();
@@ -45,9 +50,7 @@ async fn a_failed_intent_has_a_record_and_is_not_found() {
     assert_eq!(log.find(story.identity()).await, Ok(None));
 }
 
-#[tokio::test]
-async fn an_adopted_signature_is_found() {
-    let place = Place::new();
+async fn an_adopted_signature_is_found(place: Place) {
     let log = place.log();
     let story = Story::new();
     log.append(vec![story.adopted()]).await.unwrap();
@@ -55,9 +58,7 @@ async fn an_adopted_signature_is_found() {
     assert_eq!(record.signature(), Some((&b"foreign".to_vec(), at(0))));
 }
 
-#[tokio::test]
-async fn of_two_signatures_of_one_identity_the_newest_is_found() {
-    let place = Place::new();
+async fn of_two_signatures_of_one_identity_the_newest_is_found(place: Place) {
     let log = place.log();
     let old = Story::new();
     let young = Story { second: 5, principal: "other".to_owned(), ..old.clone() };
@@ -69,9 +70,7 @@ async fn of_two_signatures_of_one_identity_the_newest_is_found() {
     assert_eq!((record.signing.id, record.index, record.principal.as_str()), (young.id, 3, "token:other"));
 }
 
-#[tokio::test]
-async fn whoever_asks_later_does_not_become_the_principal_of_the_record() {
-    let place = Place::new();
+async fn whoever_asks_later_does_not_become_the_principal_of_the_record(place: Place) {
     let log = place.log();
     let story = Story::new();
     let later = Story { principal: "later".to_owned(), ..story.clone() };
@@ -79,9 +78,7 @@ async fn whoever_asks_later_does_not_become_the_principal_of_the_record() {
     assert_eq!(log.record(story.id).await.unwrap().unwrap().principal, "token:ci");
 }
 
-#[tokio::test]
-async fn another_version_or_annotation_is_another_signature() {
-    let place = Place::new();
+async fn another_version_or_annotation_is_another_signature(place: Place) {
     let log = place.log();
     let story = Story::new();
     log.append(vec![story.intent(), story.signed()]).await.unwrap();

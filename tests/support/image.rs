@@ -33,7 +33,8 @@ pub async fn push_described(client: &Client, base: &str) -> Descriptor {
 
 /// Pushes an index of these manifests, and returns its digest and how an index describes it.
 pub async fn push_index(client: &Client, base: &str, children: &[Descriptor]) -> (Digest, Descriptor) {
-    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": children}).to_string().into_bytes();
+    let index =
+        json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": children}).to_string().into_bytes();
     let descriptor = Descriptor::of(INDEX, &index);
     put_manifest(client, base, &descriptor.digest.to_string(), INDEX, index).await;
     (descriptor.digest, descriptor)

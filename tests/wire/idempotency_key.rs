@@ -2,7 +2,6 @@
 
 use serde_json::{Value, json};
 
-use crate::support::problem::assert_problem;
 use crate::support::proxy::signing_calls;
 use crate::support::{Answer, Fault, World};
 
@@ -30,7 +29,11 @@ async fn the_same_key_and_body_give_the_first_answer_also_after_a_rotation_and_a
     assert!(world.registry_proxy.take_calls().is_empty());
 
     let other = sign(&world, "job-2", json!({"image": image})).await;
-    assert_eq!((other.status, &other.body["key"]["version"]), (201.try_into().unwrap(), &json!(2)), "{other:?}");
+    assert_eq!(
+        (other.status, &other.body["key"]["version"]),
+        (201.try_into().unwrap(), &json!(2)),
+        "{other:?}"
+    );
 }
 
 #[tokio::test]
@@ -40,11 +43,15 @@ async fn the_same_key_with_another_body_is_a_conflict_and_signs_nothing() {
     assert_eq!(sign(&world, "key", json!({"image": one})).await.status, 201);
     world.take_all_calls();
     let answer = sign(&world, "key", json!({"image": two})).await;
-    assert_problem(&answer, 409, "idempotency-conflict");
+    world.assert_problem(&answer, 409, "idempotency-conflict");
     let answer = world
-        .post_with("/v1/signatures:batch", &[("Idempotency-Key", "key")], json!({"requests": [{"image": one}]}))
+        .post_with(
+            "/v1/signatures:batch",
+            &[("Idempotency-Key", "key")],
+            json!({"requests": [{"image": one}]}),
+        )
         .await;
-    assert_problem(&answer, 409, "idempotency-conflict");
+    world.assert_problem(&answer, 409, "idempotency-conflict");
     assert!(signing_calls(&world.vault_proxy.take_calls()).is_empty());
     assert_eq!(world.signatures(&two).await, 0);
 }
@@ -69,7 +76,7 @@ async fn another_principals_key_is_another() {
     let request = world.client.post(format!("{}{PATH}", world.signet.api)).bearer_auth(&world.outsider);
     let request = request.header("Idempotency-Key", "key").body(json!({"image": image}).to_string());
     let answer = Answer::read(request.send().await.unwrap()).await;
-    assert_problem(&answer, 403, "forbidden");
+    world.assert_problem(&answer, 403, "forbidden");
 }
 
 #[tokio::test]
@@ -77,7 +84,7 @@ async fn what_failed_is_tried_again_with_the_same_key() {
     let world = World::counted().await;
     let image = world.push_image().await;
     world.vault_proxy.break_with(|call| call.path.contains("/sign/").then(|| Fault::status(400)));
-    assert_problem(&sign(&world, "key", json!({"image": image})).await, 503, "vault-unavailable");
+    world.assert_problem(&sign(&world, "key", json!({"image": image})).await, 503, "vault-unavailable");
     world.vault_proxy.mend();
     assert_eq!(sign(&world, "key", json!({"image": image})).await.status, 201);
 }
@@ -103,11 +110,15 @@ async fn a_key_that_is_none_is_refused_before_anything_is_asked() {
     world.take_all_calls();
     for key in ["", &"k".repeat(256), &"k".repeat(10_000), "tab\tand", "é"] {
         let answer = sign(&world, key, json!({"image": image})).await;
-        assert_problem(&answer, 400, "invalid-request");
+        world.assert_problem(&answer, 400, "invalid-request");
         assert!(answer.body["detail"].as_str().unwrap().contains("Idempotency-Key"), "{answer:?}");
     }
     let headers = [("Idempotency-Key", "one"), ("Idempotency-Key", "two")];
-    assert_problem(&world.post_with(PATH, &headers, json!({"image": image})).await, 400, "invalid-request");
+    world.assert_problem(
+        &world.post_with(PATH, &headers, json!({"image": image})).await,
+        400,
+        "invalid-request",
+    );
     assert!(world.registry_proxy.take_calls().is_empty() && world.vault_proxy.take_calls().is_empty());
     assert_eq!(sign(&world, &"k".repeat(255), json!({"image": image})).await.status, 201);
 }

@@ -6,7 +6,6 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::support::attached::{digest_of, sig_tag};
-use crate::support::problem::assert_problem;
 use crate::support::proxy::signing_calls;
 use crate::support::world::Settings;
 use crate::support::{Fault, World, image};
@@ -14,7 +13,10 @@ use crate::support::{Fault, World, image};
 const FORMATS: [&str; 2] = ["cosign", "bundle"];
 
 fn settings(lines: &[&str]) -> Settings {
-    Settings { lines: lines.iter().map(|line| ("attach", (*line).to_owned())).collect(), ..Settings::default() }
+    Settings {
+        lines: lines.iter().map(|line| ("attach", (*line).to_owned())).collect(),
+        ..Settings::default()
+    }
 }
 
 /// How the attempts to attach to this image ended, oldest first.
@@ -33,9 +35,11 @@ async fn what_the_registry_did_not_take_is_attached_when_it_does_and_not_signed_
     for format in FORMATS {
         let world = World::counted().await;
         let image = world.push_image().await;
-        world.registry_proxy.break_with(|call| (call.method != "GET" && call.method != "HEAD").then(|| Fault::status(403)));
+        world
+            .registry_proxy
+            .break_with(|call| (call.method != "GET" && call.method != "HEAD").then(|| Fault::status(403)));
         let answer = world.sign(json!({"image": image, "format": format})).await;
-        assert_problem(&answer, 502, "registry-denied");
+        world.assert_problem(&answer, 502, "registry-denied");
         world.registry_proxy.mend();
         let attached = async || (world.signatures(&image).await == 1).then_some(());
         world.eventually("the outbox attaches it", attached).await;
@@ -55,7 +59,8 @@ async fn what_was_signed_before_a_crash_is_attached_after_it_without_being_asked
         world
             .registry_proxy
             .break_with(|call| (call.method == "POST").then(|| Fault::Gate(Arc::new(Semaphore::new(0)))));
-        let request = world.client.post(format!("{}/v1/signatures", world.signet.api)).bearer_auth(&world.token);
+        let request =
+            world.client.post(format!("{}/v1/signatures", world.signet.api)).bearer_auth(&world.token);
         let request = request.body(json!({"image": image, "format": format}).to_string()).send();
         let request = tokio::spawn(request);
         let query = format!("digest={}&kind=outcome", digest_of(&image));
@@ -67,7 +72,9 @@ async fn what_was_signed_before_a_crash_is_attached_after_it_without_being_asked
         world.serve();
         let attached = async || (world.signatures(&image).await == 1).then_some(());
         world.eventually("the outbox attaches it", attached).await;
-        assert_eq!(signing_calls(&world.vault_proxy.take_calls()).len(), 1);
+        let again = world.sign(json!({"image": image, "format": format})).await;
+        assert_eq!(again.status, 200, "{again:?}");
+        assert_eq!(signing_calls(&world.vault_proxy.take_calls()).len(), 1, "it was not signed again");
     }
 }
 
@@ -78,7 +85,9 @@ async fn who_does_not_want_to_wait_gets_a_signature_that_is_on_its_way() {
     let gate = Arc::new(Semaphore::new(0));
     let rule = gate.clone();
     world.registry_proxy.break_with(move |call| (call.method == "POST").then(|| Fault::Gate(rule.clone())));
-    let answer = world.post_with("/v1/signatures", &[("Prefer", "respond-async, wait=10")], json!({"image": image})).await;
+    let answer = world
+        .post_with("/v1/signatures", &[("Prefer", "respond-async, wait=10")], json!({"image": image}))
+        .await;
     assert_eq!(answer.status, 202, "{answer:?}");
     assert_eq!(answer.headers["preference-applied"], "respond-async");
     assert_eq!(answer.body["state"], "signed");
@@ -91,7 +100,8 @@ async fn who_does_not_want_to_wait_gets_a_signature_that_is_on_its_way() {
     let attached = async || (state(&world, id).await == "attached").then_some(());
     world.eventually("it is attached", attached).await;
     assert_eq!(world.signatures(&image).await, 1);
-    let again = world.post_with("/v1/signatures", &[("Prefer", "respond-async")], json!({"image": image})).await;
+    let again =
+        world.post_with("/v1/signatures", &[("Prefer", "respond-async")], json!({"image": image})).await;
     assert_eq!(again.status, 200, "{again:?}");
 }
 
@@ -99,8 +109,9 @@ async fn who_does_not_want_to_wait_gets_a_signature_that_is_on_its_way() {
 async fn who_does_not_want_to_wait_is_still_told_what_can_not_be_signed() {
     let world = World::counted().await;
     let image = world.image(signet::domain::Digest::of(b"nowhere"));
-    let answer = world.post_with("/v1/signatures", &[("Prefer", "respond-async")], json!({"image": image})).await;
-    assert_problem(&answer, 404, "image-not-found");
+    let answer =
+        world.post_with("/v1/signatures", &[("Prefer", "respond-async")], json!({"image": image})).await;
+    world.assert_problem(&answer, 404, "image-not-found");
 }
 
 #[tokio::test]
@@ -114,7 +125,8 @@ async fn a_signature_that_somebody_overwrote_is_put_back_and_both_are_logged() {
         assert_eq!(world.signatures(&image).await, 0, "{format}: nothing of ours is left");
         let back = async || (world.signatures(&image).await == 1).then_some(());
         world.eventually("it is put back", back).await;
-        let logged = async || (attempts(&world, &image).await == ["attached", "missing", "attached"]).then_some(());
+        let logged =
+            async || (attempts(&world, &image).await == ["attached", "missing", "attached"]).then_some(());
         world.eventually("both are logged", logged).await;
         assert_eq!(state(&world, &answer.body["id"]).await, "attached");
     }
@@ -139,7 +151,8 @@ async fn overwrite(world: &World, image: &str, format: &str) {
             let tag = format!("sha256-{}", digest_of(image).hex());
             if world.tagged(image, &tag).await.is_some() {
                 let index = json!({"schemaVersion": 2, "mediaType": image::INDEX, "manifests": []});
-                image::put_manifest(&world.client, &base, &tag, image::INDEX, index.to_string().into_bytes()).await;
+                image::put_manifest(&world.client, &base, &tag, image::INDEX, index.to_string().into_bytes())
+                    .await;
             }
         }
     }
@@ -150,7 +163,8 @@ async fn a_signature_that_stays_is_looked_at_as_often_as_configured_and_then_no_
     let world = World::with(settings(&["look_again = ['100ms', '200ms', '300ms']"])).await;
     let image = world.push_image().await;
     assert_eq!(world.sign_image(&image).await.status, 201);
-    let seen = async || (world.metric("signet_deliveries_total{outcome=\"seen\"}").await >= 3.0).then_some(());
+    let seen =
+        async || (world.metric("signet_deliveries_total{outcome=\"seen\"}").await >= 3.0).then_some(());
     world.eventually("it is looked at three times", seen).await;
     let empty = async || {
         let text = world.metrics().await;
@@ -166,7 +180,7 @@ async fn what_can_not_be_attached_in_time_is_given_up_with_the_reason_and_can_be
     let image = world.push_image().await;
     world.registry_proxy.break_with(|call| (call.method == "POST").then(|| Fault::status(403)));
     let answer = world.sign_image(&image).await;
-    assert_problem(&answer, 502, "registry-denied");
+    world.assert_problem(&answer, 502, "registry-denied");
     let given_up = async || attempts(&world, &image).await.contains(&"given-up".to_owned()).then_some(());
     world.eventually("it is given up", given_up).await;
     let entries = world.entries(&format!("digest={}&kind=attach", digest_of(&image))).await;

@@ -5,7 +5,6 @@ use signet::domain::{Descriptor, Digest};
 
 use crate::support::attached::digest_of;
 use crate::support::image::{self, INDEX};
-use crate::support::problem::assert_problem;
 use crate::support::proxy::signing_calls;
 use crate::support::world::Settings;
 use crate::support::{Answer, Fault, World};
@@ -24,24 +23,28 @@ async fn an_index_nested_indexes_and_attestation_manifests_are_signed_children_f
     let world = World::counted().await;
     let (amd64, arm64) = (world.push_child().await, world.push_child().await);
     let mut attestation = world.push_child().await;
-    attestation.annotations = [("vnd.docker.reference.type".to_owned(), "attestation-manifest".to_owned())].into();
+    attestation.annotations =
+        [("vnd.docker.reference.type".to_owned(), "attestation-manifest".to_owned())].into();
     let (_, inner) = world.push_index(&[arm64.clone(), amd64.clone()]).await;
     let (index, _) = world.push_index(&[amd64.clone(), attestation.clone(), inner.clone()]).await;
     world.take_all_calls();
 
     let answer = sign(&world, &index).await;
     assert_eq!(answer.status, 201, "{answer:?}");
-    assert_eq!((answer.body["image"].as_str(), answer.body["state"].as_str()), (Some(index.as_str()), Some("attached")));
+    assert_eq!(
+        (answer.body["image"].as_str(), answer.body["state"].as_str()),
+        (Some(index.as_str()), Some("attached"))
+    );
     let expected = [&amd64, &attestation, &arm64, &inner].map(|child| world.image(child.digest));
     assert_eq!(images(&answer), expected);
     for image in expected.iter().chain([&index]) {
         assert_eq!(world.signatures(image).await, 1, "{image}");
     }
-    let calls = signing_calls(&world.vault_proxy.take_calls());
-    assert_eq!(calls.len(), 1, "one call for all");
+    assert_eq!(signing_calls(&world.vault_proxy.take_calls()).len(), 1, "one call for all");
     let entries = world.entries("kind=attach").await;
     let order: Vec<_> = entries.iter().map(|entry| entry["digest"].as_str().unwrap().to_owned()).collect();
-    let place = |image: &str| order.iter().position(|digest| *digest == digest_of(image).to_string()).unwrap();
+    let place =
+        |image: &str| order.iter().position(|digest| *digest == digest_of(image).to_string()).unwrap();
     assert_eq!(place(&index), 4, "the index itself comes last");
     assert!(place(&expected[3]) > place(&expected[2]) && place(&expected[3]) > place(&expected[0]));
 
@@ -80,7 +83,7 @@ async fn a_missing_child_is_named_and_nothing_is_signed() {
     world.registry_proxy.break_with(move |call| call.path.ends_with(&path).then(|| Fault::status(404)));
     world.take_all_calls();
     let answer = sign(&world, &index).await;
-    assert_problem(&answer, 404, "image-not-found");
+    world.assert_problem(&answer, 404, "image-not-found");
     assert!(answer.body["detail"].as_str().unwrap().contains(&missing), "{answer:?}");
     assert!(signing_calls(&world.vault_proxy.take_calls()).is_empty());
     assert!(world.entries("kind=intent").await.is_empty());
@@ -94,7 +97,7 @@ async fn a_child_that_can_not_be_told_stops_everything_before_it_is_signed() {
     let tag = format!("/manifests/sha256-{}.sig", child.digest.hex());
     world.registry_proxy.break_with(move |call| call.path.ends_with(&tag).then(|| Fault::status(403)));
     world.take_all_calls();
-    assert_problem(&sign(&world, &index).await, 502, "registry-denied");
+    world.assert_problem(&sign(&world, &index).await, 502, "registry-denied");
     assert!(signing_calls(&world.vault_proxy.take_calls()).is_empty());
 }
 
@@ -103,11 +106,12 @@ async fn a_child_that_is_no_image_is_refused() {
     let world = World::counted().await;
     let mut child = world.push_child().await;
     child.media_type = "application/vnd.example.unknown+json".to_owned();
-    let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [child]}).to_string().into_bytes();
+    let index =
+        json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [child]}).to_string().into_bytes();
     let digest = Digest::of(&index);
     image::put_manifest(&world.client, &world.upstream(), &digest.to_string(), INDEX, index).await;
     let answer = sign(&world, &world.image(digest)).await;
-    assert_problem(&answer, 400, "invalid-request");
+    world.assert_problem(&answer, 400, "invalid-request");
     assert!(answer.body["detail"].as_str().unwrap().contains("vnd.example.unknown"), "{answer:?}");
 }
 
@@ -125,7 +129,7 @@ async fn an_index_that_claims_to_list_itself_is_refused() {
         asked.then(|| Fault::Answer { status: 200, headers, body: lie.clone() })
     });
     let answer = sign(&world, &index).await;
-    assert_problem(&answer, 502, "registry-unavailable");
+    world.assert_problem(&answer, 502, "registry-unavailable");
 }
 
 #[tokio::test]
@@ -142,7 +146,10 @@ async fn where_one_child_can_not_be_attached_the_others_are_and_each_says_so_its
     assert_eq!(answer.body["state"], "attached");
     let children = answer.body["children"].as_array().unwrap();
     assert_eq!(children[0]["state"], "attached");
-    assert_eq!((&children[1]["state"], &children[1]["problem"]["code"]), (&json!("failed"), &json!("registry-denied")));
+    assert_eq!(
+        (&children[1]["state"], &children[1]["problem"]["code"]),
+        (&json!("failed"), &json!("registry-denied"))
+    );
     assert_eq!(children[1]["problem"]["status"], 502);
 
     world.registry_proxy.mend();
@@ -158,7 +165,7 @@ async fn where_vault_signs_nothing_the_answer_is_a_problem() {
     let child = world.push_child().await;
     let (index, _) = world.push_index(std::slice::from_ref(&child)).await;
     world.vault_proxy.break_with(|call| call.path.contains("/sign/").then(|| Fault::status(400)));
-    assert_problem(&sign(&world, &index).await, 503, "vault-unavailable");
+    world.assert_problem(&sign(&world, &index).await, 503, "vault-unavailable");
 }
 
 #[tokio::test]
@@ -168,14 +175,15 @@ async fn more_manifests_than_are_signed_at_once_are_refused_before_anything_is_s
     let children = [world.push_child().await, world.push_child().await, world.push_child().await];
     let (fits, _) = world.push_index(&children[..2]).await;
     let (too_many, _) = world.push_index(&children).await;
-    assert_problem(&sign(&world, &too_many).await, 413, "payload-too-large");
+    world.assert_problem(&sign(&world, &too_many).await, 413, "payload-too-large");
     assert!(signing_calls(&world.vault_proxy.take_calls()).is_empty());
     assert_eq!(sign(&world, &fits).await.status, 201);
 }
 
 #[tokio::test]
 async fn a_thousand_children_are_signed_in_a_few_calls() {
-    let settings = Settings { lines: vec![("limits", "request_timeout = '10m'".to_owned())], ..Settings::default() };
+    let settings =
+        Settings { lines: vec![("limits", "request_timeout = '10m'".to_owned())], ..Settings::default() };
     let world = World::counted_with(settings).await;
     // One layer and one configuration, and a thousand manifests that differ in an annotation.
     let base = world.upstream();

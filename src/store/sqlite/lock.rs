@@ -3,8 +3,7 @@
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
-use super::StoreError;
-use super::sqlite::open_private;
+use super::{StoreError, open_private};
 
 /// Held as long as the database may be written. The system lets go when the process ends, however it ends.
 ///

@@ -5,11 +5,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction};
 
-use super::error::log_error;
-use super::search;
-use super::sqlite::SqliteStore;
-use crate::domain::{SignatureId, SignatureIdentity};
-use crate::ports::{EntryPage, EntryQuery, EntryReader, LogError, LoggedEntry};
+use super::{SqliteStore, archive, log_error, outbox, search};
+use crate::domain::{KeyName, SignatureId, SignatureIdentity};
+use crate::ports::{
+    ArchivedVersion, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry, StoreReader, Waiting,
+};
+use crate::store::archive_row;
 
 /// Connections that can only read. In WAL mode they neither wait for the writer nor hold it up.
 pub(super) struct Readers {
@@ -61,7 +62,7 @@ impl Readers {
     }
 }
 
-impl EntryReader for Readers {
+impl StoreReader for Readers {
     fn entry(&self, index: u64) -> Result<Option<LoggedEntry>, LogError> {
         let Ok(index) = i64::try_from(index) else { return Ok(None) };
         self.ask(|transaction| {
@@ -88,6 +89,19 @@ impl EntryReader for Readers {
         self.ask(|transaction| {
             transaction.prepare_cached(sql)?.query_map([identity.as_bytes()], logged)?.collect()
         })
+    }
+
+    fn delivery(&self, id: SignatureId) -> Result<Option<Delivery>, LogError> {
+        let found = self.ask(|transaction| outbox::delivery(transaction, id))?;
+        found.map(|(row, document)| row.with(document)).transpose()
+    }
+
+    fn waiting(&self) -> Result<Waiting, LogError> {
+        self.ask(outbox::waiting)
+    }
+
+    fn archived(&self, key: &KeyName) -> Result<Vec<ArchivedVersion>, LogError> {
+        archive_row::versions(key, self.ask(|transaction| archive::of_key(transaction, key))?)
     }
 }
 

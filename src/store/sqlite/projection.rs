@@ -4,13 +4,11 @@ use std::path::Path;
 
 use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior, params};
 
-use super::StoreError;
-use super::sqlite::size;
-use crate::domain::{Entry, Event};
+use super::{StoreError, size};
+use crate::domain::{Entry, SignatureId, SignatureIdentity};
+use crate::store::search_row::Timeline;
 
-/// `latest` is the greatest `time` up to the entry, `lag` the greatest distance that any entry up to it stayed
-/// behind its `latest`. Both only grow, so a period becomes a range of indexes without an index over `time`,
-/// and however the clock was set (see the module `search`).
+/// The columns of [`crate::store::search_row::SearchRow`].
 const TABLE: &str = "
     CREATE TABLE IF NOT EXISTS search (
         idx INTEGER PRIMARY KEY REFERENCES entries (idx),
@@ -42,49 +40,41 @@ const STEP: u64 = 10_000;
 /// Adds entries to the projection, within the transaction that adds them to the log.
 pub(super) struct Projection<'a> {
     insert: CachedStatement<'a>,
-    latest: i64,
-    lag: i64,
+    timeline: Timeline,
 }
 
 impl<'a> Projection<'a> {
     /// Goes on after the last entry of the projection.
     pub(super) fn resume(transaction: &'a Transaction<'_>) -> rusqlite::Result<Self> {
-        let (latest, lag) = transaction
+        let timeline = transaction
             .prepare_cached("SELECT latest, lag FROM search ORDER BY idx DESC LIMIT 1")?
-            .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_row([], |row| Ok(Timeline { latest: row.get(0)?, lag: row.get(1)? }))
             .or_else(|error| match error {
-                rusqlite::Error::QueryReturnedNoRows => Ok((i64::MIN, 0)),
+                rusqlite::Error::QueryReturnedNoRows => Ok(Timeline::START),
                 error => Err(error),
             })?;
         let insert = transaction.prepare_cached(
             "INSERT INTO search VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
         )?;
-        Ok(Self { insert, latest, lag })
+        Ok(Self { insert, timeline })
     }
 
     pub(super) fn add(&mut self, index: i64, entry: &Entry) -> rusqlite::Result<()> {
-        let time = entry.time.as_microsecond();
-        self.latest = self.latest.max(time);
-        self.lag = self.lag.max(self.latest - time);
-        let signing = entry.signing();
-        let (key, version) = match &entry.event {
-            Event::Refusal { key } => (key.as_ref(), None),
-            _ => (signing.map(|signing| &signing.key.name), signing.map(|signing| signing.key.version.get())),
-        };
+        let row = self.timeline.row(entry);
         self.insert.execute(params![
             index,
-            time,
-            self.latest,
-            self.lag,
-            entry.kind(),
-            entry.operation.to_string(),
-            entry.subject.repository.as_ref().map(ToString::to_string),
-            entry.subject.digest.as_bytes(),
-            entry.principal,
-            key.map(crate::domain::KeyName::as_str),
-            version,
-            signing.map(|signing| signing.id.as_bytes()),
-            entry.identity().as_ref().map(crate::domain::SignatureIdentity::as_bytes),
+            row.time,
+            row.latest,
+            row.lag,
+            row.kind,
+            row.operation,
+            row.repository,
+            row.digest.as_bytes(),
+            row.principal,
+            row.key,
+            row.key_version,
+            row.signature.as_ref().map(SignatureId::as_bytes),
+            row.identity.as_ref().map(SignatureIdentity::as_bytes),
         ])?;
         Ok(())
     }

@@ -1,4 +1,15 @@
-//! The writing half over SQLite.
+//! A single node's store: a file of SQLite.
+
+mod archive;
+mod idempotency;
+mod lock;
+mod outbox;
+mod projection;
+mod readers;
+mod schema;
+mod search;
+#[cfg(test)]
+mod tests;
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -9,12 +20,12 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
-use super::error::log_error;
-use super::lock::Lock;
-use super::projection::{self, Projection};
-use super::readers::Readers;
-use super::{StoreError, schema};
-use crate::ports::{EntryReader, EntryStore, LogError, NewEntry};
+use self::lock::Lock;
+use self::projection::Projection;
+use self::readers::Readers;
+use super::StoreError;
+use crate::domain::{SignatureId, Timestamp};
+use crate::ports::{LogError, Store, StoreReader, Writes, Written};
 
 /// A database file, written by this process alone.
 ///
@@ -28,12 +39,17 @@ pub struct SqliteStore {
     _lock: Lock,
 }
 
+/// Bytes that the write-ahead log keeps when it is not needed.
+const WAL_BYTES: i64 = 16 * 1024 * 1024;
+
 impl SqliteStore {
     /// How long to wait for a lock that only a foreign reader, a backup for instance, may hold.
-    pub(super) const BUSY: Duration = Duration::from_secs(5);
+    const BUSY: Duration = Duration::from_secs(5);
 
     /// Opens the database at `path`, made with access for its owner alone where there is none. The directory must
-    /// exist. Entries that the search does not know yet are added to it, which may take a while.
+    /// exist. A database of an older Signet is brought up to date, and entries that the search does not know yet are
+    /// added to it, which may take a while. Deliveries that are not attached yet are due: whoever had taken them has
+    /// gone.
     ///
     /// # Errors
     /// Also where another process has it open.
@@ -45,38 +61,64 @@ impl SqliteStore {
             connect(&path).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
         schema::prepare(&mut connection, &path)?;
         projection::catch_up(&mut connection, &path)?;
+        outbox::release(&connection).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
         let file = FileIdentity::of(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
         let readers = Arc::new(Readers::of(path));
         Ok(Self { connection, file, readers, _lock: lock })
     }
 
-    fn write(&mut self, entries: &[NewEntry]) -> rusqlite::Result<i64> {
+    fn write(&mut self, writes: &Writes) -> rusqlite::Result<Written> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // Asked anew each time: after a failed commit, memory is no witness.
         let first = size(&transaction, "entries")?;
         {
             let mut insert = transaction.prepare_cached("INSERT INTO entries VALUES (?1, ?2)")?;
             let mut projection = Projection::resume(&transaction)?;
-            for (index, entry) in (first..).zip(entries) {
+            for (index, entry) in (first..).zip(&writes.entries) {
                 insert.execute((index, entry.bytes()))?;
                 projection.add(index, entry.entry())?;
             }
         }
+        for change in &writes.changes {
+            outbox::change(&transaction, first, writes, change)?;
+        }
+        let recalled = writes.bindings.iter().map(|binding| idempotency::bind(&transaction, binding));
+        let recalled = recalled.collect::<rusqlite::Result<_>>()?;
+        let kept = writes.answers.iter().map(|(id, answer)| idempotency::keep(&transaction, id, answer));
+        let kept = kept.collect::<rusqlite::Result<_>>()?;
+        for version in &writes.archived {
+            archive::keep(&transaction, version)?;
+        }
         transaction.commit()?;
-        Ok(first)
+        Ok(Written { first: first.cast_unsigned(), recalled, kept })
     }
 
     #[cfg(test)]
-    pub(super) fn connection(&mut self) -> &mut Connection {
+    fn connection(&mut self) -> &mut Connection {
         &mut self.connection
     }
 }
 
-impl EntryStore for SqliteStore {
-    fn append(&mut self, entries: &[NewEntry]) -> Result<u64, LogError> {
+impl Store for SqliteStore {
+    fn commit(&mut self, writes: &Writes) -> Result<Written, LogError> {
         self.file.check()?;
-        let first = self.write(entries).map_err(|error| log_error(&error))?;
-        Ok(first.cast_unsigned())
+        self.write(writes).map_err(|error| log_error(&error))
+    }
+
+    fn take_due(
+        &mut self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<SignatureId>, LogError> {
+        self.file.check()?;
+        outbox::take_due(&mut self.connection, now, until, limit).map_err(|error| log_error(&error))
+    }
+
+    fn forget(&mut self, before: Timestamp) -> Result<u64, LogError> {
+        self.file.check()?;
+        let forgotten = idempotency::forget(&self.connection, before).map_err(|error| log_error(&error))?;
+        Ok(forgotten as u64)
     }
 
     fn probe(&mut self) -> Result<(), LogError> {
@@ -96,8 +138,8 @@ impl EntryStore for SqliteStore {
         if busy { Err(LogError("somebody is still reading the database".to_owned())) } else { Ok(()) }
     }
 
-    fn reader(&self) -> Arc<dyn EntryReader> {
-        Arc::clone(&self.readers) as Arc<dyn EntryReader>
+    fn reader(&self) -> Arc<dyn StoreReader> {
+        Arc::clone(&self.readers) as Arc<dyn StoreReader>
     }
 }
 
@@ -126,14 +168,14 @@ impl FileIdentity {
 }
 
 /// The number of entries that `table` knows of: entries are counted from 0, without gaps.
-pub(super) fn size(connection: &Connection, table: &'static str) -> rusqlite::Result<i64> {
+fn size(connection: &Connection, table: &'static str) -> rusqlite::Result<i64> {
     connection
         .prepare_cached(&format!("SELECT coalesce(max(idx) + 1, 0) FROM {table}"))?
         .query_row([], |row| row.get(0))
 }
 
 /// Opens a file for writing, made with access for its owner alone where there is none.
-pub(super) fn open_private(path: &Path) -> io::Result<File> {
+fn open_private(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     options.mode(0o600).open(path)
@@ -177,5 +219,12 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "synchronous", "full")?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "trusted_schema", false)?;
+    // Large documents make the write-ahead log long: it is cut again when it has been moved into the database.
+    connection.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES, |_| Ok(()))?;
     Ok(connection)
+}
+
+/// What SQLite said, for the log's caller.
+fn log_error(error: &rusqlite::Error) -> LogError {
+    LogError(error.to_string())
 }

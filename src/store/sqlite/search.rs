@@ -6,7 +6,7 @@ use rusqlite::types::Value;
 use rusqlite::{Transaction, params_from_iter};
 
 use super::readers::logged;
-use super::sqlite::size;
+use super::size;
 use crate::domain::Timestamp;
 use crate::ports::{EntryPage, EntryQuery};
 

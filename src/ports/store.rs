@@ -1,0 +1,189 @@
+use std::sync::Arc;
+
+use super::{
+    ArchivedVersion, Delivery, DeliveryChange, EntryPage, EntryQuery, IdempotencyId, KeptAnswer, LogError,
+    LoggedEntry, Recalled, Waiting,
+};
+use crate::domain::{Digest, Entry, KeyName, SignatureId, SignatureIdentity, Timestamp};
+
+/// An entry on its way into the log, with the exact bytes that will be kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewEntry {
+    entry: Entry,
+    bytes: Vec<u8>,
+}
+
+/// What one transaction makes durable: all of it, or nothing.
+#[derive(Debug, Default)]
+pub struct Writes {
+    pub entries: Vec<NewEntry>,
+    /// In their order. The place of a [`DeliveryChange::Add`] counts from the first of `entries`, and an outcome
+    /// is there. A delivery that is there already is not added again.
+    pub changes: Vec<DeliveryChange>,
+    /// In their order, before `answers`.
+    pub bindings: Vec<Binding>,
+    pub answers: Vec<(IdempotencyId, KeptAnswer)>,
+    pub archived: Vec<ArchivedVersion>,
+}
+
+/// A caller's key that is to stand for a request, unless it stands for one already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Binding {
+    pub id: IdempotencyId,
+    pub request: Digest,
+    pub now: Timestamp,
+}
+
+/// What a transaction found while it wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// The index of the first entry; without entries, the size of the log.
+    pub first: u64,
+    /// For each of [`Writes::bindings`].
+    pub recalled: Vec<Recalled>,
+    /// For each of [`Writes::answers`], the one that is kept.
+    pub kept: Vec<KeptAnswer>,
+}
+
+/// Where everything durable is kept: the writing half. It blocks, and it is owned by the log's writer thread,
+/// so that a store has one writer in this process and needs no locks of its own.
+pub trait Store: Send {
+    /// Makes `writes` durable in one transaction: they survive the loss of power. Entries come after what the
+    /// store holds; their indexes count from 0, without gaps, whoever else writes.
+    ///
+    /// # Errors
+    /// Where they are not durable as far as the store can tell. Then readers see none of them, and the next call
+    /// begins afresh.
+    fn commit(&mut self, writes: &Writes) -> Result<Written, LogError>;
+
+    /// [`super::Outbox::take_due`], by name. Fewer than `limit` where the documents are large: about
+    /// [`Writes::DOCUMENT_BYTES`] at once.
+    fn take_due(
+        &mut self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<SignatureId>, LogError>;
+
+    /// [`super::Idempotency::forget`], a part at a time: what is left when this returns 0 is nothing.
+    fn forget(&mut self, before: Timestamp) -> Result<u64, LogError>;
+
+    /// Makes something durable that is no entry.
+    ///
+    /// # Errors
+    /// What [`Store::commit`] would meet.
+    fn probe(&mut self) -> Result<(), LogError>;
+
+    /// Leaves the store in its tidiest state. Nothing is written afterwards.
+    ///
+    /// # Errors
+    /// Where it could not be tidied up; what was written is durable all the same.
+    fn close(&mut self) -> Result<(), LogError>;
+
+    /// The reading half, for any number of threads.
+    fn reader(&self) -> Arc<dyn StoreReader>;
+}
+
+/// The reading half of a [`Store`]. It blocks. Each answer is of one moment, at which everything that
+/// [`Store::commit`] has returned is seen.
+pub trait StoreReader: Send + Sync {
+    fn entry(&self, index: u64) -> Result<Option<LoggedEntry>, LogError>;
+
+    /// At most [`EntryQuery::MAX_LIMIT`] entries, and fewer where they are large.
+    fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError>;
+
+    /// All entries of one signature, oldest first.
+    fn of_signature(&self, id: SignatureId) -> Result<Vec<LoggedEntry>, LogError>;
+
+    /// All entries of the newest signature of this identity, oldest first.
+    fn of_identity(&self, identity: SignatureIdentity) -> Result<Vec<LoggedEntry>, LogError>;
+
+    fn delivery(&self, id: SignatureId) -> Result<Option<Delivery>, LogError>;
+
+    fn waiting(&self) -> Result<Waiting, LogError>;
+
+    /// [`super::KeyArchive::versions`].
+    fn archived(&self, key: &KeyName) -> Result<Vec<ArchivedVersion>, LogError>;
+}
+
+impl Writes {
+    /// Bytes of documents, roughly, that are written or taken at once: the next transaction must not wait for all
+    /// that is on its way.
+    pub const DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
+
+    /// Bytes of the documents among the changes.
+    pub fn document_bytes(&self) -> usize {
+        let added = self.changes.iter().map(|change| match change {
+            DeliveryChange::Add { parcel, .. } => parcel.document.len(),
+            DeliveryChange::Postpone { .. } | DeliveryChange::Settle { .. } => 0,
+        });
+        added.sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        let Self { entries, changes, bindings, answers, archived } = self;
+        entries.is_empty()
+            && changes.is_empty()
+            && bindings.is_empty()
+            && answers.is_empty()
+            && archived.is_empty()
+    }
+
+    /// Adds `other` behind what is there.
+    pub fn append(&mut self, mut other: Self) {
+        let offset = self.entries.len();
+        self.entries.append(&mut other.entries);
+        self.changes.extend(other.changes.into_iter().map(|change| match change {
+            DeliveryChange::Add { entry, parcel, due } => {
+                DeliveryChange::Add { entry: entry + offset, parcel, due }
+            }
+            change => change,
+        }));
+        self.bindings.append(&mut other.bindings);
+        self.answers.append(&mut other.answers);
+        self.archived.append(&mut other.archived);
+    }
+
+    /// The signature of the outcome at `place`.
+    ///
+    /// # Errors
+    /// Where there is none, which [`Writes::changes`] rules out.
+    pub fn outcome(&self, place: usize) -> Result<SignatureId, LogError> {
+        let entry = self.entries.get(place).and_then(|entry| entry.entry.signing());
+        entry
+            .map(|signing| signing.id)
+            .ok_or_else(|| LogError(format!("there is no outcome at place {place} of the commit")))
+    }
+}
+
+impl NewEntry {
+    /// Bytes of one entry. Bundles of entries carry lengths in 16 bits.
+    /// <https://github.com/C2SP/C2SP/blob/main/tlog-tiles.md#log-entries>
+    pub const MAX_BYTES: usize = 65_535;
+
+    pub const fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl TryFrom<Entry> for NewEntry {
+    type Error = LogError;
+
+    /// # Errors
+    /// Where the entry has more than [`NewEntry::MAX_BYTES`].
+    fn try_from(entry: Entry) -> Result<Self, LogError> {
+        let bytes = entry.to_bytes();
+        if bytes.len() > Self::MAX_BYTES {
+            return Err(LogError(format!(
+                "an entry has at most {} bytes, this one has {}",
+                Self::MAX_BYTES,
+                bytes.len()
+            )));
+        }
+        Ok(Self { entry, bytes })
+    }
+}

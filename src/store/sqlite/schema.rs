@@ -1,0 +1,114 @@
+//! What the database looks like.
+
+use std::path::Path;
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use super::StoreError;
+
+/// Tells our databases from those of other programs. <https://www.sqlite.org/pragma.html#pragma_application_id>
+const APPLICATION: i64 = 0x5349_474e; // "SIGN"
+
+/// What leads from each version to the next; the first, from nothing. A step that has been released stays as it is.
+/// The table `search` is not here: it is made from the entries (see the module `projection`).
+const STEPS: [&str; 2] = [FIRST, SECOND];
+
+/// `entries` is the log: appended to, never changed. The triggers hold that against everything that goes through
+/// SQL, `REPLACE` included, which deletes without firing a trigger for it.
+const FIRST: &str = "
+    CREATE TABLE entries (
+        idx INTEGER PRIMARY KEY,
+        bytes BLOB NOT NULL CHECK (length(bytes) BETWEEN 1 AND 65535)
+    ) STRICT;
+    CREATE TRIGGER entries_follow BEFORE INSERT ON entries
+        WHEN NEW.idx <> (SELECT coalesce(max(idx) + 1, 0) FROM entries)
+        BEGIN SELECT RAISE(ABORT, 'an entry has the index after the last one'); END;
+    CREATE TRIGGER entries_stay BEFORE UPDATE ON entries
+        BEGIN SELECT RAISE(ABORT, 'entries are not changed'); END;
+    CREATE TRIGGER entries_last BEFORE DELETE ON entries
+        BEGIN SELECT RAISE(ABORT, 'entries are not deleted'); END;
+    CREATE TABLE probe (id INTEGER PRIMARY KEY CHECK (id = 1), count INTEGER NOT NULL) STRICT;
+";
+
+/// What is not the log. `search` is made again, because its `repository` may now be empty. Documents lie apart
+/// from their deliveries, whose rows change often, and in parts, so that none is ever held twice to be written.
+/// Times are microseconds since 1970; a stage is 0 for "attach", and n + 1 for "look again" number n.
+const SECOND: &str = "
+    DROP TABLE IF EXISTS search;
+    CREATE TABLE deliveries (
+        id BLOB PRIMARY KEY,
+        idx INTEGER NOT NULL REFERENCES entries (idx),
+        replaces INTEGER NOT NULL,
+        stage INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        due INTEGER NOT NULL,
+        size INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX deliveries_due ON deliveries (due);
+    CREATE TABLE documents (
+        id BLOB NOT NULL REFERENCES deliveries (id) ON DELETE CASCADE,
+        part INTEGER NOT NULL,
+        bytes BLOB NOT NULL,
+        UNIQUE (id, part)
+    ) STRICT;
+    CREATE TABLE idempotency (
+        principal TEXT NOT NULL,
+        key TEXT NOT NULL,
+        request BLOB NOT NULL,
+        first_used INTEGER NOT NULL,
+        status INTEGER,
+        body BLOB,
+        location TEXT,
+        PRIMARY KEY (principal, key)
+    ) STRICT;
+    CREATE INDEX idempotency_first_used ON idempotency (first_used);
+    CREATE TABLE archived_keys (
+        id INTEGER PRIMARY KEY,
+        key TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        fingerprint BLOB NOT NULL,
+        pem TEXT NOT NULL,
+        created_at TEXT NOT NULL,
+        UNIQUE (key, version, fingerprint)
+    ) STRICT;
+";
+
+/// Makes the tables of an empty database, brings those of an older Signet up to date, and refuses those of others.
+///
+/// # Errors
+/// [`StoreError::Foreign`] and [`StoreError::Newer`], and what SQLite says.
+pub(super) fn prepare(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
+    let pragma = |connection: &Connection, name| connection.pragma_query_value(None, name, |row| row.get(0));
+
+    let application: i64 = pragma(connection, "application_id").map_err(sqlite)?;
+    let version: i64 = pragma(connection, "user_version").map_err(sqlite)?;
+    let known = STEPS.len().cast_signed() as i64;
+    let done = match (application, version) {
+        (APPLICATION, found) if found > known => {
+            return Err(StoreError::Newer { path: path.to_owned(), found, known });
+        }
+        (APPLICATION, found) => usize::try_from(found).unwrap_or(0),
+        (0, 0) if is_empty(connection).map_err(sqlite)? => 0,
+        _ => return Err(StoreError::Foreign { path: path.to_owned() }),
+    };
+    match STEPS.get(done..) {
+        None | Some([]) => Ok(()),
+        Some(steps) => go(connection, steps, known).map_err(sqlite),
+    }
+}
+
+/// All or nothing: a crash leaves the database as it was, and the next start tries again.
+fn go(connection: &mut Connection, steps: &[&str], version: i64) -> rusqlite::Result<()> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    for step in steps {
+        transaction.execute_batch(step)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", version)?;
+    transaction.commit()
+}
+
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
+}
