@@ -21,10 +21,15 @@ pub fn layer(envelope: &Content, predicate_type: &str, key: &KeyReference) -> La
         .annotated(PREDICATE_TYPE_ANNOTATION, predicate_type)
 }
 
-/// Whether `layer` says that it holds an attestation of this type: a claim, until the envelope was opened.
+/// The type of the attestation that `layer` says it holds: a claim, until the envelope was opened.
+pub fn claimed_type(layer: &Layer) -> Option<&str> {
+    let claimed = layer.annotations.get(PREDICATE_TYPE_ANNOTATION).map(String::as_str);
+    claimed.filter(|_| layer.media_type == ENVELOPE_MEDIA_TYPE)
+}
+
+/// Whether `layer` says that it holds an attestation of this type.
 pub fn claims_type(layer: &Layer, predicate_type: &str) -> bool {
-    layer.media_type == ENVELOPE_MEDIA_TYPE
-        && layer.annotations.get(PREDICATE_TYPE_ANNOTATION).is_some_and(|claimed| claimed == predicate_type)
+    claimed_type(layer) == Some(predicate_type)
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod attestation;
 pub mod bundle;
+pub mod claims;
 pub mod dsse;
 mod go_json;
 pub mod index;

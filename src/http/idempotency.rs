@@ -115,7 +115,9 @@ impl FromRequestParts<ApiState> for IdempotencyKey {
                     Self::MAX
                 ))),
             },
-            (Some(_), Some(_)) => Err(Problem::invalid("Send `Idempotency-Key` once.")),
+            (Some(_), Some(_)) => {
+                Err(Problem::invalid("There are several `Idempotency-Key` headers. Send one."))
+            }
         }
     }
 }

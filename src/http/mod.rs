@@ -18,6 +18,7 @@ mod remainder;
 mod router;
 mod signatures;
 mod state;
+mod verifications;
 
 pub use admin::{AdminState, router as admin_router};
 pub use admission::Admission;

@@ -211,6 +211,10 @@ rules:
                 "rule `a`: `keys`",
             ),
             (
+                "version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, keys: [k], operations: [verify]}]",
+                "rule `a`: `repositories`",
+            ),
+            (
                 "version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, repositories: ['x.y/[z'], keys: [k]}]",
                 "rule `a`: `repositories`",
             ),

@@ -80,7 +80,7 @@ pub trait Registry: Send + Sync {
     /// The blob of this digest, checked against it.
     ///
     /// # Errors
-    /// Also where it has more than `limit` bytes.
+    /// [`RegistryError::TooLarge`] where it has more than `limit` bytes, or more are announced: then none is read.
     async fn blob(&self, repository: &Repository, digest: Digest, limit: u64) -> RegistryReply<Vec<u8>>;
 
     /// Everything that refers to the image: from the referrers API, or from the fallback index.
@@ -127,6 +127,8 @@ pub enum RegistryError {
     ReferrersUnsupported { host: String, reason: String },
     #[error("{host} has something else at {reference}: {reason}")]
     Occupied { host: String, reference: String, reason: String },
+    #[error("{host} has something of more than {limit} bytes")]
+    TooLarge { host: String, limit: u64 },
     #[error("{host} broke the distribution specification: {reason}")]
     Protocol { host: String, reason: String },
 }

@@ -91,6 +91,7 @@ impl Retry {
             | RegistryError::Timeout { .. }
             | RegistryError::ReferrersUnsupported { .. }
             | RegistryError::Occupied { .. }
+            | RegistryError::TooLarge { .. }
             | RegistryError::Protocol { .. } => None,
         }
     }

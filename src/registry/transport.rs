@@ -106,6 +106,11 @@ impl Transport {
         }
         let mut response = request.send().await.map_err(|error| self.failure(error))?;
         let status = response.status();
+        // What is announced as too large is not waited for. An answer to HEAD announces what it does not have.
+        let announced = response.content_length().filter(|_| call.method != Method::HEAD);
+        if status.is_success() && announced.is_some_and(|length| length > call.limit) {
+            return Err(self.host.too_large(call.limit));
+        }
         let headers = std::mem::take(response.headers_mut());
         let body = self.read(response, status, call.limit).await?;
         Ok(Answer { status, headers, body })
@@ -122,7 +127,7 @@ impl Transport {
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(error))? {
             let length = (body.len() + chunk.len()) as u64;
             if status.is_success() && length > limit {
-                return Err(self.host.protocol(format!("its answer has more than {limit} bytes")));
+                return Err(self.host.too_large(limit));
             }
             if !status.is_success() && length > Self::MAX_NOTE {
                 break;

@@ -57,6 +57,8 @@ pub enum ServiceError {
     Occupied { reference: String, reason: String },
     #[error("the image has {limit} signatures already")]
     TooManySignatures { limit: usize },
+    #[error("the image has {has} signatures, and verifiers take {limit}")]
+    TooManyToVerify { has: usize, limit: usize },
     #[error(transparent)]
     Signer(#[from] SignerError),
     #[error(transparent)]
@@ -98,7 +100,7 @@ impl ServiceError {
             Self::LayoutConflict { .. }
             | Self::Occupied { .. }
             | Self::Registry(RegistryError::Occupied { .. }) => "layout-conflict",
-            Self::TooManySignatures { .. } => "too-many-signatures",
+            Self::TooManySignatures { .. } | Self::TooManyToVerify { .. } => "too-many-signatures",
             Self::Signer(SignerError::UnknownKey(_) | SignerError::NoSuchKey(_)) => "key-not-found",
             Self::Signer(SignerError::Unavailable { .. }) => "vault-unavailable",
             Self::Signer(SignerError::Sealed) => "vault-sealed",
@@ -110,6 +112,7 @@ impl ServiceError {
             Self::Registry(
                 RegistryError::Unavailable { .. }
                 | RegistryError::TooManyRequests { .. }
+                | RegistryError::TooLarge { .. }
                 | RegistryError::Protocol { .. },
             ) => "registry-unavailable",
             Self::Registry(RegistryError::Denied { .. }) => "registry-denied",
@@ -133,6 +136,7 @@ impl ServiceError {
                         | RegistryError::TooManyRequests { .. }
                         | RegistryError::Denied { .. }
                         | RegistryError::Timeout { .. }
+                        | RegistryError::TooLarge { .. }
                         | RegistryError::Protocol { .. }
                 )
         )
@@ -229,6 +233,9 @@ impl ServiceError {
             Self::TooManySignatures { limit } => format!(
                 "The image has {limit} signatures already, and verifiers give up beyond. Remove old ones, or have `max_signatures_per_image` raised."
             ),
+            Self::TooManyToVerify { has, limit } => format!(
+                "The image has {has} signatures, and verifiers refuse an image with more than {limit} altogether. Have old ones removed."
+            ),
             Self::Signer(error) => signer_sentence(error),
             Self::Registry(error) => registry_sentence(error),
             Self::Log(_) => LOG_SENTENCE.into(),
@@ -289,6 +296,7 @@ fn registry_sentence(error: &RegistryError) -> String {
         RegistryError::Unavailable { host, .. }
         | RegistryError::ReferrersUnsupported { host, .. }
         | RegistryError::Occupied { host, .. }
+        | RegistryError::TooLarge { host, .. }
         | RegistryError::Protocol { host, .. } => format!("{host} can not be reached or failed. {AGAIN}"),
     }
 }

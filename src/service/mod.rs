@@ -18,17 +18,18 @@ mod sign;
 mod sign_blob;
 mod signature;
 mod turns;
+mod verify;
 mod wanted;
 
 use std::sync::Arc;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::domain::{Clock, Entry, Event, IdSource, Principal, RequestId, Subject};
 use crate::metrics::Metrics;
 use crate::ports::{Decision, Outbox, Policy, Question, Registry, SharedLocks, Signer, SigningLog};
 
-pub use attest::{AttestRequest, MAX_PREDICATE, PREDICATE_CHECKS, PredicateType};
+pub use attest::{AttestRequest, MAX_PREDICATE, PredicateChecks, PredicateType};
 pub use delivery::DeliverySettings;
 pub use error::ServiceError;
 pub use keyring::KeyPurposes;
@@ -36,6 +37,7 @@ pub use locks::ImageLocks;
 pub use sign::{MadeSignature, SignAnswer, SignRequest, SignedImage};
 pub use sign_blob::{File, SignBlobRequest, SignedBlob};
 pub use signature::SignatureView;
+pub use verify::{Inspected, LargeBlobs, Statement, Verdict, Verification, VerifyRequest};
 
 /// All operations, over the ports that they need.
 pub struct Service {
@@ -49,10 +51,10 @@ pub struct Service {
     pub ids: Arc<dyn IdSource>,
     pub metrics: Arc<Metrics>,
     pub locks: ImageLocks,
+    pub large_blobs: LargeBlobs,
     pub keys: KeyPurposes,
     pub delivery: DeliverySettings,
-    /// Predicates that are held against their types at once.
-    pub checks: Semaphore,
+    pub checks: PredicateChecks,
     /// Manifests of one request: an index and all that it lists.
     pub index_members: usize,
     /// Wakes who empties the outbox.

@@ -15,9 +15,9 @@ use crate::domain::BatchId;
 
 /// Calls Vault with the token that is valid now.
 ///
-/// Once more it tries, at most: with another token where the refused one was dead; and after a
-/// short pause where no answer came or Vault asked for a pause. Making a signature twice harms
-/// nobody: its intent stands, and only one of the two is handed on.
+/// It tries again with another token where the refused one was dead, as often as that happens within the time for a
+/// call; and once after a short pause where no answer came or Vault asked for a pause. Making a signature twice
+/// harms nobody: its intent stands, and only one of the two is handed on.
 pub(super) struct Client {
     caller: Arc<Caller>,
     tokens: Tokens,
@@ -92,7 +92,7 @@ impl Client {
                 Err(failure) => failure,
             };
             if failure.is_denied()
-                && !token_changed
+                && (!token_changed || Instant::now() < deadline)
                 && let Some(other) = self.tokens.instead_of(&token, deadline).await?
             {
                 (token, token_changed) = (other, true);

@@ -11,6 +11,7 @@ mod demo;
 mod least_privilege;
 mod many_at_once;
 mod own_registry;
+mod own_vault;
 mod private_ca;
 mod registries;
 mod registry_logins;
@@ -20,6 +21,7 @@ mod support;
 mod token_service;
 mod upstream;
 mod vault_logins;
+mod vault_outages;
 
 /// Whether the long storms were asked for (`tests/run soak`); otherwise each runs in a short form.
 fn soak() -> bool {

@@ -19,8 +19,13 @@ impl World {
         }
     }
 
-    /// The bundles that refer to the image, from the referrers API or from the fallback tag.
+    /// The bundles that refer to the image.
     pub async fn bundles(&self, image: &str) -> Vec<Descriptor> {
+        self.referrers(image).await.into_iter().filter(bundle::is_bundle).collect()
+    }
+
+    /// What refers to the image, from the referrers API or from the fallback tag.
+    async fn referrers(&self, image: &str) -> Vec<Descriptor> {
         let digest = parse(image).digest;
         let url = format!("{}/referrers/{digest}", self.upstream_of(image));
         let answer = self.client.get(url).send().await.unwrap();
@@ -35,7 +40,7 @@ impl World {
         };
         // `null` is how some registries write an empty list.
         let referrers: Option<Vec<Descriptor>> = serde_json::from_value(index["manifests"].clone()).unwrap();
-        referrers.into_iter().flatten().filter(bundle::is_bundle).collect()
+        referrers.unwrap_or_default()
     }
 
     /// How many signatures the image has, of either layout.
@@ -87,14 +92,41 @@ impl World {
         image::push_blob(&self.client, &base, bundle::EMPTY_CONFIG.to_vec()).await;
         let digest = descriptor.digest.to_string();
         image::put_manifest(&self.client, &base, &digest, MANIFEST, manifest).await;
-        let mut bundles = self.bundles(image).await;
-        if bundles.iter().all(|bundle| bundle.digest != descriptor.digest) {
+        self.list_referrer(image, descriptor).await;
+    }
+
+    /// Makes sure that what refers to the image lists `referrer`, which was pushed.
+    async fn list_referrer(&self, image: &str, referrer: Descriptor) {
+        let mut referrers = self.referrers(image).await;
+        if referrers.iter().all(|listed| listed.digest != referrer.digest) {
             // No referrers API: the index at the fallback tag is its client's work.
-            bundles.push(descriptor);
-            let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": bundles});
-            let tag = format!("sha256-{}", subject.digest.hex());
+            referrers.push(referrer);
+            let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": referrers});
+            let tag = format!("sha256-{}", parse(image).digest.hex());
+            let base = self.upstream_of(image);
             image::put_manifest(&self.client, &base, &tag, INDEX, index.to_string().into_bytes()).await;
         }
+    }
+
+    /// Pushes a manifest with one layer that refers to the image, as somebody with access could.
+    pub async fn plant_referrer(&self, image: &str, artifact_type: &str, layer: &str, content: &[u8]) {
+        let base = self.upstream_of(image);
+        let (subject, _) = self.tagged(image, &parse(image).digest.to_string()).await.unwrap();
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": artifact_type,
+            "config": Descriptor::of("application/vnd.oci.empty.v1+json", bundle::EMPTY_CONFIG),
+            "layers": [Descriptor::of(layer, content)], "subject": Descriptor::of(MANIFEST, &subject),
+        });
+        image::push_blob(&self.client, &base, content.to_vec()).await;
+        image::push_blob(&self.client, &base, bundle::EMPTY_CONFIG.to_vec()).await;
+        let manifest = manifest.to_string().into_bytes();
+        let descriptor = Descriptor {
+            artifact_type: Some(artifact_type.to_owned()),
+            ..Descriptor::of(MANIFEST, &manifest)
+        };
+        let digest = descriptor.digest.to_string();
+        image::put_manifest(&self.client, &base, &digest, MANIFEST, manifest).await;
+        self.list_referrer(image, descriptor).await;
     }
 
     /// What is signed for an image in the `cosign` layout.

@@ -91,7 +91,7 @@ impl World {
         let vault_token = servers::signing_token(&client, &vault, &key).await;
         std::fs::write(directory.path().join("vault-token"), format!("{vault_token}\n")).unwrap();
         let policy = format!(
-            "version: 1\nrules:\n  - id: everything\n    effect: allow\n    identity: {{token: ci}}\n    repositories: ['{repository}', '{repository}/**']\n    keys: ['{key}']\n    operations: [sign, log.read]\n"
+            "version: 1\nrules:\n  - id: everything\n    effect: allow\n    identity: {{token: ci}}\n    repositories: ['{repository}', '{repository}/**']\n    keys: ['{key}']\n    operations: [sign, verify, log.read]\n"
         );
         std::fs::write(directory.path().join("policy.yaml"), policy).unwrap();
         let config = config(&settings, &vault_proxy, &registry_proxy, &key, &token, &outsider);

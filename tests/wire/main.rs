@@ -17,3 +17,4 @@ mod signatures;
 mod support;
 mod transit_contract;
 mod vault_failures;
+mod verifications;

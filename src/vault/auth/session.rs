@@ -52,8 +52,7 @@ impl Session {
             next: Some((Instant::now(), Step::LogIn)),
             failures: 0,
             refused_until: None,
-            doubted: false,
-            blind: false,
+            misses: 0,
             told: None,
         };
         tokio::spawn(async move { shutdown.run_until_cancelled(keeper.run()).await });
@@ -116,10 +115,9 @@ struct Keeper<D> {
     failures: u32,
     /// Until then, what Vault refused is not shown to it again.
     refused_until: Option<Instant>,
-    /// The next login follows a token that died before its time.
-    doubted: bool,
-    /// Our tokens may not look themselves up, so that a dead one looks like one that may not.
-    blind: bool,
+    /// Looks at tokens that Vault refused, in a row. Tokens died one after another; or they may not look themselves
+    /// up, and then a dead one looks like one that may not do something.
+    misses: u32,
     /// What the operators know of why there is no login.
     told: Option<String>,
 }
@@ -151,8 +149,11 @@ const LONGEST_ASKED: Duration = Duration::from_secs(10);
 /// How often to look whether there is something new to show in place of what Vault refused.
 const NEWS: Duration = Duration::from_secs(1);
 
-/// Where nobody can tell a dead token from one that may not do something: the time between logins that only might help.
-const BLIND: Duration = Duration::from_secs(10);
+/// As many [`Keeper::misses`] are misfortune. Each further one doubles the time between logins that might help.
+const MISSES: u32 = 4;
+
+/// The longest time between such logins.
+const LONGEST_DOUBT: Duration = Duration::from_secs(10);
 
 impl<D: Door> Keeper<D> {
     /// Ends when nobody uses the session any more.
@@ -192,7 +193,9 @@ impl<D: Door> Keeper<D> {
                 (self.told, self.refused_until) = (None, None);
                 self.hold(token, lease);
                 self.plan(if lease.renewable { Step::Renew } else { Step::LogIn });
-                self.try_our_eyes().await;
+                if self.misses > 0 {
+                    self.try_our_eyes().await;
+                }
             }
             Err(failure) => {
                 self.report(&failure);
@@ -246,36 +249,48 @@ impl<D: Door> Keeper<D> {
             let token = held.token.clone();
             let alive = match self.door.look(&token).await {
                 Ok(()) => true,
-                Err(failure) if failure.is_denied() => self.blind && held.since.elapsed() < BLIND,
+                Err(failure) if failure.is_denied() => {
+                    // Until then it serves those whom it is good enough for.
+                    sleep_until(held.since + rest_after(self.misses)).await;
+                    false
+                }
                 Err(_) => {
                     sleep(PAUSE).await;
                     continue;
                 }
             };
-            if !alive {
+            if alive {
+                self.misses = 0;
+            } else {
                 tracing::warn!("Vault does not know our token any more: logging in anew");
                 self.lose(None);
-                self.doubted = true;
+                self.misses = self.misses.saturating_add(1);
                 (self.failures, self.refused_until) = (0, None);
                 self.after(Duration::ZERO, Step::LogIn);
             }
-            for doubt in waiting.drain(..) {
+            for doubt in waiting {
                 let _ = doubt.verdict.send(alive);
             }
             return;
         }
     }
 
-    /// Whether a token that has just come from Vault may look itself up.
+    /// Looks at a token that has just come, to see whether looking tells anything.
     async fn try_our_eyes(&mut self) {
-        let Some(held) = self.held.as_ref().filter(|_| std::mem::take(&mut self.doubted)) else { return };
+        let Some(held) = &self.held else { return };
         let token = held.token.clone();
-        self.blind = self.door.look(&token).await.is_err_and(|failure| failure.is_denied());
-        if self.blind {
-            tracing::warn!(
-                "the policy of our token does not let it look itself up (auth/token/lookup-self), so that it can not be \
-                 told from a dead one: see config/vault-policy.hcl"
-            );
+        match self.door.look(&token).await {
+            Ok(()) => self.misses = 0,
+            Err(failure) if failure.is_denied() => {
+                self.misses = self.misses.saturating_add(1);
+                if self.misses == MISSES {
+                    tracing::warn!(
+                        "new tokens are refused when they look themselves up: if that is for their policy, give it \
+                         auth/token/lookup-self as in config/vault-policy.hcl, because nobody can tell now when one is dead"
+                    );
+                }
+            }
+            Err(_) => {}
         }
     }
 
@@ -344,5 +359,13 @@ impl<D: Door> Keeper<D> {
             tracing::warn!(reason, "can not log in to Vault");
             self.told = Some(reason);
         }
+    }
+}
+
+/// How long a token serves at least after so many [`Keeper::misses`].
+fn rest_after(misses: u32) -> Duration {
+    match misses.checked_sub(MISSES) {
+        Some(more) => PAUSE.saturating_mul(1 << more.min(10)).min(LONGEST_DOUBT),
+        None => Duration::ZERO,
     }
 }

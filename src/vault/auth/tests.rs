@@ -316,6 +316,7 @@ async fn a_revoked_token_is_replaced_once_for_all_who_were_refused() {
     // A refusal that comes late finds the new token.
     assert_eq!(setup.instead_of(1).await.unwrap(), Some(2));
     assert_eq!(setup.count("log in"), 2);
+    seconds(1).await;
     // One for those who were refused, and one to see whether looking tells anything.
     assert_eq!(setup.count("look"), 2);
 }
@@ -333,18 +334,34 @@ async fn what_the_policy_refuses_leads_to_no_login() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_the_token_may_not_look_itself_up_logins_are_rare() {
+async fn where_tokens_may_not_look_themselves_up_logins_are_rare_and_others_go_on() {
     let setup = Setup::new();
-    setup.token().await;
+    let mut token = setup.token().await;
     setup.play().look = Some(status(403));
-    // It might be dead: one login shows that looking tells nothing.
-    assert_eq!(setup.instead_of(1).await.unwrap(), Some(2));
-    for _ in 0..10 {
-        assert_eq!(setup.instead_of(2).await.unwrap(), None);
+    let begun = Instant::now();
+    while begun.elapsed() < Duration::from_secs(100) {
+        let (other, served) = tokio::join!(setup.instead_of(token), async {
+            seconds(1).await;
+            setup.token().await
+        });
+        token = other.unwrap().unwrap_or(served);
     }
-    assert_eq!(setup.count("log in"), 2);
-    seconds(10).await;
-    assert_eq!(setup.instead_of(2).await.unwrap(), Some(3));
+    let logins = setup.count("log in");
+    assert!((10..30).contains(&logins), "{logins}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_die_one_after_another_cost_no_request() {
+    let setup = Setup::new();
+    for _ in 0..50 {
+        let number = setup.token().await;
+        // The next one too, before anybody has used it.
+        setup.play().revoked.extend([number, number + 1]);
+        assert_eq!(setup.instead_of(number).await.unwrap(), Some(number + 1));
+        assert_eq!(setup.instead_of(number + 1).await.unwrap(), Some(number + 2));
+        seconds(1).await;
+    }
+    assert_eq!(setup.count("log in"), 101);
 }
 
 #[tokio::test(start_paused = true)]

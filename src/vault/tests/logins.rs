@@ -22,6 +22,8 @@ struct Tokens {
     made: usize,
     valid: Option<String>,
     refuse: bool,
+    /// Tokens that are dead when they are to sign.
+    short_lived: usize,
 }
 
 impl Guarded {
@@ -42,6 +44,10 @@ impl Guarded {
             }
             if call.path == "sys/wrapping/unwrap" {
                 return Some(unwrapped(call));
+            }
+            if call.is_sign() && tokens.short_lived > 0 {
+                tokens.short_lived -= 1;
+                tokens.valid = None;
             }
             let shown = call.header("x-vault-token").map(str::to_owned);
             (call.path != "sys/health" && shown != tokens.valid).then(|| error(403, "permission denied"))
@@ -159,6 +165,19 @@ async fn a_revoked_token_costs_no_request_and_one_login() {
         }
     }
     signer.ready().await.unwrap();
+    assert_eq!(guarded.logins().len(), 4);
+}
+
+#[tokio::test]
+async fn tokens_that_die_while_a_call_is_under_way_cost_no_request() {
+    let guarded = Guarded::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let setup = setup(&guarded.vault, approle(&file(&directory, "secret", "the-secret")));
+    let signer = setup.start();
+    signer.sign(task("first")).await.unwrap();
+    // This one and the next two are dead when they are to sign.
+    guarded.tokens.lock().unwrap().short_lived = 3;
+    signer.sign(task("second")).await.unwrap();
     assert_eq!(guarded.logins().len(), 4);
 }
 
