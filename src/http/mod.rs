@@ -19,8 +19,10 @@ mod router;
 mod signatures;
 mod state;
 mod verifications;
+mod well_known;
 
 pub use admin::{AdminState, router as admin_router};
 pub use admission::Admission;
+pub use idempotency::forget_old_answers;
 pub use router::{openapi, router};
 pub use state::ApiState;

@@ -49,7 +49,7 @@ impl DeliverySettings {
 }
 
 impl Service {
-    /// Attaches a signature that exists, and writes down what became of it.
+    /// Attaches a signature that exists, and writes down what became of it. `seen` is what was seen a moment ago.
     ///
     /// # Errors
     /// Where the registry did not take it. The outbox goes on trying, unless that can not help.
@@ -58,14 +58,14 @@ impl Service {
         head: &Entry,
         document: &Content,
         mut record: Record,
-        seen: Seen,
+        seen: Option<Seen>,
         replace: bool,
     ) -> Result<Record, ServiceError> {
         let Some(finished) = Finished::of_record(&record, document) else { return Ok(record) };
-        let outdated = self.outdated(&finished.signing, replace).await;
-        match finished.attach(self.registry.as_ref(), seen, &outdated).await {
+        match self.attach_beside(&finished, seen, replace).await {
             Ok(attachment) => {
-                self.attached(head, &record.signing, &attachment, replace).await?;
+                let replaced = self.replaced(head, &finished, replace).await?;
+                self.attached(head, &record.signing, &attachment, &replaced).await?;
                 let (signature, signed_at) = (finished.signature, finished.signed_at);
                 record.state = State::Attached { signature, signed_at, attachment };
                 Ok(record)
@@ -77,23 +77,21 @@ impl Service {
         }
     }
 
-    /// Writes down that a signature is attached, and when to look at it again.
+    /// Writes down that a signature is attached, and when to look at it again; and that it `replaced` others.
     pub(super) async fn attached(
         &self,
         head: &Entry,
         signing: &Signing,
         attachment: &Attachment,
-        replace: bool,
+        replaced: &[Signing],
     ) -> Result<(), ServiceError> {
         let now = self.clock.now();
         let mut entries = vec![head.followed_by(now, attach_event(signing, attached_result(attachment)))];
         let mut changes = vec![self.delivery.next_look(signing.id, 0, now)];
-        if replace {
-            for replaced in self.replaced(head, signing).await? {
-                changes.push(DeliveryChange::Settle { id: replaced.id });
-                let result = AttachResult::GivenUp { code: REPLACED.to_owned() };
-                entries.push(head.followed_by(now, attach_event(&replaced, result)));
-            }
+        for other in replaced {
+            changes.push(DeliveryChange::Settle { id: other.id });
+            let result = AttachResult::GivenUp { code: REPLACED.to_owned() };
+            entries.push(head.followed_by(now, attach_event(other, result)));
         }
         self.log.commit(entries, changes).await?;
         Ok(())
@@ -112,7 +110,8 @@ impl Service {
         } else {
             tracing::warn!(%error, id = %signing.id, image = %finished.image, attempts, "signed and not attached");
             self.metrics.delivery("failed");
-            let due = later(now, DeliverySettings::pause_after(attempts));
+            let pause = DeliverySettings::pause_after(attempts);
+            let due = later(now, pause.max(error.asked_to_wait().unwrap_or_default()));
             let change = DeliveryChange::Postpone { id: signing.id, stage: Stage::Attach, attempts, due };
             (AttachResult::Failed { code }, change)
         };
@@ -123,22 +122,39 @@ impl Service {
     pub(super) async fn deliver(&self, delivery: Delivery) -> Result<(), ServiceError> {
         let Some(finished) = Finished::of(&delivery) else { return Ok(()) };
         match delivery.stage {
-            Stage::Attach => self.attach_later(&delivery, &finished, Seen::default()).await,
+            Stage::Attach => self.attach_later(&delivery, &finished, None).await,
             Stage::LookAgain(looks) => self.look_again(&delivery, &finished, usize::from(looks)).await,
         }
+    }
+
+    /// Attaches a signature beside all that is there. What was not seen a moment ago is looked at first: it may
+    /// have been added to since, and must not be written over.
+    async fn attach_beside(
+        &self,
+        finished: &Finished,
+        seen: Option<Seen>,
+        replace: bool,
+    ) -> Result<Attachment, ServiceError> {
+        let registry = self.registry.as_ref();
+        let outdated = self.outdated(finished, replace).await;
+        let seen = match seen {
+            Some(seen) => seen,
+            None => finished.look(registry).await?.1,
+        };
+        finished.attach(registry, seen, &outdated).await
     }
 
     async fn attach_later(
         &self,
         delivery: &Delivery,
         finished: &Finished,
-        seen: Seen,
+        seen: Option<Seen>,
     ) -> Result<(), ServiceError> {
-        let outdated = self.outdated(&finished.signing, delivery.parcel.replace).await;
-        match finished.attach(self.registry.as_ref(), seen, &outdated).await {
+        match self.attach_beside(finished, seen, delivery.parcel.replace).await {
             Ok(attachment) => {
                 let Delivery { entry, parcel, .. } = delivery;
-                self.attached(entry, &finished.signing, &attachment, parcel.replace).await?;
+                let replaced = self.replaced(entry, finished, parcel.replace).await?;
+                self.attached(entry, &finished.signing, &attachment, &replaced).await?;
                 self.metrics.delivery("attached");
             }
             Err(error) => self.not_attached(&delivery.entry, finished, delivery.attempts, &error).await,
@@ -168,11 +184,12 @@ impl Service {
                 let due = self.delivery.lease_from(now);
                 let change = DeliveryChange::Postpone { id, stage: Stage::Attach, attempts: 0, due };
                 self.log.commit(vec![entry], vec![change]).await?;
-                self.attach_later(delivery, finished, seen).await?;
+                self.attach_later(delivery, finished, Some(seen)).await?;
             }
             Err(error) => {
                 let attempts = delivery.attempts.saturating_add(1);
                 let pause = DeliverySettings::pause_after(attempts);
+                let pause = pause.max(error.asked_to_wait().unwrap_or_default());
                 let late = later(finished.signed_at, self.delivery.give_up_after) <= now;
                 let change = match late || !error.is_retryable() {
                     true => DeliveryChange::Settle { id },

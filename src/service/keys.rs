@@ -33,11 +33,25 @@ impl Service {
     /// # Errors
     /// Where there is none.
     pub async fn public_key(&self, name: &KeyName, version: KeyVersion) -> Result<PublicKey, ServiceError> {
-        let key = self.key_with(name, Some(version)).await?;
+        // From what is known, which is seconds old at most: anybody may ask this, and nobody may wear Vault out with it.
+        let key = self.signer.key(name).await?;
         match key.versions.get(&version) {
             Some(published) => Ok(published.public_key.clone()),
             None => Err(ServiceError::KeyVersionUnavailable { key: name.clone(), version, usable: None }),
         }
+    }
+
+    /// The public keys of all versions, newest first, but for those of a key that was deleted before this one was made.
+    ///
+    /// # Errors
+    /// Where there is no such key, or it is of a type without public keys.
+    pub async fn public_keys(&self, name: &KeyName) -> Result<Vec<PublicKey>, ServiceError> {
+        let key = self.key(name).await?;
+        if key.versions.is_empty() {
+            let key_type = key.key_type.clone();
+            return Err(ServiceError::KeyTypeUnsupported { key: name.clone(), key_type });
+        }
+        Ok(key.versions.values().rev().map(|published| published.public_key.clone()).collect())
     }
 
     /// The key to sign with. A version above the latest that is known may have been made a moment ago: then Vault is
@@ -50,18 +64,13 @@ impl Service {
         name: &KeyName,
         version: Option<KeyVersion>,
     ) -> Result<Arc<Key>, ServiceError> {
-        let key = self.key_with(name, version).await?;
+        let mut key = self.signer.key(name).await?;
+        if version.is_some_and(|version| version > key.latest) {
+            key = self.signer.key_anew(name).await?;
+        }
         match key.in_vault {
             true => Ok(key),
             false => Err(SignerError::NoSuchKey(name.clone()).into()),
-        }
-    }
-
-    async fn key_with(&self, name: &KeyName, version: Option<KeyVersion>) -> Result<Arc<Key>, ServiceError> {
-        let key = self.signer.key(name).await?;
-        match version {
-            Some(version) if version > key.latest => Ok(self.signer.key_anew(name).await?),
-            _ => Ok(key),
         }
     }
 }

@@ -1,6 +1,10 @@
 //! What an image has already, and what of the wanted signature is among it.
 
-use crate::domain::{Claim, Descriptor, Entry, Event, Format, ImageReference, Record, Signing, State};
+use std::time::Duration;
+
+use crate::domain::{
+    Claim, Descriptor, Entry, Event, Format, ImageReference, Record, Signing, State, Timestamp,
+};
 use crate::format::{attestation, bundle, simple_signing};
 use crate::ports::{RegistryError, RegistrySettings};
 
@@ -15,7 +19,9 @@ use super::{Service, ServiceError};
 pub struct Look {
     pub wanted: Wanted,
     pub found: Option<Found>,
-    pub seen: Seen,
+    seen: Seen,
+    /// When it was seen.
+    at: Timestamp,
     /// What gives way to the wanted signature, and is there.
     outdated: usize,
     /// Signatures of the wanted format that the image has.
@@ -52,8 +58,8 @@ impl Look {
 }
 
 /// What was read of the image.
-#[derive(Default)]
 struct Reading {
+    at: Timestamp,
     /// Below the tag where the wanted signature belongs.
     own: Tagged,
     referrers: Referrers,
@@ -63,7 +69,7 @@ impl Reading {
     fn look(self, subject: Descriptor, wanted: Wanted, found: Option<Found>, outdated: &Outdated) -> Look {
         let (signatures, outdated) = match wanted.format {
             Format::Cosign => {
-                let is_outdated = |layer: &&_| outdated.covers(layer, &wanted.claim);
+                let is_outdated = |layer: &&_| outdated.covers(layer, &wanted.claim, self.at);
                 let same = usize::from(found.is_some());
                 let outdated = self.own.layers().iter().filter(is_outdated).count();
                 (self.own.layers().len(), outdated.saturating_sub(same))
@@ -71,7 +77,7 @@ impl Reading {
             Format::Bundle => (self.referrers.0.iter().filter(|one| bundle::is_bundle(one)).count(), 0),
         };
         let seen = Seen { subject: Some(subject), tagged: self.own.raw, referrers: self.referrers.0 };
-        Look { wanted, found, seen, outdated, signatures }
+        Look { wanted, found, seen, at: self.at, outdated, signatures }
     }
 }
 
@@ -87,6 +93,7 @@ impl Service {
         wish: Wish<'_>,
         settings: &RegistrySettings,
     ) -> Result<Look, ServiceError> {
+        let at = self.clock.now();
         let registry = self.registry.as_ref();
         let Wish { chosen, saying, format: asked, outdated } = wish;
         let resolve = async {
@@ -102,7 +109,7 @@ impl Service {
                 let tagged = self.tagged(image).await?;
                 choose_format(asked, layout(&[&tagged.0, &tagged.1], &referrers), true, settings)?;
             }
-            let reading = Reading { referrers, ..Reading::default() };
+            let reading = Reading { at, own: Tagged::default(), referrers };
             return Ok(reading.look(subject, wanted, found, outdated));
         }
 
@@ -110,7 +117,7 @@ impl Service {
         let tag = tag(&wanted.claim, image.digest);
         let (subject, own) = tokio::try_join!(resolve, Tagged::read(registry, image, &tag))?;
         if let Some(found) = self.find_tagged(&wanted, image, &own).await? {
-            let reading = Reading { own, ..Reading::default() };
+            let reading = Reading { at, own, referrers: Referrers::default() };
             return Ok(reading.look(subject, wanted, Some(found), outdated));
         }
         let referrers = match Referrers::read(registry, image).await {
@@ -129,13 +136,20 @@ impl Service {
                 layout(&[&Tagged::read(registry, image, &sibling(&wanted.claim, image)).await?], &referrers);
         }
         let format = choose_format(asked, has, own.is_empty(), settings)?;
-        let reading = Reading { own, referrers };
+        let reading = Reading { at, own, referrers };
         if format == Format::Cosign {
             return Ok(reading.look(subject, wanted, None, outdated));
         }
         let wanted = Wanted::of_image(chosen, image, Format::Bundle, saying)?;
         let found = self.find_bundle(&wanted, image, &subject, &reading.referrers).await?;
         Ok(reading.look(subject, wanted, found, outdated))
+    }
+
+    /// What was seen, where that is no longer ago than others need for a signature of their own. It says where nothing is, so
+    /// that nothing is read before it is written there.
+    pub(super) fn still_seen(&self, look: &Look) -> Option<Seen> {
+        let age = Duration::try_from(self.clock.now().duration_since(look.at)).unwrap_or_default();
+        (age < SEEN_FOR).then(|| look.seen.clone())
     }
 
     /// What hangs below both of the image's tags.
@@ -224,7 +238,7 @@ impl Service {
         if let State::Signed { signature, signed_at } | State::GivenUp { signature, signed_at, .. } =
             record.state
         {
-            self.attached(head, &record.signing, &found.attachment, false).await?;
+            self.attached(head, &record.signing, &found.attachment, &[]).await?;
             record.state = State::Attached { signature, signed_at, attachment: found.attachment.clone() };
         }
         Ok(record)
@@ -243,6 +257,9 @@ impl Service {
         Ok(record_of(index, &entry))
     }
 }
+
+/// How long what was seen is believed.
+const SEEN_FOR: Duration = Duration::from_secs(2);
 
 /// The tag of the image's other signatures: attestations for signatures, and signatures for attestations.
 fn sibling(claim: &Claim, image: &ImageReference) -> String {

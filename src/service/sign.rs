@@ -192,7 +192,7 @@ impl Service {
         progress: Progress<'_>,
         later: bool,
     ) -> Result<MadeSignature, ServiceError> {
-        let (document, seen) = (&look.wanted.document, || look.seen.clone());
+        let (document, seen) = (&look.wanted.document, || self.still_seen(look));
         let record = match progress {
             Progress::Found(found) => {
                 let mut record = self.replay(head, &look.wanted, found).await?;

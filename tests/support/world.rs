@@ -46,6 +46,8 @@ pub struct Settings {
     pub registry: Option<&'static str>,
     /// A Vault for this test alone, which it may seal.
     pub private_vault: bool,
+    /// The key's type and hash.
+    pub key: servers::KeyForm,
 }
 
 /// An answer of the API.
@@ -83,12 +85,13 @@ impl World {
         let registry_proxy = Proxy::start(&registry.url).await;
         let key = unique("key");
         let made = client.post(format!("{}/v1/transit/keys/{key}", vault.address));
-        let made = made.header("X-Vault-Token", &vault.root_token).json(&json!({"type": "ecdsa-p256"}));
+        let made =
+            made.header("X-Vault-Token", &vault.root_token).json(&json!({"type": settings.key.key_type}));
         assert!(made.send().await.unwrap().status().is_success());
         let repository = format!("{}/{}", registry_proxy.address, unique("team/app"));
         let directory = tempfile::tempdir().unwrap();
         let (token, outsider) = (unique("token"), unique("outsider"));
-        let vault_token = servers::signing_token(&client, &vault, &key).await;
+        let vault_token = servers::signing_token_for(&client, &vault, &key, settings.key).await;
         std::fs::write(directory.path().join("vault-token"), format!("{vault_token}\n")).unwrap();
         let policy = format!(
             "version: 1\nrules:\n  - id: everything\n    effect: allow\n    identity: {{token: ci}}\n    repositories: ['{repository}', '{repository}/**']\n    keys: ['{key}']\n    operations: [sign, verify, log.read]\n"
@@ -280,7 +283,7 @@ impl World {
     /// A token for Signet that Vault takes now, beside the one that it began with.
     pub async fn new_vault_token(&self) -> String {
         if servers::are_real() {
-            return servers::signing_token(&self.client, &self.vault, &self.key).await;
+            return servers::signing_token_for(&self.client, &self.vault, &self.key, self.settings.key).await;
         }
         let made = self.vault_call(Method::POST, "auth/token/create", json!({"policies": ["root"]})).await;
         made["auth"]["client_token"].as_str().unwrap().to_owned()
@@ -346,7 +349,8 @@ fn config(
     section("[vault]", "vault", &[format!("address = '{}'", vault.url())]);
     section("[vault.auth]", "vault.auth", &["method = 'token'".into(), "token_file = 'vault-token'".into()]);
     section("[vault.batch]", "vault.batch", &[]);
-    section("[[keys]]", "keys", &[format!("name = '{key}'")]);
+    let hash = settings.key.hash.map(|hash| format!("hash = '{hash}'"));
+    section("[[keys]]", "keys", &[format!("name = '{key}'"), hash.unwrap_or_default()]);
     section(
         "[[registries]]",
         "registries",

@@ -6,6 +6,7 @@ mod documentation;
 mod drain;
 mod idempotency;
 mod idempotency_key;
+mod keys;
 mod log_failures;
 mod outbox;
 mod overload;
