@@ -94,7 +94,7 @@ impl World {
         let vault_token = servers::signing_token_for(&client, &vault, &key, settings.key).await;
         std::fs::write(directory.path().join("vault-token"), format!("{vault_token}\n")).unwrap();
         let policy = format!(
-            "version: 1\nrules:\n  - id: everything\n    effect: allow\n    identity: {{token: ci}}\n    repositories: ['{repository}', '{repository}/**']\n    keys: ['{key}']\n    operations: [sign, verify, log.read]\n"
+            "version: 1\nrules:\n  - id: everything\n    effect: allow\n    identity: {{token: ci}}\n    repositories: ['{repository}', '{repository}/**']\n    keys: ['{key}']\n    operations: [sign, attest, blob, verify, log.read]\n"
         );
         std::fs::write(directory.path().join("policy.yaml"), policy).unwrap();
         let config = config(&settings, &vault_proxy, &registry_proxy, &key, &token, &outsider);
@@ -209,6 +209,16 @@ impl World {
             request = request.header(*name, *value);
         }
         Answer::read(request.body(body.to_string()).send().await.unwrap()).await
+    }
+
+    /// Attests with this world's key.
+    pub async fn attest(&self, request: Value) -> Answer {
+        self.post("/v1/attestations", &self.token, request.to_string()).await
+    }
+
+    /// Signs a file with this world's key.
+    pub async fn sign_blob(&self, request: Value) -> Answer {
+        self.post("/v1/blobs", &self.token, request.to_string()).await
     }
 
     /// Signs an image with this world's key and defaults.
