@@ -44,13 +44,12 @@ pub fn bundle(key: &Fingerprint, statement: &Content, signature: &[u8]) -> Conte
 /// The bundle of `signature` over a file with this `digest`, as JSON. The same parts always give the same bytes.
 ///
 /// The digest is that of `hash`, also where the key is an Ed25519 key, which signs the file itself.
-pub fn blob_bundle(key: &Fingerprint, (hash, digest): (HashAlgorithm, &[u8]), signature: &[u8]) -> Vec<u8> {
+pub fn blob_bundle(key: &Fingerprint, (hash, digest): (HashAlgorithm, &[u8]), signature: &[u8]) -> String {
     let (digest, signature) = (STANDARD.encode(digest), STANDARD.encode(signature));
     let (algorithm, material) = (algorithm_name(hash), material(key));
     format!(
         r#"{{"messageSignature":{{"messageDigest":{{"algorithm":"{algorithm}","digest":"{digest}"}},"signature":"{signature}"}},{material}}}"#
     )
-    .into_bytes()
 }
 
 /// The end that all of our bundles have.
@@ -346,10 +345,10 @@ mod tests {
             let expected = format!(
                 r#"{{"messageSignature":{{"messageDigest":{{"algorithm":"{name}","digest":"aGFzaA=="}},"signature":"c2ln"}},{end}"#
             );
-            assert_eq!(String::from_utf8(blob.clone()).unwrap(), expected);
+            assert_eq!(blob, expected);
             let message =
                 MessageSignature { hash: Some(hash), digest: b"hash".into(), signature: b"sig".into() };
-            assert_eq!(Bundle::parse(&blob), Ok(Bundle::Message(message)));
+            assert_eq!(Bundle::parse(blob.as_bytes()), Ok(Bundle::Message(message)));
         }
     }
 
