@@ -33,6 +33,8 @@ pub enum Fault {
     Cut,
     /// The answer begins, and the connection closes in its middle.
     CutAnswer,
+    /// The request is passed on with one more header.
+    AddHeader(&'static str, &'static str),
     /// The request is passed on, and its answer is lost.
     LoseAnswer,
     /// The request is passed on, and its answer's body arrives changed.
@@ -152,6 +154,11 @@ async fn answer(shared: &Shared, request: Request<Body>) -> Result<Response<Body
                 response.headers_mut().insert(name, value.parse().unwrap());
             }
             Ok(response)
+        }
+        Some(Fault::AddHeader(name, value)) => {
+            let mut call = call;
+            call.headers.insert(name, value.parse().unwrap());
+            forward(shared, call).await
         }
         Some(Fault::Cut) => Err(std::io::Error::other("cut")),
         Some(Fault::LoseAnswer) => {
