@@ -300,6 +300,12 @@ impl World {
         self.client.get(url).send().await.unwrap().text().await.unwrap()
     }
 
+    /// Waits until Signet's log has `words`. Its lines come a little later than its answers.
+    pub async fn logs(&self, words: &str) {
+        let has = async || self.signet.log_lines().iter().any(|line| line.contains(words)).then_some(());
+        self.eventually(words, has).await;
+    }
+
     /// Asks `question` again and again until it answers, for at most 30 s: for things that happen soon, and not at once.
     pub async fn eventually<T>(&self, what: &str, question: impl AsyncFn() -> Option<T>) -> T {
         let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
