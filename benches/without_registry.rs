@@ -22,10 +22,10 @@ use signet::ports::{
     Alone, Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, RegistrySettings,
 };
 use signet::service::{
-    Caller, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PREDICATE_CHECKS, Service, SignRequest,
+    Caller, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Service, SignRequest,
 };
 use signet::vault::TransitSigner;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -135,7 +135,7 @@ fn service(
             look_again: config.attach.look_again,
             give_up_after: config.attach.give_up_after,
         },
-        checks: Semaphore::new(PREDICATE_CHECKS),
+        checks: PredicateChecks::default(),
         index_members: config.limits.index_members,
         wake: Notify::new(),
     };

@@ -146,11 +146,11 @@ impl Finished {
 
     /// The layer of the tag's manifest, and the blob that it names.
     fn layer(&self) -> (Layer, Content) {
-        let Self { signing: Signing { claim, key, .. }, document, signature, .. } = self;
+        let Self { signing: Signing { claim, key, .. }, document, signature, signed_at, .. } = self;
         match claim {
             Claim::Attestation { predicate_type, .. } => {
                 let envelope = dsse::envelope(document, signature);
-                (attestation::layer(&envelope, predicate_type, key), envelope)
+                (attestation::layer(&envelope, predicate_type, key, *signed_at), envelope)
             }
             Claim::Image | Claim::Blob { .. } => {
                 (simple_signing::layer(&document.to_bytes(), signature, key), document.clone())
@@ -178,10 +178,12 @@ impl Outdated {
         Self(key.versions.values().map(|version| version.public_key.fingerprint()).collect())
     }
 
-    /// Whether `layer` says that it is one of them. A claim, and whoever made it falsely loses what he attached.
-    pub fn covers(&self, layer: &Layer, claim: &Claim) -> bool {
+    /// Whether `layer` says that it is one of them, and not younger than `signed_at`. A claim, and whoever made it falsely
+    /// loses what he attached.
+    pub fn covers(&self, layer: &Layer, claim: &Claim, signed_at: Timestamp) -> bool {
         let Claim::Attestation { predicate_type, .. } = claim else { return false };
         attestation::claims_type(layer, predicate_type)
+            && attestation::claimed_date(layer).is_some_and(|date| date <= signed_at)
             && self.0.iter().any(|key| layer.key_fingerprint() == Some(&key.to_string()))
     }
 }
@@ -218,7 +220,8 @@ impl ManifestUpdate for LayerUpdate<'_> {
     fn apply(&self, current: Option<&Manifest>) -> Result<Change, String> {
         let existing = current.map(|manifest| SignatureManifest::parse(&manifest.bytes)).transpose()?;
         let is_outdated = |layer: &Layer| {
-            !layer.is_same(&self.layer) && self.outdated.covers(layer, &self.finished.signing.claim)
+            !layer.is_same(&self.layer)
+                && self.outdated.covers(layer, &self.finished.signing.claim, self.finished.signed_at)
         };
         let layers = existing.as_ref().map_or(&[][..], |manifest| manifest.layers.as_slice());
         let there = layers.iter().any(|layer| layer.is_same(&self.layer));

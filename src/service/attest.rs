@@ -1,6 +1,7 @@
 //! Attesting something about an image.
 
 use bytes::Bytes;
+use tokio::sync::Semaphore;
 
 use crate::domain::{Format, ImageReference, KeyName, KeyVersion, Operation};
 use crate::format::predicate;
@@ -18,8 +19,15 @@ pub use crate::format::predicate::PredicateType;
 /// Bytes of a predicate.
 pub const MAX_PREDICATE: usize = predicate::MAX_BYTES;
 
-/// Predicates that are held against their types at once: each may need several times its size meanwhile.
-pub const PREDICATE_CHECKS: usize = 2;
+/// How many predicates are held against their types at once: each may need several times its size meanwhile.
+#[derive(Debug)]
+pub struct PredicateChecks(Semaphore);
+
+impl Default for PredicateChecks {
+    fn default() -> Self {
+        Self(Semaphore::new(2))
+    }
+}
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -111,7 +119,7 @@ impl Service {
             return Err(ServiceError::PredicateTooLarge { size: predicate.len() });
         }
         let (predicate_type, predicate) = (predicate_type.clone(), predicate.clone());
-        let _turn = self.checks.acquire().await;
+        let _turn = self.checks.0.acquire().await;
         let checked = tokio::task::spawn_blocking(move || predicate_type.check(&predicate)).await;
         Ok(checked.map_err(|_| ServiceError::Invalid("`predicate` can not be read.".to_owned()))??)
     }

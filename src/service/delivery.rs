@@ -64,7 +64,8 @@ impl Service {
         let Some(finished) = Finished::of_record(&record, document) else { return Ok(record) };
         match self.attach_beside(&finished, seen, replace).await {
             Ok(attachment) => {
-                self.attached(head, &record.signing, &attachment, replace).await?;
+                let replaced = self.replaced(head, &finished, replace).await?;
+                self.attached(head, &record.signing, &attachment, &replaced).await?;
                 let (signature, signed_at) = (finished.signature, finished.signed_at);
                 record.state = State::Attached { signature, signed_at, attachment };
                 Ok(record)
@@ -76,23 +77,21 @@ impl Service {
         }
     }
 
-    /// Writes down that a signature is attached, and when to look at it again.
+    /// Writes down that a signature is attached, and when to look at it again; and that it `replaced` others.
     pub(super) async fn attached(
         &self,
         head: &Entry,
         signing: &Signing,
         attachment: &Attachment,
-        replace: bool,
+        replaced: &[Signing],
     ) -> Result<(), ServiceError> {
         let now = self.clock.now();
         let mut entries = vec![head.followed_by(now, attach_event(signing, attached_result(attachment)))];
         let mut changes = vec![self.delivery.next_look(signing.id, 0, now)];
-        if replace {
-            for replaced in self.replaced(head, signing).await? {
-                changes.push(DeliveryChange::Settle { id: replaced.id });
-                let result = AttachResult::GivenUp { code: REPLACED.to_owned() };
-                entries.push(head.followed_by(now, attach_event(&replaced, result)));
-            }
+        for other in replaced {
+            changes.push(DeliveryChange::Settle { id: other.id });
+            let result = AttachResult::GivenUp { code: REPLACED.to_owned() };
+            entries.push(head.followed_by(now, attach_event(other, result)));
         }
         self.log.commit(entries, changes).await?;
         Ok(())
@@ -137,11 +136,11 @@ impl Service {
         replace: bool,
     ) -> Result<Attachment, ServiceError> {
         let registry = self.registry.as_ref();
+        let outdated = self.outdated(finished, replace).await;
         let seen = match seen {
             Some(seen) => seen,
             None => finished.look(registry).await?.1,
         };
-        let outdated = self.outdated(&finished.signing, replace).await;
         finished.attach(registry, seen, &outdated).await
     }
 
@@ -154,7 +153,8 @@ impl Service {
         match self.attach_beside(finished, seen, delivery.parcel.replace).await {
             Ok(attachment) => {
                 let Delivery { entry, parcel, .. } = delivery;
-                self.attached(entry, &finished.signing, &attachment, parcel.replace).await?;
+                let replaced = self.replaced(entry, finished, parcel.replace).await?;
+                self.attached(entry, &finished.signing, &attachment, &replaced).await?;
                 self.metrics.delivery("attached");
             }
             Err(error) => self.not_attached(&delivery.entry, finished, delivery.attempts, &error).await,

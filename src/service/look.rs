@@ -70,7 +70,7 @@ impl Reading {
     fn look(self, subject: Descriptor, wanted: Wanted, found: Option<Found>, outdated: &Outdated) -> Look {
         let (signatures, outdated) = match wanted.format {
             Format::Cosign => {
-                let is_outdated = |layer: &&_| outdated.covers(layer, &wanted.claim);
+                let is_outdated = |layer: &&_| outdated.covers(layer, &wanted.claim, self.at);
                 let same = usize::from(found.is_some());
                 let outdated = self.own.layers().iter().filter(is_outdated).count();
                 (self.own.layers().len(), outdated.saturating_sub(same))
@@ -239,7 +239,7 @@ impl Service {
         if let State::Signed { signature, signed_at } | State::GivenUp { signature, signed_at, .. } =
             record.state
         {
-            self.attached(head, &record.signing, &found.attachment, false).await?;
+            self.attached(head, &record.signing, &found.attachment, &[]).await?;
             record.state = State::Attached { signature, signed_at, attachment: found.attachment.clone() };
         }
         Ok(record)

@@ -23,13 +23,13 @@ mod wanted;
 
 use std::sync::Arc;
 
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::Notify;
 
 use crate::domain::{Clock, Entry, Event, IdSource, Principal, RequestId, Subject};
 use crate::metrics::Metrics;
 use crate::ports::{Decision, Outbox, Policy, Question, Registry, SharedLocks, Signer, SigningLog};
 
-pub use attest::{AttestRequest, MAX_PREDICATE, PREDICATE_CHECKS, PredicateType};
+pub use attest::{AttestRequest, MAX_PREDICATE, PredicateChecks, PredicateType};
 pub use delivery::DeliverySettings;
 pub use error::ServiceError;
 pub use keyring::KeyPurposes;
@@ -54,8 +54,7 @@ pub struct Service {
     pub large_blobs: LargeBlobs,
     pub keys: KeyPurposes,
     pub delivery: DeliverySettings,
-    /// Predicates that are held against their types at once.
-    pub checks: Semaphore,
+    pub checks: PredicateChecks,
     /// Manifests of one request: an index and all that it lists.
     pub index_members: usize,
     /// Wakes who empties the outbox.

@@ -3,31 +3,36 @@
 use crate::domain::{Claim, Entry, Event, KeyReference, Outcome, Signing, State};
 use crate::ports::EntryQuery;
 
-use super::attach::Outdated;
+use super::attach::{Finished, Outdated};
 use super::{Service, ServiceError};
 
 /// Why something is attached no more: something else was attached in its place.
 pub(super) const REPLACED: &str = "replaced";
 
 impl Service {
-    /// What gives way to an attestation by `signing`'s key, where anything does: those by any version of it.
-    pub(super) async fn outdated(&self, signing: &Signing, replace: bool) -> Outdated {
+    /// What gives way to an attestation, where anything does: those by any version of its key.
+    pub(super) async fn outdated(&self, finished: &Finished, replace: bool) -> Outdated {
         if !replace {
             return Outdated::default();
         }
-        let KeyReference { name, fingerprint, .. } = &signing.key;
+        let KeyReference { name, fingerprint, .. } = &finished.signing.key;
         // Without the key's other versions, what they signed stays. That is better than not to attach.
         let versions = self.signer.key(name).await.map(|key| Outdated::by(&key)).unwrap_or_default();
         Outdated(versions.0.into_iter().chain([*fingerprint]).collect())
     }
 
-    /// What `signing` has replaced: what is attached, or on its way to be, of the same image, type and key. Whoever looks
-    /// whether it is still there would put it back.
+    /// What an attestation has replaced, where it replaces anything: what is attached, or on its way to be, of the same
+    /// image, type and key, and not younger. Whoever looks whether it is still there would put it back.
     pub(super) async fn replaced(
         &self,
         head: &Entry,
-        signing: &Signing,
+        finished: &Finished,
+        replace: bool,
     ) -> Result<Vec<Signing>, ServiceError> {
+        let signing = &finished.signing;
+        if !replace {
+            return Ok(Vec::new());
+        }
         let Claim::Attestation { predicate_type, .. } = &signing.claim else { return Ok(Vec::new()) };
         let same = |other: &Signing| {
             let same_type = matches!(&other.claim, Claim::Attestation { predicate_type: other, .. } if other == predicate_type);
@@ -37,7 +42,9 @@ impl Service {
         for other in self.signed_with(head, signing).await?.into_iter().filter(same) {
             let record = self.log.record(other.id).await?;
             let state = record.map(|record| record.state);
-            if matches!(state, Some(State::Signed { .. } | State::Attached { .. })) {
+            if let Some(State::Signed { signed_at, .. } | State::Attached { signed_at, .. }) = state
+                && signed_at <= finished.signed_at
+            {
                 replaced.push(other);
             }
         }
