@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 use super::{dsse, go_json, statement};
@@ -27,6 +28,8 @@ pub const MAX_BYTES: u64 = dsse::MAX_BYTES + MAX_SIGNATURE_BYTES;
 
 const EMPTY_MEDIA_TYPE: &str = "application/vnd.oci.empty.v1+json";
 const MANIFEST_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+/// How version 0.3 was written before.
+const FORMER_MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle+json;version=0.3";
 const FAMILY: &str = "application/vnd.dev.sigstore.bundle";
 const PREDICATE_TYPE_ANNOTATION: &str = "dev.sigstore.bundle.predicateType";
 
@@ -88,12 +91,19 @@ pub struct MessageSignature {
 pub enum BundleError {
     #[error("it is no Sigstore bundle: {0}")]
     Json(String),
-    #[error("it is no Sigstore bundle but `{0}`")]
+    #[error("it is no Sigstore bundle v0.3 but `{0}`")]
     MediaType(String),
+    #[error("the bundle was signed with a certificate, not with a key")]
+    Certificate,
+    #[error("the bundle's `verificationMaterial` has not exactly one of `publicKey` and `certificate`")]
+    Material,
     #[error("the bundle has not exactly one of `dsseEnvelope` and `messageSignature`")]
     Content,
     #[error("the bundle's envelope has {0} signatures, it must have one")]
     Signatures(usize),
+    /// Verifiers skip a signature that names its key, unless it is by the name that they expect.
+    #[error("the bundle's signature has a `keyid`, it must have none")]
+    KeyId,
     #[error("the `{0}` of the bundle is no standard base64")]
     Base64(&'static str),
     #[error(transparent)]
@@ -101,18 +111,27 @@ pub enum BundleError {
 }
 
 impl Bundle {
-    /// Reads a bundle of whatever version.
+    /// Reads a bundle of version 0.3, as strictly as verifiers do: they open no older ones on images.
     ///
     /// # Errors
-    /// Where it is none, or does not have exactly one signature.
+    /// Where it is none, does not have exactly one signature, or is one of a certificate.
     pub fn parse(json: &[u8]) -> Result<Self, BundleError> {
         let encoded: EncodedBundle<'_> =
             serde_json::from_slice(json).map_err(|error| BundleError::Json(error.to_string()))?;
-        if !encoded.media_type.starts_with(FAMILY) {
+        if ![MEDIA_TYPE, FORMER_MEDIA_TYPE].contains(&encoded.media_type.as_str()) {
             return Err(BundleError::MediaType(encoded.media_type.chars().take(100).collect()));
+        }
+        match encoded.verification_material {
+            Material { public_key: Some(_), certificate: None, .. } => {}
+            Material { public_key: None, certificate: Some(_), .. } => return Err(BundleError::Certificate),
+            _ => return Err(BundleError::Material),
         }
         match (encoded.dsse_envelope, encoded.message_signature) {
             (Some(envelope), None) => {
+                let envelope = dsse::Encoded::from(envelope);
+                if envelope.names_a_key() {
+                    return Err(BundleError::KeyId);
+                }
                 let envelope = envelope.decode()?;
                 match envelope.signatures.len() {
                     1 => Ok(Self::Dsse(envelope)),
@@ -231,23 +250,37 @@ pub fn bundle_layer(manifest: &[u8]) -> Option<BundleLayer> {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct EncodedBundle<'a> {
     media_type: String,
+    verification_material: Material,
     #[serde(borrow, default)]
-    dsse_envelope: Option<dsse::Encoded<'a>>,
+    dsse_envelope: Option<dsse::StrictlyEncoded<'a>>,
     #[serde(default)]
     message_signature: Option<EncodedMessage>,
 }
 
+/// Whether a key or a certificate made the signature. Proofs of logs and of clocks may stand beside it.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+struct Material {
+    public_key: Option<IgnoredAny>,
+    certificate: Option<IgnoredAny>,
+    #[serde(rename = "tlogEntries")]
+    _log_entries: Option<IgnoredAny>,
+    #[serde(rename = "timestampVerificationData")]
+    _timestamps: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct EncodedMessage {
     message_digest: EncodedDigest,
     signature: String,
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct EncodedDigest {
     algorithm: String,
     digest: String,
@@ -322,7 +355,8 @@ mod tests {
 
     #[test]
     fn what_is_no_bundle_with_one_signature_is_refused() {
-        let with = |content: &str| format!(r#"{{"mediaType":"{MEDIA_TYPE}"{content}}}"#);
+        let material = r#""verificationMaterial":{"publicKey":{"hint":""},"tlogEntries":[]}"#;
+        let with = |content: &str| format!(r#"{{"mediaType":"{MEDIA_TYPE}",{material}{content}}}"#);
         let envelope = |signatures: &str| {
             format!(r#","dsseEnvelope":{{"payload":"","payloadType":"x","signatures":[{signatures}]}}"#)
         };
@@ -330,11 +364,15 @@ mod tests {
             r#","messageSignature":{"messageDigest":{"algorithm":"SHA2_256","digest":""},"signature":""}"#;
         let one = envelope(r#"{"sig":""}"#);
         assert!(Bundle::parse(with(&one).as_bytes()).is_ok());
+        assert!(Bundle::parse(with(&envelope(r#"{"sig":"","keyid":""}"#)).as_bytes()).is_ok());
         assert!(Bundle::parse(with(message).as_bytes()).is_ok());
+        assert!(Bundle::parse(with(&one).replace(MEDIA_TYPE, FORMER_MEDIA_TYPE).as_bytes()).is_ok());
+        let former = FORMER_MEDIA_TYPE.replace("0.3", "0.2");
         for (text, error) in [
             (with(""), BundleError::Content),
             (with(&(one.clone() + message)), BundleError::Content),
             (with(&envelope("")), BundleError::Signatures(0)),
+            (with(&envelope(r#"{"sig":"","keyid":"x"}"#)), BundleError::KeyId),
             (with(&envelope(r#"{"sig":""},{"sig":""}"#)), BundleError::Signatures(2)),
             (
                 with(&message.replace(r#""signature":"""#, r#""signature":"?""#)),
@@ -344,10 +382,21 @@ mod tests {
                 with(&one).replace("sigstore", "example"),
                 BundleError::MediaType(MEDIA_TYPE.replace("sigstore", "example")),
             ),
+            (with(&one).replace(MEDIA_TYPE, &former), BundleError::MediaType(former.clone())),
+            (with(&one).replace("publicKey", "certificate"), BundleError::Certificate),
+            (with(&one).replace(r#""publicKey":{"hint":""},"#, ""), BundleError::Material),
         ] {
             assert_eq!(Bundle::parse(text.as_bytes()), Err(error), "{text}");
         }
-        assert!(matches!(Bundle::parse(b"{}"), Err(BundleError::Json(_))));
+        for text in [
+            "{}".to_owned(),
+            with(&one).replace(material, r#""more":1"#),
+            with(&one).replace(r#""tlogEntries""#, r#""more""#),
+            with(&(one.clone() + r#","more":1"#)),
+            with(&one.replace(r#""payload""#, r#""more":1,"payload""#)),
+        ] {
+            assert!(matches!(Bundle::parse(text.as_bytes()), Err(BundleError::Json(_))), "{text}");
+        }
     }
 
     #[test]

@@ -95,9 +95,33 @@ pub(super) struct Encoded<'a> {
 #[derive(Debug, Deserialize)]
 struct EncodedSignature {
     sig: String,
+    #[serde(default)]
+    keyid: Option<String>,
+}
+
+/// As [`Encoded`], in a bundle: there, verifiers take no field that they do not know.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(super) struct StrictlyEncoded<'a> {
+    #[serde(borrow)]
+    payload: Cow<'a, str>,
+    payload_type: String,
+    signatures: Vec<EncodedSignature>,
+}
+
+impl<'a> From<StrictlyEncoded<'a>> for Encoded<'a> {
+    fn from(StrictlyEncoded { payload, payload_type, signatures }: StrictlyEncoded<'a>) -> Self {
+        Self { payload, payload_type, signatures }
+    }
 }
 
 impl Encoded<'_> {
+    /// Whether a signature says which key made it.
+    pub(super) fn names_a_key(&self) -> bool {
+        let mut names = self.signatures.iter().filter_map(|signature| signature.keyid.as_ref());
+        names.any(|keyid| !keyid.is_empty())
+    }
+
     pub(super) fn decode(self) -> Result<Envelope, EnvelopeError> {
         let decode = |field, text: &str| STANDARD.decode(text).map_err(|_| EnvelopeError::Base64(field));
         Ok(Envelope {

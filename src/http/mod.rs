@@ -21,5 +21,6 @@ mod well_known;
 
 pub use admin::{AdminState, router as admin_router};
 pub use admission::Admission;
+pub use idempotency::forget_old_answers;
 pub use router::{openapi, router};
 pub use state::ApiState;

@@ -195,7 +195,9 @@ fn status_of(code: &str) -> StatusCode {
         "invalid-request" | "digest-required" | "format-unsupported" => StatusCode::BAD_REQUEST,
         "forbidden" => StatusCode::FORBIDDEN,
         "image-not-found" | "key-not-found" | "signature-not-found" => StatusCode::NOT_FOUND,
-        "key-version-unavailable" | "layout-conflict" | "too-many-signatures" => StatusCode::CONFLICT,
+        "key-version-unavailable" | "layout-conflict" | "tag-protected" | "too-many-signatures" => {
+            StatusCode::CONFLICT
+        }
         "payload-too-large" => StatusCode::PAYLOAD_TOO_LARGE,
         "vault-unavailable" | "vault-sealed" | "log-unavailable" => StatusCode::SERVICE_UNAVAILABLE,
         "vault-denied" | "registry-unavailable" | "registry-denied" => StatusCode::BAD_GATEWAY,

@@ -55,6 +55,8 @@ pub struct InspectedBody {
     /// - `verified`: all that was asked for;
     /// - `overlooked`: it would be, but the image has a bundle, and verifiers look at bundles alone then;
     /// - `other-key`: no version of the key made it: another key did, or somebody changed it;
+    /// - `key-id`: a bundle that names its key: verifiers skip it, unless it is by the name that they expect;
+    /// - `signature-count`: a bundle with no signature, or with several;
     /// - `other-version`: another version of the key made it than was asked for;
     /// - `digest-mismatch`: the key signed another digest;
     /// - `repository-mismatch`: the key signed this digest in another repository;

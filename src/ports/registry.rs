@@ -123,8 +123,13 @@ pub enum RegistryError {
     Denied { host: String, reason: String },
     #[error("{host} took longer than {after:?}")]
     Timeout { host: String, after: Duration },
+    /// The reason is in words of ours, and fit for callers.
     #[error("{host} can not list what refers to an image: {reason}")]
     ReferrersUnsupported { host: String, reason: String },
+    #[error("{host} protects the tag {tag}: {reason}")]
+    TagProtected { host: String, tag: String, reason: String },
+    #[error("{host} does not take manifests of this kind: {reason}")]
+    ManifestRefused { host: String, reason: String },
     #[error("{host} has something else at {reference}: {reason}")]
     Occupied { host: String, reference: String, reason: String },
     #[error("{host} has something of more than {limit} bytes")]

@@ -34,7 +34,7 @@ impl Client {
         let put = || self.retry.run(|| self.put_manifest(repository, &reference, &upload.manifest));
         let noted = match put().await {
             // The registry may have collected the blob as garbage since it was pushed.
-            Err(RegistryError::Protocol { .. }) if taken_on_trust => {
+            Err(RegistryError::Protocol { .. } | RegistryError::ManifestRefused { .. }) if taken_on_trust => {
                 self.empty_blobs.forget(repository);
                 self.push_empty(repository).await?;
                 put().await?
@@ -51,8 +51,11 @@ impl Client {
             return self.confirm(repository, subject, digest, taken).await;
         }
         let tag = fallback_tag(subject);
+        // That the API lists nothing says nothing of the tag.
+        let none_tagged = none_known
+            && (self.referrers == ReferrersMode::Tag || self.support.of(repository) == Some(false));
         let update = AddReferrer { subject, referrer: descriptor };
-        match self.update_tag(repository, &tag, none_known, &update).await {
+        match self.update_tag(repository, &tag, none_tagged, &update).await {
             Ok(_) => Ok(()),
             Err(RegistryError::Occupied { reason, .. }) => Err(self.host.referrers_unsupported(reason)),
             Err(error) => Err(error),
@@ -74,7 +77,9 @@ impl Client {
                     return Ok(());
                 }
                 Listing::Referrers(_) | Listing::Unknown => {}
-                Listing::Unsupported(reason) => return Err(self.host.referrers_unsupported(reason)),
+                Listing::Unsupported(reason) | Listing::Elsewhere(reason) => {
+                    return Err(self.host.referrers_unsupported(reason));
+                }
             }
         }
         Err(if taken {

@@ -90,6 +90,8 @@ impl Retry {
             | RegistryError::Denied { .. }
             | RegistryError::Timeout { .. }
             | RegistryError::ReferrersUnsupported { .. }
+            | RegistryError::TagProtected { .. }
+            | RegistryError::ManifestRefused { .. }
             | RegistryError::Occupied { .. }
             | RegistryError::TooLarge { .. }
             | RegistryError::Protocol { .. } => None,

@@ -49,7 +49,7 @@ impl DeliverySettings {
 }
 
 impl Service {
-    /// Attaches a signature that exists, and writes down what became of it.
+    /// Attaches a signature that exists, and writes down what became of it. `seen` is what was seen a moment ago.
     ///
     /// # Errors
     /// Where the registry did not take it. The outbox goes on trying, unless that can not help.
@@ -58,10 +58,10 @@ impl Service {
         head: &Entry,
         wanted: &Wanted,
         mut record: Record,
-        seen: Seen,
+        seen: Option<Seen>,
     ) -> Result<Record, ServiceError> {
         let Some(finished) = Finished::of_record(&record, &wanted.document) else { return Ok(record) };
-        match finished.attach(self.registry.as_ref(), seen).await {
+        match self.attach_beside(&finished, seen).await {
             Ok(attachment) => {
                 self.attached(head, &record.signing, &attachment).await?;
                 let (signature, signed_at) = (finished.signature, finished.signed_at);
@@ -101,7 +101,8 @@ impl Service {
         } else {
             tracing::warn!(%error, id = %signing.id, image = %finished.image, attempts, "signed and not attached");
             self.metrics.delivery("failed");
-            let due = later(now, DeliverySettings::pause_after(attempts));
+            let pause = DeliverySettings::pause_after(attempts);
+            let due = later(now, pause.max(error.asked_to_wait().unwrap_or_default()));
             let change = DeliveryChange::Postpone { id: signing.id, stage: Stage::Attach, attempts, due };
             (AttachResult::Failed { code }, change)
         };
@@ -112,18 +113,33 @@ impl Service {
     pub(super) async fn deliver(&self, delivery: Delivery) -> Result<(), ServiceError> {
         let Some(finished) = Finished::of(&delivery) else { return Ok(()) };
         match delivery.stage {
-            Stage::Attach => self.attach_later(&delivery, &finished, Seen::default()).await,
+            Stage::Attach => self.attach_later(&delivery, &finished, None).await,
             Stage::LookAgain(looks) => self.look_again(&delivery, &finished, usize::from(looks)).await,
         }
+    }
+
+    /// Attaches a signature beside all that is there. What was not seen a moment ago is looked at first: it may
+    /// have been added to since, and must not be written over.
+    async fn attach_beside(
+        &self,
+        finished: &Finished,
+        seen: Option<Seen>,
+    ) -> Result<Attachment, ServiceError> {
+        let registry = self.registry.as_ref();
+        let seen = match seen {
+            Some(seen) => seen,
+            None => finished.look(registry).await?.1,
+        };
+        finished.attach(registry, seen).await
     }
 
     async fn attach_later(
         &self,
         delivery: &Delivery,
         finished: &Finished,
-        seen: Seen,
+        seen: Option<Seen>,
     ) -> Result<(), ServiceError> {
-        match finished.attach(self.registry.as_ref(), seen).await {
+        match self.attach_beside(finished, seen).await {
             Ok(attachment) => {
                 self.attached(&delivery.entry, &finished.signing, &attachment).await?;
                 self.metrics.delivery("attached");
@@ -155,11 +171,12 @@ impl Service {
                 let due = self.delivery.lease_from(now);
                 let change = DeliveryChange::Postpone { id, stage: Stage::Attach, attempts: 0, due };
                 self.log.commit(vec![entry], vec![change]).await?;
-                self.attach_later(delivery, finished, seen).await?;
+                self.attach_later(delivery, finished, Some(seen)).await?;
             }
             Err(error) => {
                 let attempts = delivery.attempts.saturating_add(1);
                 let pause = DeliverySettings::pause_after(attempts);
+                let pause = pause.max(error.asked_to_wait().unwrap_or_default());
                 let late = later(finished.signed_at, self.delivery.give_up_after) <= now;
                 let change = match late || !error.is_retryable() {
                     true => DeliveryChange::Settle { id },

@@ -33,8 +33,8 @@ pub enum ServiceError {
     KeyVersionUnavailable { key: KeyName, version: KeyVersion, usable: Option<(KeyVersion, KeyVersion)> },
     #[error("key {key} is of type {key_type}")]
     KeyTypeUnsupported { key: KeyName, key_type: KeyType },
-    #[error("{format} is not possible on {host}")]
-    FormatUnsupported { host: String, format: Format },
+    #[error("{format} is not possible on {host}: {reason}")]
+    FormatUnsupported { host: String, format: Format, reason: String },
     #[error("the image has {has} signatures, {wanted} were asked for")]
     LayoutConflict { has: Format, wanted: Format },
     #[error("{reference} holds something else: {reason}")]
@@ -73,7 +73,9 @@ impl ServiceError {
             }
             Self::KeyTypeUnsupported { .. }
             | Self::FormatUnsupported { .. }
-            | Self::Registry(RegistryError::ReferrersUnsupported { .. }) => "format-unsupported",
+            | Self::Registry(
+                RegistryError::ReferrersUnsupported { .. } | RegistryError::ManifestRefused { .. },
+            ) => "format-unsupported",
             Self::LayoutConflict { .. }
             | Self::Occupied { .. }
             | Self::Registry(RegistryError::Occupied { .. }) => "layout-conflict",
@@ -93,6 +95,7 @@ impl ServiceError {
                 | RegistryError::Protocol { .. },
             ) => "registry-unavailable",
             Self::Registry(RegistryError::Denied { .. }) => "registry-denied",
+            Self::Registry(RegistryError::TagProtected { .. }) => "tag-protected",
         }
     }
 
@@ -119,18 +122,25 @@ impl ServiceError {
         )
     }
 
-    /// How long to wait before trying again; none where waiting does not help.
-    pub fn retry_after(&self) -> Option<Duration> {
-        let asked = match self {
+    /// How long Vault or the registry asked to be left alone.
+    pub const fn asked_to_wait(&self) -> Option<Duration> {
+        match self {
             Self::Signer(SignerError::Unavailable { retry_after, .. })
             | Self::Registry(
                 RegistryError::Unavailable { retry_after, .. }
                 | RegistryError::TooManyRequests { retry_after, .. },
             ) => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// How long to wait before trying again; none where waiting does not help.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let asked = match self {
             // Somebody has to do something about these: no use in hurrying.
             Self::Signer(SignerError::Sealed | SignerError::Denied { .. })
             | Self::Registry(RegistryError::Denied { .. }) => Some(Duration::from_secs(30)),
-            _ => None,
+            error => error.asked_to_wait(),
         };
         self.is_retryable().then(|| asked.unwrap_or(Duration::from_secs(2)))
     }
@@ -178,9 +188,9 @@ impl ServiceError {
                 let types = KeyType::SUPPORTED.map(|known| known.to_string()).join(", ");
                 format!("Key `{key}` is of type {key_type}. Signet signs with {types}: name another key.")
             }
-            Self::FormatUnsupported { host, format } => {
-                format!("{host} can not hold signatures in the format `{format}`. Ask for another format.")
-            }
+            Self::FormatUnsupported { host, format, reason } => format!(
+                "{host} can not hold signatures in the format `{format}`: {reason}. Ask for another format."
+            ),
             Self::LayoutConflict { has, wanted } => format!(
                 "The image has signatures in the format `{has}`; verifiers would overlook some of them beside `{wanted}`. Leave `format` out, or ask for `{has}`."
             ),
@@ -203,8 +213,8 @@ impl ServiceError {
 impl From<RegistryError> for ServiceError {
     fn from(error: RegistryError) -> Self {
         match error {
-            RegistryError::ReferrersUnsupported { host, .. } => {
-                Self::FormatUnsupported { host, format: Format::Bundle }
+            RegistryError::ReferrersUnsupported { host, reason } => {
+                Self::FormatUnsupported { host, format: Format::Bundle, reason }
             }
             RegistryError::Occupied { reference, reason, .. } => Self::Occupied { reference, reason },
             error => Self::Registry(error),
@@ -252,6 +262,18 @@ fn registry_sentence(error: &RegistryError) -> String {
         RegistryError::TooManyRequests { host, .. } => format!("{host} asks for fewer requests. {AGAIN}"),
         RegistryError::Denied { host, .. } => format!(
             "{host} does not let Signet read or write there. Signet's operators have to look at its credentials. {AGAIN}"
+        ),
+        RegistryError::TagProtected { host, tag, .. } => {
+            let pattern = match tag.rsplit_once('.') {
+                Some((_, "sig" | "att")) => r"^sha256-.*\.(sig|att)$",
+                _ => "^sha256-[0-9a-f]{64}$",
+            };
+            format!(
+                "{host} does not let Signet write the tag `{tag}`, as a rule there protects tags or makes them immutable. Have tags like `{pattern}` excluded from that rule, then ask again: a signature that was made is found again."
+            )
+        }
+        RegistryError::ManifestRefused { host, .. } => format!(
+            "{host} does not take the OCI manifests that signatures are kept in. Have it upgraded, or set to take them, then ask again: a signature that was made is found again."
         ),
         RegistryError::Timeout { host, after } => format!("{host} did not answer within {after:?}. {AGAIN}"),
         RegistryError::Unavailable { host, .. }

@@ -1,6 +1,10 @@
 //! What an image has already, and what of the wanted signature is among it.
 
-use crate::domain::{Annotations, Descriptor, Entry, Event, Format, ImageReference, Record, Signing, State};
+use std::time::Duration;
+
+use crate::domain::{
+    Annotations, Descriptor, Entry, Event, Format, ImageReference, Record, Signing, State, Timestamp,
+};
 use crate::format::bundle;
 use crate::ports::{RegistryError, RegistrySettings};
 
@@ -15,18 +19,21 @@ use super::{Service, ServiceError};
 pub struct Look {
     pub wanted: Wanted,
     pub found: Option<Found>,
-    pub seen: Seen,
+    seen: Seen,
+    /// When it was seen.
+    at: Timestamp,
     /// Signatures of the wanted format that the image has.
     signatures: usize,
 }
 
 impl Look {
-    fn found(wanted: Wanted, found: Found) -> Self {
-        Self { wanted, found: Some(found), seen: Seen::default(), signatures: 0 }
+    fn found(wanted: Wanted, found: Found, at: Timestamp) -> Self {
+        Self { wanted, found: Some(found), seen: Seen::default(), at, signatures: 0 }
     }
 
     fn not_found(
         wanted: Wanted,
+        at: Timestamp,
         subject: Descriptor,
         cosign: CosignSignatures,
         referrers: Referrers,
@@ -36,7 +43,7 @@ impl Look {
             Format::Bundle => referrers.0.iter().filter(|referrer| bundle::is_bundle(referrer)).count(),
         };
         let seen = Seen { subject: Some(subject), tagged: cosign.raw, referrers: referrers.0 };
-        Self { wanted, found: None, seen, signatures }
+        Self { wanted, found: None, seen, at, signatures }
     }
 
     /// To be asked before anything is signed: what has no place is not made.
@@ -65,6 +72,7 @@ impl Service {
         annotations: &Annotations,
         settings: &RegistrySettings,
     ) -> Result<Look, ServiceError> {
+        let at = self.clock.now();
         let registry = self.registry.as_ref();
         let resolve = async {
             let subject = registry.resolve(image).await?;
@@ -75,17 +83,17 @@ impl Service {
             let (subject, referrers) = tokio::try_join!(resolve, listed)?;
             let wanted = Wanted::image(chosen, image, Format::Bundle, annotations)?;
             if let Some(found) = self.find_bundle(&wanted, image, &subject, &referrers).await? {
-                return Ok(Look::found(wanted, found));
+                return Ok(Look::found(wanted, found, at));
             }
             let cosign = CosignSignatures::read(registry, image).await?;
             choose_format(asked, &cosign, &referrers, settings)?;
-            return Ok(Look::not_found(wanted, subject, cosign, referrers));
+            return Ok(Look::not_found(wanted, at, subject, cosign, referrers));
         }
 
         let (subject, cosign) = tokio::try_join!(resolve, CosignSignatures::read(registry, image))?;
         let wanted = Wanted::image(chosen, image, Format::Cosign, annotations)?;
         if let Some(found) = cosign.find(&wanted, image) {
-            return Ok(Look::found(wanted, found));
+            return Ok(Look::found(wanted, found, at));
         }
         let referrers = match Referrers::read(registry, image).await {
             // Where nothing can refer to an image, there are no bundles.
@@ -103,9 +111,16 @@ impl Service {
         if wanted.format == Format::Bundle
             && let Some(found) = self.find_bundle(&wanted, image, &subject, &referrers).await?
         {
-            return Ok(Look::found(wanted, found));
+            return Ok(Look::found(wanted, found, at));
         }
-        Ok(Look::not_found(wanted, subject, cosign, referrers))
+        Ok(Look::not_found(wanted, at, subject, cosign, referrers))
+    }
+
+    /// What was seen, where that is no longer ago than others need for a signature of their own. It says where nothing is, so
+    /// that nothing is read before it is written there.
+    pub(super) fn still_seen(&self, look: &Look) -> Option<Seen> {
+        let age = Duration::try_from(self.clock.now().duration_since(look.at)).unwrap_or_default();
+        (age < SEEN_FOR).then(|| look.seen.clone())
     }
 
     /// The wanted bundle: where our log knows it, its manifest's digest is known too. Whether that is still there shows
@@ -179,6 +194,9 @@ impl Service {
         Ok(record_of(index, &entry))
     }
 }
+
+/// How long what was seen is believed.
+const SEEN_FOR: Duration = Duration::from_secs(2);
 
 /// Bundles that are opened in search of a signature that our log does not know.
 const MAX_OPENED_BUNDLES: usize = 100;

@@ -193,9 +193,11 @@ impl Service {
                 return Ok(MadeSignature { signature, created: false });
             }
             Progress::Made(record) if later => record?,
-            Progress::Made(record) => self.attach(head, &look.wanted, record?, look.seen.clone()).await?,
+            Progress::Made(record) => self.attach(head, &look.wanted, record?, self.still_seen(look)).await?,
             // Nobody else may be working on it.
-            Progress::Logged(record) => self.attach(head, &look.wanted, record, look.seen.clone()).await?,
+            Progress::Logged(record) => {
+                self.attach(head, &look.wanted, record, self.still_seen(look)).await?
+            }
         };
         Ok(MadeSignature { signature: SignatureView::of(record), created: true })
     }

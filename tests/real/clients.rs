@@ -135,7 +135,7 @@ impl Clients {
         more: &[&str],
     ) -> Result<Vec<Value>, String> {
         let key = self.file(&format!("{}.pub", servers::unique("key")), pem);
-        let root = self.file("trusted-root.json", TRUSTED_ROOT);
+        let root = self.trusted_root();
         let mut arguments = vec!["verify", "--key", &key, "--insecure-ignore-tlog=true"];
         if (version, layout) == (Cosign::V2, Layout::Bundle) {
             arguments.extend(["--new-bundle-format", "--trusted-root", &root]);
@@ -144,6 +144,11 @@ impl Clients {
         arguments.push(image);
         let ended = self.cosign(version, &arguments).await;
         if ended.success { Ok(serde_json::from_str(&ended.stdout).unwrap()) } else { Err(ended.stderr) }
+    }
+
+    /// A file that cosign 2.6 wants to be given for bundles.
+    pub fn trusted_root(&self) -> String {
+        self.file("trusted-root.json", TRUSTED_ROOT)
     }
 
     /// Both cosigns verify `image`.

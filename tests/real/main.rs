@@ -23,8 +23,4 @@ mod token_service;
 mod upstream;
 mod vault_logins;
 mod vault_outages;
-
-/// Whether the long storms were asked for (`tests/run soak`); otherwise each runs in a short form.
-fn soak() -> bool {
-    std::env::var_os("SIGNET_TEST_SOAK").is_some()
-}
+mod verification;

@@ -3,7 +3,7 @@
 use futures::{StreamExt as _, stream};
 
 use crate::domain::{Descriptor, Format};
-use crate::format::bundle::{self, Bundle};
+use crate::format::bundle::{self, Bundle, BundleError};
 use crate::ports::RegistryError;
 use crate::service::ServiceError;
 use crate::service::existing::bundle_attachment;
@@ -72,6 +72,9 @@ impl Judge<'_> {
         match Bundle::parse(content) {
             Ok(Bundle::Dsse(envelope)) => self.envelope(&envelope),
             Ok(Bundle::Message(_)) => (Verdict::NoStatement, None),
+            Err(BundleError::Certificate) => (Verdict::OtherKey, None),
+            Err(BundleError::KeyId) => (Verdict::KeyId, None),
+            Err(BundleError::Signatures(_)) => (Verdict::SignatureCount, None),
             Err(_) => (Verdict::Malformed, None),
         }
     }

@@ -11,6 +11,10 @@ pub enum Verdict {
     Overlooked,
     /// No version of the key made it: another key did, or somebody changed it.
     OtherKey,
+    /// A bundle that names its key: verifiers skip it, unless it is by the name that they expect.
+    KeyId,
+    /// A bundle with no signature, or with several.
+    SignatureCount,
     /// Another version of the key made it than the one that was asked for.
     OtherVersion,
     /// It is the key's, and signs another digest.
@@ -41,6 +45,8 @@ impl Verdict {
             Self::Verified => "verified",
             Self::Overlooked => "overlooked",
             Self::OtherKey => "other-key",
+            Self::KeyId => "key-id",
+            Self::SignatureCount => "signature-count",
             Self::OtherVersion => "other-version",
             Self::DigestMismatch => "digest-mismatch",
             Self::RepositoryMismatch => "repository-mismatch",

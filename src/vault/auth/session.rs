@@ -51,6 +51,7 @@ impl Session {
             held: None,
             next: Some((Instant::now(), Step::LogIn)),
             failures: 0,
+            refusals: 0,
             refused_until: None,
             misses: 0,
             told: None,
@@ -111,9 +112,11 @@ struct Keeper<D> {
     held: Option<Held>,
     /// What is to be done by itself, and when.
     next: Option<(Instant, Step)>,
-    /// In a row.
+    /// Times in a row that Vault could not say, or did not answer.
     failures: u32,
-    /// Until then, what Vault refused is not shown to it again.
+    /// Times in a row that Vault refused what was shown.
+    refusals: u32,
+    /// Until then, it is not shown again.
     refused_until: Option<Instant>,
     /// Looks at tokens that Vault refused, in a row. Tokens died one after another; or they may not look themselves
     /// up, and then a dead one looks like one that may not do something.
@@ -190,7 +193,7 @@ impl<D: Door> Keeper<D> {
         match self.door.log_in().await {
             Ok((token, lease)) => {
                 tracing::info!(expires_in = ?lease.left, renewable = lease.renewable, "logged in to Vault");
-                (self.told, self.refused_until) = (None, None);
+                (self.told, self.refusals, self.refused_until) = (None, 0, None);
                 self.hold(token, lease);
                 self.plan(if lease.renewable { Step::Renew } else { Step::LogIn });
                 if self.misses > 0 {
@@ -199,10 +202,12 @@ impl<D: Door> Keeper<D> {
             }
             Err(failure) => {
                 self.report(&failure);
-                let pause = self.pause(&failure);
-                let refused = matches!(failure, CallError::Token(_));
-                self.refused_until = refused.then(|| Instant::now() + pause);
-                self.after(pause.min(if refused { NEWS } else { LONGEST_ASKED }), Step::LogIn);
+                let mut pause = self.pause(&failure);
+                if matches!(failure, CallError::Token(_)) {
+                    self.refused_until = Some(Instant::now() + pause);
+                    pause = pause.min(NEWS);
+                }
+                self.after(pause, Step::LogIn);
                 self.drop_when_expired(Some(failure));
             }
         }
@@ -265,7 +270,7 @@ impl<D: Door> Keeper<D> {
                 tracing::warn!("Vault does not know our token any more: logging in anew");
                 self.lose(None);
                 self.misses = self.misses.saturating_add(1);
-                (self.failures, self.refused_until) = (0, None);
+                (self.failures, self.refusals, self.refused_until) = (0, 0, None);
                 self.after(Duration::ZERO, Step::LogIn);
             }
             for doubt in waiting {
@@ -283,7 +288,7 @@ impl<D: Door> Keeper<D> {
             Ok(()) => self.misses = 0,
             Err(failure) if failure.is_denied() => {
                 self.misses = self.misses.saturating_add(1);
-                if self.misses == MISSES {
+                if self.misses >= MISSES {
                     tracing::warn!(
                         "new tokens are refused when they look themselves up: if that is for their policy, give it \
                          auth/token/lookup-self as in config/vault-policy.hcl, because nobody can tell now when one is dead"
@@ -342,15 +347,16 @@ impl<D: Door> Keeper<D> {
 
     /// How long to wait after one more failure.
     fn pause(&mut self, failure: &CallError) -> Duration {
-        self.failures = self.failures.saturating_add(1);
-        match failure {
-            CallError::Token(_) => self.door.after_refusal(self.failures),
-            CallError::Status { retry_after: Some(asked), .. } => (*asked).min(LONGEST_ASKED),
-            _ => {
-                let pause = PAUSE.saturating_mul(1 << self.failures.min(10)).min(LONGEST_PAUSE);
-                pause.mul_f64(1.0 - (self.random)() / 2.0)
-            }
+        if let CallError::Token(_) = failure {
+            self.refusals = self.refusals.saturating_add(1);
+            return self.door.after_refusal(self.refusals);
         }
+        self.failures = self.failures.saturating_add(1);
+        if let CallError::Status { retry_after: Some(asked), .. } = failure {
+            return (*asked).min(LONGEST_ASKED);
+        }
+        let pause = PAUSE.saturating_mul(1 << self.failures.min(10)).min(LONGEST_PAUSE);
+        pause.mul_f64(1.0 - (self.random)() / 2.0)
     }
 
     fn report(&mut self, failure: &CallError) {
