@@ -17,7 +17,8 @@ const DOCUMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/verifiers.md")
 const CASE: [&str; 3] = ["Key", "`hash`", "Layout"];
 
 /// What is verified and with what, as the header of the table names it.
-const COLUMNS: [(&str, Cosign); 2] = [("Image, cosign 2.6.5", Cosign::V2), ("Image, cosign 3.1.3", Cosign::V3)];
+const COLUMNS: [(&str, Cosign); 2] =
+    [("Image, cosign 2.6.5", Cosign::V2), ("Image, cosign 3.1.3", Cosign::V3)];
 
 /// All keys of the table: each type with its default, and the hashes that one may think of with the larger curves.
 const KEYS: [KeyForm; 10] = [
@@ -49,18 +50,21 @@ async fn the_table_of_verifiers_is_what_the_stock_verifiers_do() {
 
 /// One row for each layout.
 async fn rows_of(key: KeyForm) -> Vec<Vec<String>> {
-    let world =
-        world_with(Settings { registry: Some("distribution-3"), key, ..Settings::default() }).await;
+    let world = world_with(Settings { registry: Some("distribution-3"), key, ..Settings::default() }).await;
     let (clients, upstream) = (Clients::of(&world), Upstream::of(&world));
-    let pem = world.public_key(1).await;
+    world.rotate().await;
     let mut rows = Vec::new();
     for layout in Layout::ALL {
         let image = clients.push_image(&upstream.repository).await;
         sign(&world, &image, layout).await;
+        let (other, pem) = (world.public_key(1).await, world.public_key(2).await);
         let mut row =
             vec![key.key_type.to_owned(), key.hash.unwrap_or_default().to_owned(), layout.name().to_owned()];
         for (_, cosign) in COLUMNS {
             row.push(verified(&clients, cosign, layout, &pem, &image, key).await);
+            let flags: Vec<_> = flag(key).into_iter().collect();
+            let flags: Vec<_> = flags.iter().map(String::as_str).collect();
+            clients.assert_refused_by(cosign, layout, &other, &image, &flags).await;
         }
         rows.push(row);
     }
@@ -77,7 +81,7 @@ async fn verified(
     key: KeyForm,
 ) -> String {
     let plainly = clients.cosign_verify(cosign, layout, pem, image, &[]).await;
-    let flag = key.hash.map(|hash| format!("--signature-digest-algorithm={}", hash.replace("sha2-", "sha")));
+    let flag = flag(key);
     let flagged = match &flag {
         Some(flag) => clients.cosign_verify(cosign, layout, pem, image, &[flag]).await,
         None => Err("there is no flag to try".to_owned()),
@@ -92,8 +96,14 @@ async fn verified(
     }
 }
 
+/// What cosign wants to be told of a key that does not hash with SHA-256.
+fn flag(key: KeyForm) -> Option<String> {
+    key.hash.map(|hash| format!("--signature-digest-algorithm={}", hash.replace("sha2-", "sha")))
+}
+
+/// Signs with version 2, which is the latest.
 async fn sign(world: &World, image: &str, layout: Layout) {
-    let request = json!({"image": world.image(digest_of(image)), "format": layout.name()});
+    let request = json!({"image": world.image(digest_of(image)), "format": layout.name(), "key_version": 2});
     let answer = world.sign(request).await;
     assert_eq!(answer.status, 201, "{answer:?}");
 }
@@ -119,10 +129,8 @@ fn markdown(rows: &[Vec<String>]) -> String {
 
 #[test]
 fn a_table_is_read_back_as_it_is_written() {
-    let rows = vec![
-        vec!["Key".to_owned(), "Layout".to_owned()],
-        vec!["a".to_owned(), "with `--b=c`".to_owned()],
-    ];
+    let rows =
+        vec![vec!["Key".to_owned(), "Layout".to_owned()], vec!["a".to_owned(), "with `--b=c`".to_owned()]];
     let text = format!("# Title\n\n| Other |\n|---|\n| x |\n\n{}\n\nMore.", markdown(&rows));
     assert_eq!(table(&text, "Key"), rows);
     assert_eq!(table(&text, "Nothing"), Vec::<Vec<String>>::new());
