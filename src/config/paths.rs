@@ -16,7 +16,8 @@ fn all(config: &mut Config) -> Vec<&mut PathBuf> {
     // Taken apart in full, so that a new setting does not compile until somebody has looked at it here.
     let Config { http: _, vault, keys: _, registries, identity: _, policy, log, limits: _, telemetry: _ } =
         config;
-    let mut paths = vec![&mut policy.file, &mut log.path];
+    let mut paths = vec![&mut policy.file];
+    paths.extend([&mut log.path, &mut log.url_file, &mut log.ca_file].into_iter().flatten());
     paths.extend(vault.ca_file.as_mut());
     paths.extend(vault.auth.token_file.as_mut());
     for registry in registries {
