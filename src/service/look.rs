@@ -59,6 +59,7 @@ impl Look {
 
 /// What was read of the image.
 struct Reading {
+    /// When the reading began.
     at: Timestamp,
     /// Below the tag where the wanted signature belongs.
     own: Tagged,

@@ -10,6 +10,7 @@ mod clients;
 mod cosign_verify;
 mod crash;
 mod demo;
+mod key_types;
 mod least_privilege;
 mod many_at_once;
 mod own_registry;
