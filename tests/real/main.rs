@@ -1,13 +1,16 @@
 //! Tests that need the real servers and the stock clients: Vault, three registries, cosign and crane. `tests/run` gets and
 //! starts them; without them these tests fail.
 
+mod attestations;
 mod batching;
 mod beside_cosign;
+mod blobs;
 mod call_counts;
 mod clients;
 mod cosign_verify;
 mod crash;
 mod demo;
+mod key_types;
 mod least_privilege;
 mod many_at_once;
 mod own_registry;

@@ -30,14 +30,20 @@ async fn each_signature_verifies_with_the_version_that_made_it(registry: &'stati
         })
         .await;
     let (first, second) = (world.public_key(1).await, world.public_key(2).await);
+    let both = world.get(&format!("/v1/keys/{}/public-keys", world.key)).await;
+    let both = both.body.as_str().unwrap().to_owned();
+    assert_eq!(both, [&*second, &*first].concat());
     for (layout, image) in Layout::ALL.into_iter().zip(before) {
         clients.assert_verified(layout, &first, &image, &[]).await;
         clients.assert_refused(layout, &second, &image, &[]).await;
+        // Of a file of several keys cosign reads the first alone, as docs/verifiers.md says.
+        clients.assert_refused(layout, &both, &image, &[]).await;
 
         let after = clients.push_image(&upstream.repository).await;
         assert_eq!(sign(&world, &after, layout).await["key"]["version"], 2);
         clients.assert_verified(layout, &second, &after, &[]).await;
         clients.assert_refused(layout, &first, &after, &[]).await;
+        clients.assert_verified(layout, &both, &after, &[]).await;
 
         // The same request as before the rotation: the old signature stays beside the new one.
         assert_eq!(sign(&world, &image, layout).await["key"]["version"], 2);

@@ -19,6 +19,22 @@ impl World {
         }
     }
 
+    /// The attestations below the image's `.att` tag.
+    pub async fn attestations(&self, image: &str) -> Vec<Value> {
+        match self.tagged(image, &sig_tag(image).replace(".sig", ".att")).await {
+            Some((_, manifest)) => manifest["layers"].as_array().unwrap().clone(),
+            None => Vec::new(),
+        }
+    }
+
+    /// A blob of the image's repository.
+    pub async fn blob(&self, image: &str, digest: &str) -> Vec<u8> {
+        let url = format!("{}/blobs/{digest}", self.upstream_of(image));
+        let answer = self.client.get(url).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.bytes().await.unwrap().to_vec()
+    }
+
     /// The bundles that refer to the image.
     pub async fn bundles(&self, image: &str) -> Vec<Descriptor> {
         self.referrers(image).await.into_iter().filter(bundle::is_bundle).collect()

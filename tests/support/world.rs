@@ -94,7 +94,7 @@ impl World {
         let vault_token = servers::signing_token_for(&client, &vault, &key, settings.key).await;
         std::fs::write(directory.path().join("vault-token"), format!("{vault_token}\n")).unwrap();
         let policy = format!(
-            "version: 1\nrules:\n  - id: everything\n    effect: allow\n    identity: {{token: ci}}\n    repositories: ['{repository}', '{repository}/**']\n    keys: ['{key}']\n    operations: [sign, verify, log.read]\n"
+            "version: 1\nrules:\n  - id: everything\n    effect: allow\n    identity: {{token: ci}}\n    repositories: ['{repository}', '{repository}/**']\n    keys: ['{key}']\n    operations: [sign, attest, blob, verify, log.read]\n"
         );
         std::fs::write(directory.path().join("policy.yaml"), policy).unwrap();
         let config = config(&settings, &vault_proxy, &registry_proxy, &key, &token, &outsider);
@@ -211,6 +211,16 @@ impl World {
         Answer::read(request.body(body.to_string()).send().await.unwrap()).await
     }
 
+    /// Attests with this world's key.
+    pub async fn attest(&self, request: Value) -> Answer {
+        self.post("/v1/attestations", &self.token, request.to_string()).await
+    }
+
+    /// Signs a file with this world's key.
+    pub async fn sign_blob(&self, request: Value) -> Answer {
+        self.post("/v1/blobs", &self.token, request.to_string()).await
+    }
+
     /// Signs an image with this world's key and defaults.
     pub async fn sign_image(&self, image: &str) -> Answer {
         self.sign(json!({"image": image})).await
@@ -307,6 +317,12 @@ impl World {
     pub async fn public_key(&self, version: u32) -> String {
         let url = format!("{}/v1/keys/{}/versions/{version}/public-key", self.signet.api, self.key);
         self.client.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// Waits until Signet's log has `words`. Its lines come a little later than its answers.
+    pub async fn logs(&self, words: &str) {
+        let has = async || self.signet.log_lines().iter().any(|line| line.contains(words)).then_some(());
+        self.eventually(words, has).await;
     }
 
     /// Asks `question` again and again until it answers, for at most 30 s: for things that happen soon, and not at once.

@@ -1,7 +1,9 @@
 //! Tests on the wire: HTTP in, HTTP out; against the stand-ins or the real servers, as `SIGNET_TEST_SERVERS` says.
 
 mod admin;
+mod attestations;
 mod bad_input;
+mod blobs;
 mod documentation;
 mod drain;
 mod idempotency;
