@@ -21,7 +21,9 @@ use signet::policy::RulePolicy;
 use signet::ports::{
     Alone, Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, RegistrySettings,
 };
-use signet::service::{Caller, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, Service, SignRequest};
+use signet::service::{
+    Caller, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Service, SignRequest,
+};
 use signet::vault::TransitSigner;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -133,6 +135,7 @@ fn service(
             look_again: config.attach.look_again,
             give_up_after: config.attach.give_up_after,
         },
+        checks: PredicateChecks::default(),
         index_members: config.limits.index_members,
         wake: Notify::new(),
     };

@@ -2,12 +2,13 @@
 //! <https://github.com/sigstore/cosign/blob/main/specs/ATTESTATION_SPEC.md>
 
 use super::signature_manifest::Layer;
-use crate::domain::{Content, Descriptor, Digest, KeyReference};
+use crate::domain::{Content, Descriptor, Digest, KeyReference, Timestamp};
 
 /// Media type of a layer that holds an envelope.
 pub const ENVELOPE_MEDIA_TYPE: &str = "application/vnd.dsse.envelope.v1+json";
 
 const PREDICATE_TYPE_ANNOTATION: &str = "predicateType";
+const DATE_ANNOTATION: &str = "org.opencontainers.image.created";
 
 /// The tag below which an image's attestations hang.
 pub fn tag(image: Digest) -> String {
@@ -15,10 +16,16 @@ pub fn tag(image: Digest) -> String {
 }
 
 /// The layer that carries `envelope`. Its annotation for a detached signature is empty: verifiers demand that it
-/// is there, and read the envelope.
-pub fn layer(envelope: &Content, predicate_type: &str, key: &KeyReference) -> Layer {
+/// is there, and read the envelope. The date tells which of two attestations is the newer one.
+pub fn layer(envelope: &Content, predicate_type: &str, key: &KeyReference, signed_at: Timestamp) -> Layer {
     Layer::new(Descriptor::of_content(ENVELOPE_MEDIA_TYPE, envelope), &[], key)
         .annotated(PREDICATE_TYPE_ANNOTATION, predicate_type)
+        .annotated(DATE_ANNOTATION, &signed_at.to_string())
+}
+
+/// When `layer` says that it was signed: a claim as well.
+pub fn claimed_date(layer: &Layer) -> Option<Timestamp> {
+    layer.annotations.get(DATE_ANNOTATION)?.parse().ok()
 }
 
 /// The type of the attestation that `layer` says it holds: a claim, until the envelope was opened.
@@ -41,19 +48,20 @@ mod tests {
     #[test]
     fn the_manifest_has_what_verifiers_demand() {
         let (key, envelope) = (key(), Content::from("envelope"));
-        let layer = layer(&envelope, "https://example.com/type", &key);
-        let appended =
-            SignatureManifest::append(None, layer.clone(), "2026-01-02T03:04:05Z".parse().unwrap());
+        let signed_at = "2026-01-02T03:04:05Z".parse().unwrap();
+        let layer = layer(&envelope, "https://example.com/type", &key, signed_at);
+        let appended = SignatureManifest::append(None, layer.clone(), signed_at);
         let config = Digest::of(&appended.config);
         assert_eq!(
             String::from_utf8(appended.manifest).unwrap(),
             format!(
-                r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"digest":"{config}","mediaType":"application/vnd.oci.image.config.v1+json","size":{}}},"layers":[{{"mediaType":"application/vnd.dsse.envelope.v1+json","size":8,"digest":"{}","annotations":{{"dev.cosignproject.cosign/signature":"","dev.signet.key/fingerprint":"{}","dev.signet.key/name":"release","dev.signet.key/version":"3","predicateType":"https://example.com/type"}}}}]}}"#,
+                r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"digest":"{config}","mediaType":"application/vnd.oci.image.config.v1+json","size":{}}},"layers":[{{"mediaType":"application/vnd.dsse.envelope.v1+json","size":8,"digest":"{}","annotations":{{"dev.cosignproject.cosign/signature":"","dev.signet.key/fingerprint":"{}","dev.signet.key/name":"release","dev.signet.key/version":"3","org.opencontainers.image.created":"2026-01-02T03:04:05Z","predicateType":"https://example.com/type"}}}}]}}"#,
                 appended.config.len(),
                 Digest::of(b"envelope"),
                 key.fingerprint,
             )
         );
+        assert_eq!(claimed_date(&layer), Some(signed_at));
         assert!(claims_type(&layer, "https://example.com/type"));
         assert!(!claims_type(&layer, "https://example.com/other"));
         assert_eq!(tag(Digest::from_bytes([0xab; 32])), format!("sha256-{}.att", "ab".repeat(32)));

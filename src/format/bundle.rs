@@ -7,14 +7,11 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
-use super::{dsse, go_json, statement};
-use crate::domain::{
-    Annotations, Content, Descriptor, Digest, Fingerprint, HashAlgorithm, PublicKey, SigningInput, Timestamp,
-};
+use super::{dsse, go_json};
+use crate::domain::{Content, Descriptor, Digest, Fingerprint, HashAlgorithm, Timestamp};
 
 /// Media type of a bundle, and the artifact type of its referrer.
 pub const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -44,13 +41,12 @@ pub fn bundle(key: &Fingerprint, statement: &Content, signature: &[u8]) -> Conte
 /// The bundle of `signature` over a file with this `digest`, as JSON. The same parts always give the same bytes.
 ///
 /// The digest is that of `hash`, also where the key is an Ed25519 key, which signs the file itself.
-pub fn blob_bundle(key: &Fingerprint, (hash, digest): (HashAlgorithm, &[u8]), signature: &[u8]) -> Vec<u8> {
+pub fn blob_bundle(key: &Fingerprint, (hash, digest): (HashAlgorithm, &[u8]), signature: &[u8]) -> String {
     let (digest, signature) = (STANDARD.encode(digest), STANDARD.encode(signature));
     let (algorithm, material) = (algorithm_name(hash), material(key));
     format!(
         r#"{{"messageSignature":{{"messageDigest":{{"algorithm":"{algorithm}","digest":"{digest}"}},"signature":"{signature}"}},{material}}}"#
     )
-    .into_bytes()
 }
 
 /// The end that all of our bundles have.
@@ -142,30 +138,6 @@ impl Bundle {
             _ => Err(BundleError::Content),
         }
     }
-}
-
-/// What a bundle signs, and the signature over it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SignedStatement {
-    /// In the bytes that were signed: others write the same statement in other bytes than we do.
-    pub statement: Bytes,
-    pub signature: Vec<u8>,
-}
-
-/// What is in a bundle that says, verifiably with `key`, that the image is signed with just these
-/// annotations. `None` for every other bundle.
-pub fn matching_signature(
-    bundle: &[u8],
-    image: Digest,
-    annotations: &Annotations,
-    (key, hash): (&PublicKey, HashAlgorithm),
-) -> Option<SignedStatement> {
-    let Ok(Bundle::Dsse(envelope)) = Bundle::parse(bundle) else { return None };
-    let signature = envelope.only_signature().filter(|_| envelope.payload_type == dsse::IN_TOTO)?;
-    let signed = SigningInput::of(key.key_type(), hash, &envelope.signed());
-    let matches =
-        statement::says_signed(&envelope.payload, image, annotations) && key.verifies(&signed, signature);
-    matches.then(|| SignedStatement { statement: envelope.payload.clone(), signature: signature.to_vec() })
 }
 
 /// A manifest that refers to `subject` and carries a bundle around a statement with a predicate of this type, and how
@@ -300,35 +272,9 @@ impl EncodedMessage {
 
 #[cfg(test)]
 mod tests {
-    use aws_lc_rs::rand::SystemRandom;
-
     use super::*;
     use crate::domain::PublicKey;
-
-    const SHA: HashAlgorithm = HashAlgorithm::Sha256;
-
-    fn signed() -> (PublicKey, Digest, Bytes) {
-        let (pair, pem) = crate::domain::test_key_pair();
-        let key = PublicKey::from_pem(&pem).unwrap();
-        let image = Digest::of(b"image");
-        let statement = statement::signature_statement(image, &Annotations::default()).into();
-        let signed = dsse::pre_authentication_encoding(dsse::IN_TOTO, &statement);
-        let signature = pair.sign(&SystemRandom::new(), &signed.to_bytes()).unwrap();
-        (key.clone(), image, bundle(&key.fingerprint(), &statement, signature.as_ref()).to_bytes())
-    }
-
-    #[test]
-    fn a_bundle_matches_its_image_annotations_and_key_alone() {
-        let (key, image, bundle) = signed();
-        let none = Annotations::default();
-        let some = Annotations::new([("k".to_owned(), "v".to_owned())].into()).unwrap();
-        let other = PublicKey::from_pem(&crate::domain::test_key_pair().1).unwrap();
-        assert!(matching_signature(&bundle, image, &none, (&key, SHA)).is_some());
-        assert!(matching_signature(&bundle, Digest::of(b"other"), &none, (&key, SHA)).is_none());
-        assert!(matching_signature(&bundle, image, &some, (&key, SHA)).is_none());
-        assert!(matching_signature(&bundle, image, &none, (&other, SHA)).is_none());
-        assert!(matching_signature(b"{}", image, &none, (&key, SHA)).is_none());
-    }
+    use crate::format::statement;
 
     #[test]
     fn bundles_have_what_verifiers_demand_and_no_more() {
@@ -340,16 +286,20 @@ mod tests {
         let statement_bundle = format!(
             r#"{{"dsseEnvelope":{{"payloadType":"application/vnd.in-toto+json","payload":"e30=","signatures":[{{"sig":"c2ln"}}]}},{end}"#
         );
-        assert_eq!(bundle(&key, &"{}".into(), b"sig"), Content::from(statement_bundle));
+        assert_eq!(bundle(&key, &"{}".into(), b"sig"), Content::from(statement_bundle.clone()));
+        let Ok(Bundle::Dsse(envelope)) = Bundle::parse(statement_bundle.as_bytes()) else {
+            panic!("no bundle")
+        };
+        assert_eq!((&envelope.payload[..], envelope.only_signature()), (&b"{}"[..], Some(&b"sig"[..])));
         for (hash, name) in HashAlgorithm::ALL.into_iter().zip(["SHA2_256", "SHA2_384", "SHA2_512"]) {
             let blob = blob_bundle(&key, (hash, b"hash"), b"sig");
             let expected = format!(
                 r#"{{"messageSignature":{{"messageDigest":{{"algorithm":"{name}","digest":"aGFzaA=="}},"signature":"c2ln"}},{end}"#
             );
-            assert_eq!(String::from_utf8(blob.clone()).unwrap(), expected);
+            assert_eq!(blob, expected);
             let message =
                 MessageSignature { hash: Some(hash), digest: b"hash".into(), signature: b"sig".into() };
-            assert_eq!(Bundle::parse(&blob), Ok(Bundle::Message(message)));
+            assert_eq!(Bundle::parse(blob.as_bytes()), Ok(Bundle::Message(message)));
         }
     }
 

@@ -88,12 +88,8 @@ impl Layer {
         STANDARD.decode(self.annotations.get(SIGNATURE_ANNOTATION)?).ok()
     }
 
-    /// The name of the key that the layer says it was made with: a claim, until the signature was verified.
-    pub fn key_name(&self) -> Option<&str> {
-        self.annotations.get(KEY_NAME_ANNOTATION).map(String::as_str)
-    }
-
-    /// The fingerprint of the key version that the layer says it was made with: a claim as well.
+    /// The fingerprint of the key version that the layer says it was made with: a claim, until the signature was
+    /// verified.
     pub fn key_fingerprint(&self) -> Option<&str> {
         self.annotations.get(KEY_FINGERPRINT_ANNOTATION).map(String::as_str)
     }
@@ -235,8 +231,8 @@ pub(super) mod tests {
         let parsed = SignatureManifest::parse(&appended.manifest).unwrap();
         assert_eq!(parsed.layers[1], layer);
         assert_eq!(parsed.layers[1].signature().as_deref(), Some(&b"signature"[..]));
-        assert_eq!(parsed.layers[1].key_name(), Some("release"));
-        assert_eq!(parsed.layers[0].key_name(), None);
+        assert!(parsed.layers[1].key_fingerprint().is_some());
+        assert_eq!(parsed.layers[0].key_fingerprint(), None);
 
         let config: Value = serde_json::from_slice(&appended.config).unwrap();
         assert_eq!(config["created"], "2026-01-02T03:04:05Z");
@@ -254,7 +250,7 @@ pub(super) mod tests {
         let signed_at = "2026-01-02T03:04:05Z".parse().unwrap();
         let old = SignatureManifest::append(Some(existing), layer(b"old"), signed_at);
         let old = SignatureManifest::parse(&old.manifest).unwrap();
-        let outdated = |layer: &Layer| layer.key_name() == Some("release");
+        let outdated = |layer: &Layer| layer.key_fingerprint().is_some();
         let new = SignatureManifest::replace(Some(old), layer(b"new"), signed_at, outdated);
         let new = SignatureManifest::parse(&new.manifest).unwrap();
         let digests: Vec<_> = new.layers.iter().map(|layer| layer.digest).collect();

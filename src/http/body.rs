@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::ApiState;
 use super::admission::Share;
 use super::problem::Problem;
-use crate::domain::Digest;
+use crate::domain::{Content, Digest};
 use crate::input;
 
 /// A whole body: of limited size, and arrived in limited time. A caller who stops in its middle would
@@ -21,7 +21,7 @@ pub struct Body(Bytes);
 impl Body {
     /// What tells one request to `path` from another.
     pub fn digest(&self, path: &str) -> Digest {
-        Digest::of(&[path.as_bytes(), b"\n", &self.0].concat())
+        request_digest(path, &self.0)
     }
 
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
@@ -67,6 +67,30 @@ impl<const LIMIT: usize> FromRequest<ApiState> for LargeBody<LIMIT> {
             .map_err(|_| Problem::slow_body(state.request_timeout))??;
         Ok(Self { bytes, share })
     }
+}
+
+impl<const LIMIT: usize> LargeBody<LIMIT> {
+    /// What tells one request to `path` from another.
+    pub fn digest(&self, path: &str) -> Digest {
+        request_digest(path, &self.bytes)
+    }
+
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        input::from_json(&self.bytes).map_err(|error| Problem::unreadable(&error))
+    }
+
+    /// A `T` that reads what stands under `key` as `()`, and that as it was sent, without a copy.
+    pub fn json_around<T: DeserializeOwned>(&self, key: &'static str) -> Result<(T, Bytes), Problem> {
+        let (request, raw) =
+            input::from_json_around(&self.bytes, key).map_err(|error| Problem::unreadable(&error))?;
+        Ok((request, self.bytes.slice_ref(raw.unwrap_or_default())))
+    }
+}
+
+fn request_digest(path: &str, body: &Bytes) -> Digest {
+    let mut content = Content::from(format!("{path}\n"));
+    content.push(body.clone());
+    content.digest()
 }
 
 async fn read<const LIMIT: usize>(request: Request, announced: Option<usize>) -> Result<Bytes, Problem> {

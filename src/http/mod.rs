@@ -2,7 +2,9 @@
 
 mod admin;
 mod admission;
+mod attestations;
 mod authenticated;
+mod blobs;
 mod body;
 mod docs;
 mod idempotency;

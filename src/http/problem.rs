@@ -192,7 +192,9 @@ impl From<ServiceError> for Problem {
 
 fn status_of(code: &str) -> StatusCode {
     match code {
-        "invalid-request" | "digest-required" | "format-unsupported" => StatusCode::BAD_REQUEST,
+        "invalid-request" | "digest-required" | "format-unsupported" | "digest-unsupported-for-key" => {
+            StatusCode::BAD_REQUEST
+        }
         "forbidden" => StatusCode::FORBIDDEN,
         "image-not-found" | "key-not-found" | "signature-not-found" => StatusCode::NOT_FOUND,
         "key-version-unavailable" | "layout-conflict" | "tag-protected" | "too-many-signatures" => {

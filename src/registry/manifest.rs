@@ -42,7 +42,7 @@ impl Client {
         self.check_stated_digest(&answer, digest)?;
         let size = answer.header(&CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
         match (answer.media_type(), size) {
-            (Some(_), Some(size)) if size > MAX_MANIFEST => Err(self.too_large()),
+            (Some(_), Some(size)) if size > MAX_MANIFEST => Err(self.host.too_large(MAX_MANIFEST)),
             (Some(media_type), Some(size)) if size > 0 => Ok(Some(Descriptor {
                 media_type: media_type.to_owned(),
                 size,
@@ -93,7 +93,7 @@ impl Client {
         manifest: &Manifest,
     ) -> RegistryReply<Digest> {
         if manifest.bytes.len() as u64 > MAX_MANIFEST {
-            return Err(self.too_large());
+            return Err(self.host.too_large(MAX_MANIFEST));
         }
         let media_type = HeaderValue::try_from(&manifest.media_type)
             .map_err(|_| self.host.protocol("a media type has control characters"))?;
@@ -165,10 +165,6 @@ impl Client {
 
     fn manifest_url(&self, repository: &str, reference: &str) -> url::Url {
         self.url(repository, &format!("manifests/{reference}"))
-    }
-
-    fn too_large(&self) -> RegistryError {
-        self.host.protocol(format!("a manifest has more than {MAX_MANIFEST} bytes"))
     }
 }
 

@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::policy::RulePolicy;
 use crate::ports::{Policy, Registry, SharedLocks, Signer, SigningLog};
 use crate::registry::OciRegistries;
-use crate::service::{DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, Service};
+use crate::service::{DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Service};
 use crate::store;
 use crate::vault::TransitSigner;
 
@@ -66,6 +66,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
             look_again: config.attach.look_again.clone(),
             give_up_after: config.attach.give_up_after,
         },
+        checks: PredicateChecks::default(),
         index_members: config.limits.index_members,
         wake: Notify::new(),
     };

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::domain::{
-    AnnotationsError, DigestError, Format, ImageError, ImageReference, KeyName, KeyType, KeyVersion,
-    Operation, SignatureId, SigningInput,
+    AnnotationsError, DigestError, Format, HashAlgorithm, ImageError, ImageReference, KeyName, KeyType,
+    KeyVersion, Operation, SignatureId, SigningInput,
 };
+use crate::format::predicate::{self, PredicateError, PredicateTypeError};
 use crate::ports::{LogError, RegistryError, SignerError};
 
 /// Knows nothing of HTTP. `Display` is for our log; callers get [`ServiceError::detail`].
@@ -19,6 +20,21 @@ pub enum ServiceError {
     Image(#[from] ImageError),
     #[error("{0}")]
     Annotations(#[from] AnnotationsError),
+    #[error("{0}")]
+    PredicateType(#[from] PredicateTypeError),
+    #[error("{0}")]
+    Predicate(#[from] PredicateError),
+    #[error("the predicate has {size} bytes")]
+    PredicateTooLarge { size: usize },
+    #[error("the file has more than {limit} bytes")]
+    BlobTooLarge { limit: usize },
+    #[error("{0}")]
+    BlobDigest(DigestError),
+    /// `hash`: what the key hashes with; none where it does not.
+    #[error("key {key} can not sign a sha256 digest")]
+    DigestUnsupported { key: KeyName, hash: Option<HashAlgorithm> },
+    #[error("bundles can not be replaced")]
+    ReplaceUnsupported,
     #[error("a choice of keys: {0:?}")]
     KeyRequired(Vec<KeyName>),
     #[error("key {key} is not for {operation}")]
@@ -59,10 +75,15 @@ impl ServiceError {
             Self::Image(ImageError::DigestRequired) => "digest-required",
             Self::Annotations(AnnotationsError::TooLarge(_))
             | Self::Signer(SignerError::MessageTooLarge { .. })
+            | Self::PredicateTooLarge { .. }
+            | Self::BlobTooLarge { .. }
             | Self::IndexTooLarge { .. } => "payload-too-large",
             Self::Invalid(_)
             | Self::Image(_)
             | Self::Annotations(_)
+            | Self::PredicateType(_)
+            | Self::Predicate(_)
+            | Self::BlobDigest(_)
             | Self::KeyRequired(_)
             | Self::KeyPurpose { .. }
             | Self::Registry(RegistryError::NotConfigured(_)) => "invalid-request",
@@ -71,7 +92,9 @@ impl ServiceError {
             Self::KeyVersionUnavailable { .. } | Self::Signer(SignerError::VersionUnavailable { .. }) => {
                 "key-version-unavailable"
             }
+            Self::DigestUnsupported { .. } => "digest-unsupported-for-key",
             Self::KeyTypeUnsupported { .. }
+            | Self::ReplaceUnsupported
             | Self::FormatUnsupported { .. }
             | Self::Registry(
                 RegistryError::ReferrersUnsupported { .. } | RegistryError::ManifestRefused { .. },
@@ -156,6 +179,26 @@ impl ServiceError {
             Self::Image(ImageError::Digest(error)) => digest_sentence(error),
             Self::Image(error) => sentence(error),
             Self::Annotations(error) => sentence(error),
+            Self::PredicateType(error) => format!("`predicate_type`: {}", sentence(error)),
+            Self::Predicate(error) => sentence(error),
+            Self::PredicateTooLarge { size } => format!(
+                "The predicate has {size} bytes, and at most {} are attested. Sign the digest of a file that holds it: `POST /v1/blobs`.",
+                predicate::MAX_BYTES
+            ),
+            Self::BlobTooLarge { limit } => {
+                format!("The file has more than {limit} bytes. Send its `digest` instead of its `content`.")
+            }
+            Self::BlobDigest(error) => format!("`digest`: {}", sentence(error)),
+            Self::DigestUnsupported { key, hash: None } => format!(
+                "Key `{key}` is of type ed25519, which signs no digest but the whole content. Send `content`, or name a key of another type."
+            ),
+            Self::DigestUnsupported { key, hash: Some(hash) } => format!(
+                "Key `{key}` hashes with {hash}, so that it can not sign a sha256 digest. Send `content`, or name a key that hashes with {}.",
+                HashAlgorithm::Sha256
+            ),
+            Self::ReplaceUnsupported => {
+                "The image has bundles, which are manifests of their own that stay until somebody deletes them. Leave `replace` out, or ask for the format `cosign`.".into()
+            }
             Self::KeyRequired(names) => {
                 format!("Name a `key`: you may use {}.", list(names))
             }

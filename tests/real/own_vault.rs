@@ -23,22 +23,7 @@ pub struct OwnVault {
 impl OwnVault {
     /// Initialised and unsealed, with transit.
     pub async fn start() -> Self {
-        demand_real_servers();
-        let directory = tempfile::tempdir().unwrap();
-        let [address, cluster] = [(); 2].map(|()| format!("127.0.0.1:{}", servers::free_port()));
-        let data = directory.path().join("data");
-        std::fs::create_dir(&data).unwrap();
-        let config = format!(
-            "disable_mlock = true\napi_addr = \"http://{address}\"\ncluster_addr = \"https://{cluster}\"\n\
-             storage \"raft\" {{\n  path = \"{}\"\n  node_id = \"one\"\n  performance_multiplier = 1\n}}\n\
-             listener \"tcp\" {{\n  address = \"{address}\"\n  cluster_address = \"{cluster}\"\n  tls_disable = true\n}}\n",
-            data.display()
-        );
-        std::fs::write(directory.path().join("vault.hcl"), config).unwrap();
-        let vault =
-            Vault { address: format!("http://{address}"), root_token: String::new(), unseal_key: None };
-        let process = Some(launch(directory.path()));
-        let mut own = Self { vault, client: servers::client(), directory, process };
+        let mut own = Self::launch();
         own.until_health_is(501).await;
         let made =
             own.call(Method::PUT, "sys/init", json!({"secret_shares": 1, "secret_threshold": 1})).await;
@@ -47,6 +32,38 @@ impl OwnVault {
         own.unseal().await;
         servers::mount_transit(&own.client, &own.vault).await;
         own
+    }
+
+    /// Another node of the same cluster, which is its standby.
+    pub async fn standby(&self) -> Self {
+        let mut node = Self::launch();
+        (node.vault.root_token, node.vault.unseal_key) =
+            (self.vault.root_token.clone(), self.vault.unseal_key.clone());
+        node.until_health_is(501).await;
+        let leader = json!({"leader_api_addr": self.vault.address});
+        node.call(Method::PUT, "sys/storage/raft/join", leader).await;
+        node.call(Method::PUT, "sys/unseal", json!({"key": node.vault.unseal_key})).await;
+        node.until_health_is(429).await;
+        node
+    }
+
+    fn launch() -> Self {
+        demand_real_servers();
+        let directory = tempfile::tempdir().unwrap();
+        let [address, cluster] = [(); 2].map(|()| format!("127.0.0.1:{}", servers::free_port()));
+        let data = directory.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        let config = format!(
+            "disable_mlock = true\napi_addr = \"http://{address}\"\ncluster_addr = \"https://{cluster}\"\n\
+             storage \"raft\" {{\n  path = \"{}\"\n  node_id = \"{cluster}\"\n  performance_multiplier = 1\n}}\n\
+             listener \"tcp\" {{\n  address = \"{address}\"\n  cluster_address = \"{cluster}\"\n  tls_disable = true\n}}\n",
+            data.display()
+        );
+        std::fs::write(directory.path().join("vault.hcl"), config).unwrap();
+        let vault =
+            Vault { address: format!("http://{address}"), root_token: String::new(), unseal_key: None };
+        let process = Some(launch(directory.path()));
+        Self { vault, client: servers::client(), directory, process }
     }
 
     pub async fn seal(&self) {

@@ -10,3 +10,6 @@ mod migration;
 mod pages;
 mod questions;
 mod records;
+
+#[path = "../support/mod.rs"]
+mod support;

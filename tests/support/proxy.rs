@@ -35,6 +35,8 @@ pub enum Fault {
     CutAnswer,
     /// An answer that announces so many bytes, and never sends one.
     Announce(u64),
+    /// The request is passed on with one more header.
+    AddHeader(&'static str, &'static str),
     /// The request is passed on, and its answer is lost.
     LoseAnswer,
     /// The request is passed on, and its answer's body arrives changed.
@@ -154,6 +156,11 @@ async fn answer(shared: &Shared, request: Request<Body>) -> Result<Response<Body
                 response.headers_mut().insert(name, value.parse().unwrap());
             }
             Ok(response)
+        }
+        Some(Fault::AddHeader(name, value)) => {
+            let mut call = call;
+            call.headers.insert(name, value.parse().unwrap());
+            forward(shared, call).await
         }
         Some(Fault::Cut) => Err(std::io::Error::other("cut")),
         Some(Fault::LoseAnswer) => {

@@ -280,6 +280,15 @@ impl World {
         STANDARD.decode(signature.rsplit(':').next().unwrap()).unwrap()
     }
 
+    /// As [`World::vault_signature`], of a message that Vault is not shown: it takes no large ones.
+    pub async fn vault_signature_of(&self, message: &[u8]) -> Vec<u8> {
+        let path = format!("transit/sign/{}/sha2-256", self.key);
+        let input = json!({"input": STANDARD.encode(Sha256::digest(message)), "prehashed": true});
+        let signed = self.vault_call(Method::POST, &path, input).await;
+        let signature = signed["data"]["signature"].as_str().unwrap();
+        STANDARD.decode(signature.rsplit(':').next().unwrap()).unwrap()
+    }
+
     /// A token for Signet that Vault takes now, beside the one that it began with.
     pub async fn new_vault_token(&self) -> String {
         if servers::are_real() {
@@ -299,6 +308,12 @@ impl World {
     pub async fn public_key(&self, version: u32) -> String {
         let url = format!("{}/v1/keys/{}/versions/{version}/public-key", self.signet.api, self.key);
         self.client.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// Waits until Signet's log has `words`. Its lines come a little later than its answers.
+    pub async fn logs(&self, words: &str) {
+        let has = async || self.signet.log_lines().iter().any(|line| line.contains(words)).then_some(());
+        self.eventually(words, has).await;
     }
 
     /// Asks `question` again and again until it answers, for at most 30 s: for things that happen soon, and not at once.

@@ -1,5 +1,6 @@
 //! `POST /v1/verifications`.
 
+mod attestations;
 mod bad_input;
 mod could_not_tell;
 mod layouts;

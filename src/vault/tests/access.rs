@@ -1,8 +1,8 @@
 use std::fs::File;
 use std::sync::{Arc, Mutex};
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
-use super::fake_vault::{FakeVault, error};
+use super::fake_vault::{FakeVault, error, login};
 use super::{Setup, key, signing, task, until};
 use crate::config::{AuthMethod, VaultAuthConfig};
 use crate::ports::{Signer as _, SignerError};
@@ -95,7 +95,7 @@ async fn readiness_is_asked_once_for_all_and_says_what_signing_would_meet() {
 }
 
 #[tokio::test]
-async fn the_token_is_in_no_log_however_much_is_logged() {
+async fn no_token_and_no_secret_is_in_a_log_however_much_is_logged() {
     let lines = Lines::default();
     let subscriber = || {
         let writer = lines.clone();
@@ -108,20 +108,33 @@ async fn the_token_is_in_no_log_however_much_is_logged() {
     // event first whether anybody wants it; with two it asks both.
     let _second = tracing::Dispatch::new(subscriber());
     let logging = tracing::subscriber::set_default(subscriber());
-    let vault = FakeVault::start().await;
-    let mut setup = Setup::new(&vault);
-    setup.vault.auth.token = Some("hvs.hunter2".to_owned().into());
-    let signer = setup.start();
-    signer.sign(task("a")).await.unwrap();
-    for status in [403, 500, 503] {
-        vault.script(move |_| Some(error(status, "no")));
-        let result = format!("{:?} {:?}", signer.sign(task("a")).await, signer.ready().await);
-        assert!(!result.contains("hunter2"), "{result}");
+    let secret = || Some("hvs.hunter2".to_owned().into());
+    let given = VaultAuthConfig { token: secret(), ..VaultAuthConfig::new(AuthMethod::Token) };
+    let approle = VaultAuthConfig {
+        role_id: Some("the-role".to_owned().into()),
+        secret_id: secret(),
+        ..VaultAuthConfig::new(AuthMethod::AppRole)
+    };
+    for auth in [given, approle] {
+        let vault = FakeVault::start().await;
+        vault.script(|call| call.path.ends_with("/login").then(|| login("hvs.hunter2")));
+        let mut setup = Setup::new(&vault);
+        setup.vault.auth = auth;
+        setup.vault.request_timeout = Duration::from_millis(500);
+        let signer = setup.start();
+        signer.sign(task("a")).await.unwrap();
+        for status in [403, 500, 503] {
+            vault.script(move |_| Some(error(status, "no")));
+            let result = format!("{:?} {:?}", signer.sign(task("a")).await, signer.ready().await);
+            assert!(!result.contains("hunter2"), "{result}");
+        }
     }
     drop(logging);
 
     let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
-    assert!(text.contains("the key was read from Vault") && text.contains("rustify"), "{text}");
+    for words in ["the key was read from Vault", "logged in to Vault", "rustify"] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
     assert!(!text.contains("hunter2"), "{text}");
 }
 

@@ -105,7 +105,7 @@ async fn a_standby_leads_to_the_active_node_where_that_is_configured() {
     let answer = world.sign_image(&image).await;
     world.assert_problem(&answer, 503, "vault-unavailable");
     assert!(second.calls().is_empty(), "the token went where nobody had allowed it");
-    assert!(world.signet.log_lines().concat().contains("vault.node_addresses"));
+    world.logs("vault.node_addresses").await;
 
     let nodes = format!("{after}node_addresses = ['{}']\n", second.url());
     world.reconfigure(|text| text.replace(&after, &nodes));

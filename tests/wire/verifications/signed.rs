@@ -58,7 +58,7 @@ async fn annotations_that_are_asked_for_have_to_be_there_and_others_may() {
 }
 
 #[tokio::test]
-async fn every_version_of_a_key_verifies_what_it_signed() {
+async fn every_version_of_a_key_verifies_what_it_signed_also_one_that_signs_no_more() {
     let mut world = World::start().await;
     let (cosign, _) = signed(&world, json!({})).await;
     let (bundle, _) = signed(&world, json!({"format": "bundle"})).await;
@@ -67,6 +67,8 @@ async fn every_version_of_a_key_verifies_what_it_signed() {
     for image in [&cosign, &bundle] {
         assert_eq!(world.sign_image(image).await.status, 201);
     }
+    world.set_minimum(2).await;
+    world.restart();
     for image in [&cosign, &bundle] {
         let verification = verify(&world, image, json!({})).await;
         assert_eq!(verdicts(&verification), "signed: verified, verified");

@@ -1,0 +1,105 @@
+//! The reading half over PostgreSQL.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Semaphore;
+use tokio_postgres::{Client, Error};
+
+use super::database::Database;
+use super::fault::{Fault, within};
+use super::{archive, outbox, search};
+use crate::domain::{KeyName, SignatureId, SignatureIdentity};
+use crate::ports::{
+    ArchivedVersion, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry, StoreReader, Waiting,
+};
+use crate::store::archive_row;
+
+/// Connections that only read. They neither wait for the writers nor hold them up.
+pub(super) struct Readers {
+    database: Arc<Database>,
+    turns: Semaphore,
+    idle: Mutex<Vec<Client>>,
+}
+
+impl Readers {
+    pub(super) fn of(database: Arc<Database>, connections: usize) -> Self {
+        let connections = connections.min(Semaphore::MAX_PERMITS);
+        Self { database, turns: Semaphore::new(connections), idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Asks one question of one statement.
+    fn ask<T>(&self, ask: impl AsyncFn(&Client) -> Result<T, Error>) -> Result<T, LogError> {
+        self.database.wait(self.try_ask(ask)).map_err(LogError::from)
+    }
+
+    /// Asks within one transaction, so that every part of the answer is of the same moment.
+    fn ask_at_once<T>(&self, ask: impl AsyncFn(&Client) -> Result<T, Error>) -> Result<T, LogError> {
+        self.ask(async |client| {
+            client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+            let answer = ask(client).await?;
+            client.batch_execute("COMMIT").await?;
+            Ok(answer)
+        })
+    }
+
+    /// A connection that met an error is not used again. One that was idle may have died meanwhile: then a new one
+    /// is asked.
+    async fn try_ask<T>(&self, ask: impl AsyncFn(&Client) -> Result<T, Error>) -> Result<T, Fault> {
+        let _turn = self.turns.acquire().await.map_err(|_| Fault::lasting("reading has ended"))?;
+        loop {
+            let (client, was_idle) = match self.take_idle() {
+                Some(client) => (client, true),
+                None => (self.database.connector.connect().await?, false),
+            };
+            match within(self.database.connector.patience(), ask(&client)).await {
+                Ok(answer) => {
+                    self.idle().push(client);
+                    return Ok(answer);
+                }
+                Err(fault) if !fault.transient || !was_idle => return Err(fault),
+                // What else is idle has probably died as well.
+                Err(_) => self.idle().clear(),
+            }
+        }
+    }
+
+    fn take_idle(&self) -> Option<Client> {
+        let mut idle = self.idle();
+        std::iter::from_fn(|| idle.pop()).find(|client| !client.is_closed())
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Client>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl StoreReader for Readers {
+    fn entry(&self, index: u64) -> Result<Option<LoggedEntry>, LogError> {
+        self.ask(async |client| search::entry(client, index).await)
+    }
+
+    fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
+        self.ask_at_once(async |client| search::page(client, query).await)
+    }
+
+    fn of_signature(&self, id: SignatureId) -> Result<Vec<LoggedEntry>, LogError> {
+        self.ask(async |client| search::of_signature(client, id).await)
+    }
+
+    fn of_identity(&self, identity: SignatureIdentity) -> Result<Vec<LoggedEntry>, LogError> {
+        self.ask(async |client| search::of_identity(client, identity).await)
+    }
+
+    fn delivery(&self, id: SignatureId) -> Result<Option<Delivery>, LogError> {
+        let found = self.ask_at_once(async |client| outbox::delivery(client, id).await)?;
+        found.map(|(row, document)| row.with(document)).transpose()
+    }
+
+    fn waiting(&self) -> Result<Waiting, LogError> {
+        self.ask(async |client| outbox::waiting(client).await)
+    }
+
+    fn archived(&self, key: &KeyName) -> Result<Vec<ArchivedVersion>, LogError> {
+        archive_row::versions(key, self.ask(async |client| archive::of_key(client, key).await)?)
+    }
+}
