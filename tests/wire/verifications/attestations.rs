@@ -35,9 +35,10 @@ async fn plant_layers(world: &World, image: &str, attestations: &[(&str, usize)]
     for (predicate_type, size) in attestations {
         let (statement, signature) = attested(world, image, predicate_type, *size).await;
         let envelope = dsse::envelope(&statement, &signature);
-        let layer = attestation::layer(&envelope, predicate_type, &key);
+        let at = "2026-01-02T03:04:05Z".parse().unwrap();
+        let layer = attestation::layer(&envelope, predicate_type, &key, at);
         image::push_blob(&world.client, &base, envelope.to_bytes().to_vec()).await;
-        let appended = SignatureManifest::append(manifest, layer, "2026-01-02T03:04:05Z".parse().unwrap());
+        let appended = SignatureManifest::append(manifest, layer, at);
         image::push_blob(&world.client, &base, appended.config).await;
         manifest = Some(SignatureManifest::parse(&appended.manifest).unwrap());
         last = appended.manifest;
