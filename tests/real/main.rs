@@ -13,6 +13,7 @@ mod own_registry;
 mod private_ca;
 mod registries;
 mod registry_logins;
+mod replicas;
 mod rotation;
 #[path = "../support/mod.rs"]
 mod support;
