@@ -18,6 +18,7 @@ mod own_vault;
 mod private_ca;
 mod registries;
 mod registry_logins;
+mod replicas;
 mod rotation;
 #[path = "../support/mod.rs"]
 mod support;
