@@ -91,7 +91,7 @@ impl World {
         let repository = format!("{}/{}", registry_proxy.address, unique("team/app"));
         let directory = tempfile::tempdir().unwrap();
         let (token, outsider) = (unique("token"), unique("outsider"));
-        let vault_token = servers::signing_token_for(&client, &vault, &key, settings.key).await;
+        let vault_token = servers::signing_token_for(&client, &vault, &key, &[settings.key]).await;
         std::fs::write(directory.path().join("vault-token"), format!("{vault_token}\n")).unwrap();
         let policy = format!(
             "version: 1\nrules:\n  - id: everything\n    effect: allow\n    identity: {{token: ci}}\n    repositories: ['{repository}', '{repository}/**']\n    keys: ['{key}']\n    operations: [sign, attest, blob, verify, log.read]\n"
@@ -302,7 +302,8 @@ impl World {
     /// A token for Signet that Vault takes now, beside the one that it began with.
     pub async fn new_vault_token(&self) -> String {
         if servers::are_real() {
-            return servers::signing_token_for(&self.client, &self.vault, &self.key, self.settings.key).await;
+            return servers::signing_token_for(&self.client, &self.vault, &self.key, &[self.settings.key])
+                .await;
         }
         let made = self.vault_call(Method::POST, "auth/token/create", json!({"policies": ["root"]})).await;
         made["auth"]["client_token"].as_str().unwrap().to_owned()
