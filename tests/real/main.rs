@@ -8,11 +8,13 @@ mod clients;
 mod cosign_verify;
 mod crash;
 mod demo;
+mod foreign_signers;
 mod least_privilege;
 mod many_at_once;
 mod own_registry;
 mod private_ca;
 mod registries;
+mod registry_kinds;
 mod registry_logins;
 mod rotation;
 #[path = "../support/mod.rs"]
