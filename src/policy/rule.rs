@@ -80,6 +80,11 @@ impl Rule {
         })
     }
 
+    /// Whether the rule speaks of `operation` in bundles.
+    pub fn allows_bundles_of(&self, operation: Operation) -> bool {
+        self.operations.contains(&operation) && self.formats.contains(&Format::Bundle)
+    }
+
     /// Whether the rule speaks of what is asked. What the question leaves open, the rule may choose.
     pub fn matches(&self, question: &Question<'_>) -> bool {
         let Principal::Token { name } = question.principal;

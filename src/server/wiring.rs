@@ -34,6 +34,12 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     if policy.is_empty() {
         tracing::warn!("the policy has no rules, so that nobody may do anything");
     }
+    let keys = key_purposes(config);
+    for warning in
+        policy.attestations_like_signatures(|name| keys.images.iter().any(|key| key.as_str() == name))
+    {
+        tracing::warn!("{warning}");
+    }
     let (log, shared_locks) = open_log(config, &metrics)?;
     let signing_log: Arc<dyn SigningLog> = log.clone();
     let registry = OciRegistries::new(&config.registries, metrics.clone())
@@ -61,7 +67,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         metrics: metrics.clone(),
         locks: ImageLocks::default(),
         large_blobs: LargeBlobs::default(),
-        keys: key_purposes(config),
+        keys,
         delivery: DeliverySettings {
             look_again: config.attach.look_again.clone(),
             give_up_after: config.attach.give_up_after,

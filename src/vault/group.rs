@@ -115,10 +115,11 @@ impl GroupSigner {
             }
         };
         let mut results = signatures(reply, version, inputs.len(), batch)?;
-        if results.iter().any(Result::is_err)
+        let foreign = is_foreign(key, version, inputs, &results);
+        if (foreign || results.iter().any(Result::is_err))
             && let Some(reason) = self.blame(key, wanted).await
         {
-            for result in results.iter_mut().filter(|result| result.is_err()) {
+            for result in results.iter_mut().filter(|result| foreign || result.is_err()) {
                 *result = Err(reason.clone());
             }
         }
@@ -138,6 +139,21 @@ impl GroupSigner {
             Err(_) => None,
         }
     }
+}
+
+/// Whether the signatures are those of another key pair than the one that is known. One call signs with one key pair, so
+/// one signature tells. Callers check each of them; but only here it is still known what may lie behind.
+fn is_foreign(
+    key: &TransitKey,
+    version: KeyVersion,
+    inputs: &[SigningInput],
+    results: &[Result<Signed, SignerError>],
+) -> bool {
+    let Some(known) = key.current() else { return false };
+    let Some(published) = known.versions.get(&version) else { return false };
+    let mut signed =
+        inputs.iter().zip(results).filter_map(|(input, result)| Some((input, result.as_ref().ok()?)));
+    signed.next().is_some_and(|(input, signed)| !published.public_key.verifies(input, &signed.signature))
 }
 
 /// The member, unless what it wants to be signed with can not sign; then it is told so.

@@ -10,6 +10,7 @@ mod clients;
 mod cosign_verify;
 mod crash;
 mod demo;
+mod foreign_signers;
 mod key_types;
 mod least_privilege;
 mod many_at_once;
@@ -17,7 +18,9 @@ mod own_registry;
 mod own_vault;
 mod private_ca;
 mod registries;
+mod registry_kinds;
 mod registry_logins;
+mod replicas;
 mod rotation;
 #[path = "../support/mod.rs"]
 mod support;

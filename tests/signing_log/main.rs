@@ -7,6 +7,7 @@ mod group_commit;
 mod idempotency;
 mod key_archive;
 mod migration;
+mod on_postgres;
 mod pages;
 mod questions;
 mod records;

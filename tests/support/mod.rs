@@ -11,6 +11,8 @@ pub mod problem;
 pub mod proxy;
 pub mod servers;
 pub mod signet;
+pub mod token_host;
+pub mod traps;
 pub mod world;
 
 pub use proxy::{Fault, Proxy};

@@ -41,6 +41,10 @@ pub enum Fault {
     LoseAnswer,
     /// The request is passed on, and its answer's body arrives changed.
     Change(BodyChange),
+    /// The request is passed on as one for this path.
+    At(String),
+    /// The request is passed on, and its answer arrives without this header.
+    Without(&'static str),
     /// Nothing ever comes back.
     Hang,
     /// The request waits for a permit, then passes.
@@ -172,6 +176,12 @@ async fn answer(shared: &Shared, request: Request<Body>) -> Result<Response<Body
             let body = change(&to_bytes(body, usize::MAX).await.map_err(std::io::Error::other)?);
             parts.headers.remove(header::CONTENT_LENGTH);
             Ok(Response::from_parts(parts, Body::from(body)))
+        }
+        Some(Fault::At(path)) => forward(shared, Call { path, ..call }).await,
+        Some(Fault::Without(header)) => {
+            let mut answer = forward(shared, call).await?;
+            answer.headers_mut().remove(header);
+            Ok(answer)
         }
         Some(Fault::CutAnswer) => {
             let parts = [Ok(Bytes::from_static(b"{\"half\":")), Err(std::io::Error::other("cut"))];

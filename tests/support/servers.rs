@@ -122,15 +122,19 @@ impl KeyForm {
 
 /// A token that may do with `key` what `config/vault-policy.hcl` allows, and nothing else. A stand-in reads no policies.
 pub async fn signing_token(client: &reqwest::Client, vault: &Vault, key: &str) -> String {
-    signing_token_for(client, vault, key, KeyForm::default()).await
+    signing_token_for(client, vault, key, &[KeyForm::default()]).await
 }
 
-/// As [`signing_token`], for a key of this form.
-pub async fn signing_token_for(client: &reqwest::Client, vault: &Vault, key: &str, form: KeyForm) -> String {
+/// As [`signing_token`], for a key that may have any of these forms.
+pub async fn signing_token_for(
+    client: &reqwest::Client,
+    vault: &Vault,
+    key: &str,
+    forms: &[KeyForm],
+) -> String {
     if SERVERS.vault_binary.is_none() {
         return vault.root_token.clone();
     }
-    let policy = form.policy().replace("/release", &format!("/{key}"));
     let call = async |method, path: String, body| {
         let request = client.request(method, format!("{}/v1/{path}", vault.address));
         let answer = request.header("X-Vault-Token", &vault.root_token).json(&body).send().await;
@@ -138,9 +142,13 @@ pub async fn signing_token_for(client: &reqwest::Client, vault: &Vault, key: &st
         assert!(answer.status().is_success(), "{path}: {}", answer.status());
         answer.json::<Value>().await.unwrap_or_default()
     };
-    let name = format!("signet-{key}");
-    call(Method::PUT, format!("sys/policies/acl/{name}"), json!({"policy": policy})).await;
-    let token = json!({"policies": [name], "period": "1h", "no_parent": true, "no_default_policy": true});
+    let mut names = Vec::new();
+    for (number, form) in forms.iter().enumerate() {
+        let policy = form.policy().replace("/release", &format!("/{key}"));
+        names.push(format!("signet-{key}-{number}"));
+        call(Method::PUT, format!("sys/policies/acl/signet-{key}-{number}"), json!({"policy": policy})).await;
+    }
+    let token = json!({"policies": names, "period": "1h", "no_parent": true, "no_default_policy": true});
     let made = call(Method::POST, "auth/token/create".to_owned(), token).await;
     made["auth"]["client_token"].as_str().expect("Vault gives a token").to_owned()
 }

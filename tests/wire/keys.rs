@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use signet::domain::{KeyType, PublicKey};
 
 use crate::support::World;
-use crate::support::servers::KeyForm;
+use crate::support::servers::{KeyForm, signing_token_for};
 use crate::support::world::Settings;
 
 const WELL_KNOWN: &str = "/.well-known/signet/keys.json";
@@ -166,6 +166,27 @@ async fn a_key_that_was_made_anew_signs_as_itself_and_the_old_one_is_still_publi
         assert_eq!(second.status, 201, "{second:?}");
         assert_eq!(second.body["key"]["fingerprint"], key["versions"][0]["fingerprint"]);
         assert_eq!(world.signatures(&image).await, 2);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_was_made_anew_a_moment_ago_signs_as_itself() {
+    for (old, new) in [("ecdsa-p256", "ecdsa-p256"), ("ecdsa-p256", "ed25519"), ("ed25519", "ecdsa-p256")] {
+        // The key is read no more by itself. The token may do what it needs for either type.
+        let key = KeyForm { key_type: old, hash: None };
+        let world = World::counted_with(Settings { key, ..Settings::default() }).await;
+        let forms = [old, new].map(|key_type| KeyForm { key_type, hash: None });
+        let token = signing_token_for(&world.client, &world.vault, &world.key, &forms).await;
+        world.write_vault_token(&token);
+        delete(&world).await;
+        world.vault_call(Method::POST, &format!("transit/keys/{}", world.key), json!({"type": new})).await;
+        let image = world.push_image().await;
+        let answer = world.sign_image(&image).await;
+        assert_eq!(answer.status, 201, "{old} {new}: {answer:?}");
+        let key = self::key(&world).await;
+        assert_eq!((&key["type"], &key["former"][0]["version"]), (&json!(new), &json!(1)));
+        assert_eq!(answer.body["key"]["fingerprint"], key["versions"][0]["fingerprint"]);
+        assert_eq!(world.signatures(&image).await, 1);
     }
 }
 

@@ -16,6 +16,7 @@ mod overload;
 mod recursive;
 mod registry_contract;
 mod registry_failures;
+mod registry_kinds;
 mod signatures;
 #[path = "../support/mod.rs"]
 mod support;

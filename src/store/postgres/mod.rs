@@ -2,14 +2,15 @@
 //!
 //! | file | subject |
 //! |---|---|
-//! | `mod` | [`PostgresStore`], the writing half: what is tried again |
+//! | `mod` | [`PostgresStore`], the writing half |
 //! | `write` | one transaction |
 //! | `entries`, `outbox`, `idempotency`, `archive` | the statements of each part |
 //! | `readers`, `search` | the reading half, and questions |
 //! | `locks` | locks between replicas |
 //! | `schema` | the tables, and how they come to be |
 //! | `connector`, `database` | connections, and where they live |
-//! | `fault`, `pipeline`, `text` | what goes wrong; statements at once; texts |
+//! | `fault`, `patience` | what goes wrong, and how long it is tried again |
+//! | `pipeline`, `text` | statements at once; texts |
 
 mod archive;
 mod connector;
@@ -19,6 +20,7 @@ mod fault;
 mod idempotency;
 mod locks;
 mod outbox;
+mod patience;
 mod pipeline;
 mod readers;
 mod schema;
@@ -27,7 +29,7 @@ mod text;
 mod write;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_postgres::Client;
 use uuid::Uuid;
@@ -36,6 +38,7 @@ use self::connector::Connector;
 use self::database::Database;
 use self::fault::{Fault, within};
 use self::locks::AdvisoryLocks;
+use self::patience::Patience;
 use self::readers::Readers;
 use self::write::{Stamp, transact};
 use super::StoreError;
@@ -46,7 +49,7 @@ use crate::ports::{LogError, SharedLocks, Store, StoreReader, Writes, Written};
 /// A database that any number of processes write.
 ///
 /// Each commit is synchronous, whatever the server's default. A connection that dies is replaced, and what was
-/// under way is tried again for [`PostgresStore::PATIENCE`]; so is a transaction that was in the way of another.
+/// under way is tried again for [`Patience::LIMIT`]; so is a transaction that was in the way of another.
 /// Where the connection was lost during a commit, its stamp tells whether it has happened (see the module
 /// `write`). Only where nobody can be asked within the patience is an error returned for a commit that may have
 /// happened: then an intent stands in the log whose signature was never asked for, or an outcome whose signature
@@ -56,18 +59,11 @@ pub struct PostgresStore {
     database: Arc<Database>,
     client: Option<Client>,
     stamp: Stamp,
-    /// Since when nothing succeeds.
-    failing: Option<Instant>,
+    patience: Patience,
     readers: Arc<Readers>,
 }
 
 impl PostgresStore {
-    /// How long a failure is not told: a server that is restarted is back within it.
-    const PATIENCE: Duration = Duration::from_secs(2);
-
-    /// The first and the longest pause between two attempts.
-    const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(250));
-
     /// Opens the database, and makes its tables where there are none.
     ///
     /// # Errors
@@ -87,7 +83,7 @@ impl PostgresStore {
         let database = Arc::new(database);
         let readers = Arc::new(Readers::of(database.clone(), config.connections));
         let stamp = Stamp { writer: Uuid::new_v4(), number: 0 };
-        Ok(Self { database, client: Some(client), stamp, failing: None, readers })
+        Ok(Self { database, client: Some(client), stamp, patience: Patience::default(), readers })
     }
 
     /// Locks that hold between all who have this database open.
@@ -109,31 +105,28 @@ impl PostgresStore {
         database: &Database,
         mut work: impl AsyncFnMut(&Client, Duration) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let mut pause = Self::PAUSES.0;
+        let mut attempt = 0;
         loop {
             let client = match self.client.take() {
                 Some(client) if !client.is_closed() => Ok(client),
                 _ => database.connector.connect().await,
             };
-            let fault = match client {
-                Ok(client) => match work(&client, database.connector.patience()).await {
-                    Ok(done) => {
-                        self.client = Some(client);
-                        self.failing = None;
-                        return Ok(done);
-                    }
-                    // A connection that met an error is not used again: it may be in the midst of anything.
-                    Err(fault) => fault,
-                },
-                Err(fault) => fault,
+            let done = match client {
+                Ok(client) => work(&client, database.connector.patience()).await.map(|done| (client, done)),
+                Err(fault) => Err(fault),
             };
-            let since = *self.failing.get_or_insert_with(Instant::now);
-            if !fault.transient || since.elapsed() >= Self::PATIENCE {
-                return Err(fault);
+            match done {
+                Ok((client, done)) => {
+                    self.client = Some(client);
+                    self.patience.succeeded();
+                    return Ok(done);
+                }
+                // A connection that met an error is not used again: it may be in the midst of anything.
+                Err(fault) => {
+                    attempt += 1;
+                    self.patience.pause(fault, attempt).await?;
+                }
             }
-            tracing::debug!(reason = fault.reason, "writing is tried again");
-            tokio::time::sleep(pause).await;
-            pause = Self::PAUSES.1.min(pause * 2);
         }
     }
 }

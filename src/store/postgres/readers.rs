@@ -7,6 +7,7 @@ use tokio_postgres::{Client, Error};
 
 use super::database::Database;
 use super::fault::{Fault, within};
+use super::patience::Patience;
 use super::{archive, outbox, search};
 use crate::domain::{KeyName, SignatureId, SignatureIdentity};
 use crate::ports::{
@@ -17,14 +18,22 @@ use crate::store::archive_row;
 /// Connections that only read. They neither wait for the writers nor hold them up.
 pub(super) struct Readers {
     database: Arc<Database>,
+    connections: usize,
     turns: Semaphore,
     idle: Mutex<Vec<Client>>,
+    patience: Patience,
 }
 
 impl Readers {
     pub(super) fn of(database: Arc<Database>, connections: usize) -> Self {
         let connections = connections.min(Semaphore::MAX_PERMITS);
-        Self { database, turns: Semaphore::new(connections), idle: Mutex::new(Vec::new()) }
+        Self {
+            database,
+            connections,
+            turns: Semaphore::new(connections),
+            idle: Mutex::default(),
+            patience: Patience::default(),
+        }
     }
 
     /// Asks one question of one statement.
@@ -42,23 +51,32 @@ impl Readers {
         })
     }
 
-    /// A connection that met an error is not used again. One that was idle may have died meanwhile: then a new one
-    /// is asked.
+    /// A connection that met an error is not used again. Asking twice is harmless.
     async fn try_ask<T>(&self, ask: impl AsyncFn(&Client) -> Result<T, Error>) -> Result<T, Fault> {
         let _turn = self.turns.acquire().await.map_err(|_| Fault::lasting("reading has ended"))?;
+        let mut attempt = 0;
         loop {
-            let (client, was_idle) = match self.take_idle() {
-                Some(client) => (client, true),
-                None => (self.database.connector.connect().await?, false),
+            let client = match self.take_idle() {
+                Some(client) => Ok(client),
+                None => self.database.connector.connect().await,
             };
-            match within(self.database.connector.patience(), ask(&client)).await {
-                Ok(answer) => {
+            let answer = match client {
+                Ok(client) => {
+                    let answer = within(self.database.connector.patience(), ask(&client)).await;
+                    answer.map(|answer| (client, answer))
+                }
+                Err(fault) => Err(fault),
+            };
+            match answer {
+                Ok((client, answer)) => {
                     self.idle().push(client);
+                    self.patience.succeeded();
                     return Ok(answer);
                 }
-                Err(fault) if !fault.transient || !was_idle => return Err(fault),
-                // What else is idle has probably died as well.
-                Err(_) => self.idle().clear(),
+                Err(fault) => {
+                    attempt += 1;
+                    self.patience.pause(fault, attempt).await?;
+                }
             }
         }
     }
@@ -74,6 +92,10 @@ impl Readers {
 }
 
 impl StoreReader for Readers {
+    fn width(&self) -> usize {
+        self.connections
+    }
+
     fn entry(&self, index: u64) -> Result<Option<LoggedEntry>, LogError> {
         self.ask(async |client| search::entry(client, index).await)
     }

@@ -231,6 +231,15 @@ async fn a_key_that_was_made_anew_signs_nothing_that_was_asked_of_the_old_one() 
     );
     assert!(vault.signing_calls().is_empty());
 
+    // As above, where it shows only in the signature.
+    vault.set_key(key_with_versions(1));
+    let signer = Setup::new(&vault).start();
+    signer.key(&name).await.unwrap();
+    vault.set_key(key_of([(1, &*other)].into_iter()));
+    let result = signer.sign(task("a")).await;
+    assert!(matches!(result, Err(SignerError::VersionUnavailable { .. })), "{result:?}");
+    assert_eq!(vault.signing_calls().len(), 1);
+
     // As above, where it shows only in Vault's refusal.
     vault.set_key(key_with_versions(1));
     let signer = Setup::new(&vault).start();
