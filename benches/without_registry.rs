@@ -19,10 +19,13 @@ use signet::log::GroupCommitLog;
 use signet::metrics::Metrics;
 use signet::policy::RulePolicy;
 use signet::ports::{
-    Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, RegistrySettings,
+    Alone, Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, RegistrySettings,
 };
-use signet::service::{Caller, ImageLocks, Service, SignRequest};
+use signet::service::{
+    Caller, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Service, SignRequest,
+};
 use signet::vault::TransitSigner;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -79,13 +82,15 @@ async fn sign(
             key_version: None,
             format: None,
             annotations: Annotations::default(),
+            recursive: false,
+            respond_async: false,
         };
         let caller = Caller {
             principal: Principal::Token { name: "ci".to_owned() },
             request_id: RandomIds.request_id(),
         };
         let asked = Instant::now();
-        service.sign(&caller, request).await?;
+        service.sign(&caller, &request).await?;
         took.push(asked.elapsed().as_secs_f64() * 1000.0);
     }
     Ok(took)
@@ -104,6 +109,7 @@ fn service(
         &config.vault,
         &config.keys,
         log.clone(),
+        log.clone(),
         clock.clone(),
         ids.clone(),
         metrics.clone(),
@@ -113,11 +119,25 @@ fn service(
         signer,
         registry: Arc::new(Nowhere),
         policy: Arc::new(RulePolicy::load(&config.policy.file)?),
+        outbox: log.clone(),
         log,
+        shared_locks: Arc::new(Alone),
         clock,
         ids,
+        metrics: metrics.clone(),
         locks: ImageLocks::default(),
-        image_keys: config.keys.iter().map(|key| key.name.clone()).collect(),
+        large_blobs: LargeBlobs::default(),
+        keys: KeyPurposes {
+            images: config.keys.iter().map(|key| key.name.clone()).collect(),
+            ..KeyPurposes::default()
+        },
+        delivery: DeliverySettings {
+            look_again: config.attach.look_again,
+            give_up_after: config.attach.give_up_after,
+        },
+        checks: PredicateChecks::default(),
+        index_members: config.limits.index_members,
+        wake: Notify::new(),
     };
     let host = &config.registries.first().ok_or("no registry")?.host;
     Ok((service, format!("{host}/measured").parse()?))

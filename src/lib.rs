@@ -8,18 +8,20 @@
 //! | [`metrics`], [`input`] | leaves: what is counted; reading what people write | nobody |
 //! | [`format`](mod@format) | one file per signature format | `domain` |
 //! | [`ports`] | what the service needs of the world, as traits | `domain` |
-//! | [`service`] | one operation a file | `domain`, `format`, `ports` |
+//! | [`service`] | one operation a file | `domain`, `format`, `ports`, `metrics` |
 //! | [`config`] | one file per section of the configuration | `domain`, `input` |
 //! | [`vault`], [`registry`], [`identity`], [`policy`], [`log`], [`store`] | adapters: each implements a port | `domain`, `format`, `ports`, `config`, `metrics`, `input` |
 //! | [`http`] | the API: translates | `service`, `domain`, `ports`, `config`, `metrics`, `input` |
 //! | [`server`] | wires everything | all above |
 //! | [`dev`] | embedded stand-ins for trying out and fast tests | `domain`, `format`, `config`, `server` |
-//! | [`cli`] | one file per subcommand | `config`, `policy`, `server`, `dev` |
+//! | [`client`] | a client of the API | nobody |
+//! | [`cli`] | one file per subcommand | `config`, `policy`, `server`, `dev`, `client` |
 //! | `main` | the command | `cli` |
 //!
 //! `tests/project` reads this map and holds the source to it.
 
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod dev;
 pub mod domain;

@@ -19,9 +19,12 @@ pub struct Metrics {
     vault: Calls<VaultLabels>,
     registries: Calls<RegistryLabels>,
     batch: Histogram,
+    token_expires: Gauge,
     commits: Histogram,
     commit_entries: Counter,
     refusals_dropped: Counter,
+    deliveries: Family<DeliveryLabels, Counter>,
+    outbox: Family<StageLabels, Gauge>,
     /// Signatures that wait for a call to Vault.
     pub signing_queue: Gauge,
     /// Requests that are being worked on.
@@ -57,6 +60,16 @@ struct RegistryLabels {
     outcome: String,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DeliveryLabels {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StageLabels {
+    stage: &'static str,
+}
+
 impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("signet");
@@ -65,6 +78,13 @@ impl Metrics {
         let registries = Calls::register(&mut registry, "registry_calls", "Calls to registries");
         let batch = Histogram::new(exponential_buckets(1.0, 2.0, 11));
         registry.register("vault_batch_items", "Signatures that shared one call to Vault", batch.clone());
+        let token_expires = Gauge::default();
+        registry.register_with_unit(
+            "vault_token_expires",
+            "When the token for Vault expires, in Unix time; 0 where it does not, and where there is none",
+            Unit::Seconds,
+            token_expires.clone(),
+        );
         let commits = seconds();
         registry.register_with_unit(
             "log_commit",
@@ -80,6 +100,10 @@ impl Metrics {
             "Refusals that were not logged because the log was busy",
             refusals_dropped.clone(),
         );
+        let deliveries = Family::default();
+        registry.register("deliveries", "Signatures on their way to registries", deliveries.clone());
+        let outbox = Family::default();
+        registry.register("outbox", "Signatures that wait in the outbox", outbox.clone());
         let signing_queue = Gauge::default();
         registry.register("signing_queue", "Signatures that wait for a call to Vault", signing_queue.clone());
         let in_flight = Gauge::default();
@@ -92,9 +116,12 @@ impl Metrics {
             vault,
             registries,
             batch,
+            token_expires,
             commits,
             commit_entries,
             refusals_dropped,
+            deliveries,
+            outbox,
             signing_queue,
             in_flight,
             waiting,
@@ -124,6 +151,11 @@ impl Metrics {
         self.batch.observe(items as f64);
     }
 
+    /// The token for Vault expires `at`, in Unix time; none where it does not, and where there is none.
+    pub fn vault_token_expires(&self, at: Option<i64>) {
+        self.token_expires.set(at.unwrap_or(0));
+    }
+
     /// `entries` entries were made durable together.
     pub fn log_commit(&self, entries: usize, took: Duration) {
         self.commits.observe(took.as_secs_f64());
@@ -132,6 +164,22 @@ impl Metrics {
 
     pub fn refusal_dropped(&self) {
         self.refusals_dropped.inc();
+    }
+
+    /// Something became of a delivery: `attached` or `failed` by the outbox, `given_up`, `seen` when it was looked at
+    /// again, or `missing` then.
+    pub fn delivery(&self, outcome: &'static str) {
+        self.deliveries.get_or_create(&DeliveryLabels { outcome }).inc();
+    }
+
+    /// So many deliveries wait to be attached, and to be looked at again.
+    pub fn outbox(&self, attach: u64, look_again: u64) {
+        let count = |stage, number: u64| {
+            let labels = StageLabels { stage };
+            self.outbox.get_or_create(&labels).set(number.try_into().unwrap_or(i64::MAX));
+        };
+        count("attach", attach);
+        count("look_again", look_again);
     }
 
     /// Everything, as `application/openmetrics-text; version=1.0.0`.

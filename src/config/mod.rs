@@ -2,6 +2,7 @@
 //!
 //! A value of [`Config`] has been checked as a whole: every key is known, every combination makes sense.
 
+mod attach;
 mod duration;
 mod environment;
 mod http;
@@ -22,6 +23,7 @@ mod vault;
 
 use serde::Deserialize;
 
+pub use attach::AttachConfig;
 pub use http::HttpConfig;
 pub use identity::{IdentityConfig, TokenConfig, TokenDigest};
 pub use keys::{KeyConfig, Purpose};
@@ -48,6 +50,8 @@ pub struct Config {
     pub log: LogConfig,
     #[serde(default)]
     pub limits: LimitsConfig,
+    #[serde(default)]
+    pub attach: AttachConfig,
     #[serde(default)]
     pub telemetry: TelemetryConfig,
 }

@@ -9,9 +9,9 @@ use url::Url;
 
 use super::{registry, sample_image, transit};
 use crate::config::{
-    AuthMethod, BatchConfig, Config, HttpConfig, IdentityConfig, KeyConfig, LimitsConfig, LogConfig,
-    PolicyConfig, Purpose, ReferrersMode, RegistryConfig, TelemetryConfig, TokenConfig, TokenDigest,
-    VaultAuthConfig, VaultConfig,
+    AttachConfig, AuthMethod, BatchConfig, Config, HttpConfig, IdentityConfig, KeyConfig, LimitsConfig,
+    LogConfig, PolicyConfig, Purpose, ReferrersMode, RegistryConfig, TelemetryConfig, TokenConfig,
+    TokenDigest, VaultAuthConfig, VaultConfig,
 };
 use crate::domain::{Clock as _, Format, ImageReference, KeyName, SystemClock};
 use crate::server::{Listener, Server, StartError, bind, install_crypto};
@@ -138,19 +138,25 @@ fn config(setting: &Setting<'_>) -> Config {
         http: HttpConfig { listen: setting.listen, admin_listen: loopback(), ..HttpConfig::default() },
         vault: VaultConfig {
             address: Url::parse(&vault_url).expect("invariant: a socket address makes a URL"),
+            node_addresses: Vec::new(),
             namespace: None,
             mount: MOUNT.to_owned(),
             ca_file: None,
             request_timeout: std::time::Duration::from_secs(10),
             key_poll: std::time::Duration::from_secs(1),
             auth: VaultAuthConfig {
-                method: AuthMethod::Token,
                 token: Some(setting.vault_token.clone().into()),
-                token_file: None,
+                ..VaultAuthConfig::new(AuthMethod::Token)
             },
             batch: BatchConfig::default(),
         },
-        keys: vec![KeyConfig { name: key, vault_key: None, mount: None, purposes: vec![Purpose::Signature] }],
+        keys: vec![KeyConfig {
+            name: key,
+            vault_key: None,
+            mount: None,
+            hash: None,
+            purposes: vec![Purpose::Signature],
+        }],
         registries: vec![RegistryConfig {
             host: setting.registry.to_string(),
             plain_http: true,
@@ -176,6 +182,7 @@ fn config(setting: &Setting<'_>) -> Config {
         policy: PolicyConfig { file: setting.policy.clone() },
         log: LogConfig::sqlite(setting.data_dir.join("signet.db")),
         limits: LimitsConfig::default(),
+        attach: AttachConfig::default(),
         telemetry: TelemetryConfig::default(),
     }
 }

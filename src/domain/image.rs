@@ -19,7 +19,7 @@ pub struct Repository {
 }
 
 /// An image by digest, `registry.example.com/team/app@sha256:…`. A tag beside the digest is dropped: the digest decides.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ImageReference {
     pub repository: Repository,
     pub digest: Digest,

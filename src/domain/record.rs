@@ -66,6 +66,14 @@ impl Record {
         }
     }
 
+    /// Where the signature hangs, as far as we know.
+    pub const fn attachment(&self) -> Option<&Attachment> {
+        match &self.state {
+            State::Attached { attachment, .. } => Some(attachment),
+            _ => None,
+        }
+    }
+
     fn take(&mut self, index: u64, entry: &Entry) {
         match &entry.event {
             Event::Refusal { .. } | Event::Intent { .. } => {}

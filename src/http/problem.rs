@@ -72,6 +72,10 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", detail)
     }
 
+    pub fn unfinished_body() -> Self {
+        Self::invalid("The body could not be read to its end. Send it again.")
+    }
+
     pub fn slow_body(after: Duration) -> Self {
         let detail = format!("The body did not arrive within {after:?}. Send it again, whole.");
         Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail)
@@ -84,6 +88,11 @@ impl Problem {
     pub fn method_not_allowed() -> Self {
         let detail = "This method is not possible here. `/docs` shows which are.";
         Self::new(StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed", detail.to_owned())
+    }
+
+    pub fn idempotency_conflict() -> Self {
+        let detail = "This `Idempotency-Key` was used for another request. Send another key, or the same request again.";
+        Self::new(StatusCode::CONFLICT, "idempotency-conflict", detail.to_owned())
     }
 
     pub fn overloaded() -> Self {
@@ -183,10 +192,14 @@ impl From<ServiceError> for Problem {
 
 fn status_of(code: &str) -> StatusCode {
     match code {
-        "invalid-request" | "digest-required" | "format-unsupported" => StatusCode::BAD_REQUEST,
+        "invalid-request" | "digest-required" | "format-unsupported" | "digest-unsupported-for-key" => {
+            StatusCode::BAD_REQUEST
+        }
         "forbidden" => StatusCode::FORBIDDEN,
         "image-not-found" | "key-not-found" | "signature-not-found" => StatusCode::NOT_FOUND,
-        "key-version-unavailable" | "layout-conflict" | "too-many-signatures" => StatusCode::CONFLICT,
+        "key-version-unavailable" | "layout-conflict" | "tag-protected" | "too-many-signatures" => {
+            StatusCode::CONFLICT
+        }
         "payload-too-large" => StatusCode::PAYLOAD_TOO_LARGE,
         "vault-unavailable" | "vault-sealed" | "log-unavailable" => StatusCode::SERVICE_UNAVAILABLE,
         "vault-denied" | "registry-unavailable" | "registry-denied" => StatusCode::BAD_GATEWAY,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{AppendHeaders, IntoResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt as _, stream};
@@ -13,12 +14,19 @@ use utoipa::ToSchema;
 
 use super::ApiState;
 use super::body::Body;
+use super::idempotency::{Answer, IdempotencyKey};
 use super::keys::key_name;
 use super::path::Path;
+use super::preference::Preferences;
 use super::problem::{Problem, ProblemBody};
-use crate::domain::{Annotations, Attachment, Format, KeyVersion, RequestId, SignatureId, State as Stage};
+use crate::domain::{
+    Annotations, Claim, Format, ImageReference, KeyName, KeyReference, KeyVersion, RequestId, SignatureId,
+    State as Stage,
+};
 use crate::input::{self, Node};
-use crate::service::{Caller, ServiceError, SignAnswer, SignRequest, SignatureView};
+use crate::service::{
+    Caller, MadeSignature, ServiceError, SignAnswer, SignRequest, SignatureView, SignedImage,
+};
 
 /// What to sign.
 #[derive(Deserialize, ToSchema)]
@@ -38,7 +46,7 @@ pub struct SignatureRequest {
     /// `cosign` or `bundle`. Default: what the image has already, else its registry's setting.
     #[schema(example = "cosign")]
     format: Option<String>,
-    /// For an index: its children too. This version signs one manifest a request, and refuses `true`.
+    /// For an index: all that it lists too, children before their parents.
     #[serde(default)]
     recursive: bool,
     /// Signed with the image. At most 64, 16 KiB together, no control characters.
@@ -49,21 +57,35 @@ pub struct SignatureRequest {
 /// A signature, and how far it has come.
 #[derive(Serialize, ToSchema)]
 pub struct SignatureBody {
-    #[schema(value_type = String)]
-    id: SignatureId,
+    /// None where it did not come to a signature.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    id: Option<SignatureId>,
     /// `pending`, `signed`, `attached` or `failed`.
     #[schema(example = "attached")]
     state: &'static str,
     /// None for a file.
     #[serde(skip_serializing_if = "Option::is_none")]
     image: Option<String>,
-    key: KeyReferenceBody,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<KeyReferenceBody>,
+    /// Of an attestation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predicate_type: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
     signatures: Vec<LayoutBody>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signed_at: Option<String>,
-    log: LogBody,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<LogBody>,
+    /// Why there is none, where one of several failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<ProblemBody>,
+    /// With `recursive`, all that the image lists, and what that lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(no_recursion)]
+    children: Vec<SignatureBody>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -78,7 +100,7 @@ pub struct KeyReferenceBody {
 pub struct LayoutBody {
     format: Format,
     /// Base64 of the simple-signing payload or the in-toto statement, in the bytes that were signed. Left out where
-    /// somebody else wrote it in other bytes than Signet does: then only the registry has it.
+    /// somebody else wrote it in other bytes than Signet does, and for attestations: then only the registry has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<String>,
     /// Base64 of the signature in ASN.1 DER.
@@ -96,7 +118,7 @@ pub struct LayoutBody {
 #[derive(Serialize, ToSchema)]
 pub struct LogBody {
     /// The entry that holds the signature.
-    index: u64,
+    pub index: u64,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -125,49 +147,75 @@ pub struct BatchResult {
 /// Sign an image
 ///
 /// The same request again answers 200 with what is there, and changes nothing.
-#[utoipa::path(post, path = "/v1/signatures", tag = "signatures", security(("bearer" = [])), request_body = SignatureRequest, responses(
+#[utoipa::path(post, path = "/v1/signatures", tag = "signatures", security(("bearer" = [])), request_body = SignatureRequest,
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same body gets the same answer"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async`: answer 202 when it is signed, and attach it afterwards")),
+    responses(
     (status = 201, description = "Signed or attached now", body = SignatureBody),
     (status = 200, description = "All was there already", body = SignatureBody),
+    (status = 202, description = "Signed, and on its way to the registry; `Location` says where to ask", body = SignatureBody),
+    (status = 207, description = "Of an index and what it lists, some failed: each says so itself", body = SignatureBody),
     (status = "4XX", description = "Refused; the detail says what to do", body = ProblemBody, content_type = "application/problem+json"),
     (status = "5XX", description = "Could not be done now; `Retry-After` says when to try again", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn sign(
     State(state): State<ApiState>,
     caller: Caller,
+    preferences: Preferences,
+    key: IdempotencyKey,
     body: Body,
-) -> Result<(StatusCode, Json<SignatureBody>), Problem> {
-    let (status, body) = sign_one(&state, caller, body.json()?).await?;
-    Ok((status, Json(body)))
+) -> Result<impl IntoResponse, Problem> {
+    let request = body.json()?;
+    let operation = async {
+        let (status, body) = sign_one(&state, caller.clone(), preferences, request).await?;
+        let answer = Answer::json(status, &body)?;
+        Ok(match (status, body.id) {
+            (StatusCode::ACCEPTED, Some(id)) => answer.at(format!("/v1/signatures/{id}")),
+            _ => answer,
+        })
+    };
+    let answer = key.answer(&state, &caller, body.digest("/v1/signatures"), operation).await?;
+    Ok((preferences.respond_async.then_some(AppendHeaders([Preferences::APPLIED])), answer))
 }
 
 /// Sign many images
 ///
 /// An answer for each; one bad request fails alone. What is signed with one key shares calls to Vault.
-#[utoipa::path(post, path = "/v1/signatures:batch", tag = "signatures", security(("bearer" = [])), request_body = BatchRequest, responses(
+#[utoipa::path(post, path = "/v1/signatures:batch", tag = "signatures", security(("bearer" = [])), request_body = BatchRequest,
+    params(
+        ("Idempotency-Key" = Option<String>, Header, description = "The same key with the same body gets the same answer"),
+        ("Prefer" = Option<String>, Header, description = "`respond-async`: do not wait for the registries")),
+    responses(
     (status = 200, description = "An answer for each", body = BatchBody),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn sign_many(
     State(state): State<ApiState>,
     caller: Caller,
+    preferences: Preferences,
+    key: IdempotencyKey,
     body: Body,
-) -> Result<Json<BatchBody>, Problem> {
+) -> Result<Answer, Problem> {
     let BatchRequest { requests } = body.json()?;
     if requests.is_empty() || requests.len() > state.batch_items {
         let (count, limit) = (requests.len(), state.batch_items);
         return Err(Problem::invalid(format!("`requests` has {count} items; send 1 to {limit} at once.")));
     }
-    let answers = requests.into_iter().map(|node| {
-        let (state, caller) = (state.clone(), caller.clone());
-        async move {
-            let id = caller.request_id.clone();
-            let answer = match input::from_node(node) {
-                Ok(request) => sign_one(&state, caller, request).await,
-                Err(error) => Err(Problem::unreadable(&error)),
-            };
-            BatchResult::of(answer, &id)
-        }
-    });
-    let results = stream::iter(answers).buffered(BATCH_CONCURRENCY).collect().await;
-    Ok(Json(BatchBody { results }))
+    let operation = async {
+        let answers = requests.into_iter().map(|node| {
+            let (state, caller) = (state.clone(), caller.clone());
+            async move {
+                let id = caller.request_id.clone();
+                let answer = match input::from_node(node) {
+                    Ok(request) => sign_one(&state, caller, preferences, request).await,
+                    Err(error) => Err(Problem::unreadable(&error)),
+                };
+                BatchResult::of(answer, &id)
+            }
+        });
+        let results = stream::iter(answers).buffered(BATCH_CONCURRENCY).collect().await;
+        Answer::json(StatusCode::OK, &BatchBody { results })
+    };
+    key.answer(&state, &caller, body.digest("/v1/signatures:batch"), operation).await
 }
 
 /// Look a signature up
@@ -191,76 +239,133 @@ const BATCH_CONCURRENCY: usize = 64;
 async fn sign_one(
     state: &ApiState,
     caller: Caller,
+    preferences: Preferences,
     request: SignatureRequest,
 ) -> Result<(StatusCode, SignatureBody), Problem> {
-    let request = parse(request)?;
+    let request = parse(request, preferences)?;
     let service = state.service.clone();
-    let answer = state.admission.run(async move { service.sign(&caller, request).await }).await?;
-    let SignAnswer { signature, created } = answer?;
-    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, SignatureBody::of(signature, created)))
+    let id = caller.request_id.clone();
+    let answer = state.admission.run(async move { service.sign(&caller, &request).await }).await??;
+    Ok((status_of(&answer), SignatureBody::tree(answer, &id)))
+}
+
+/// What the whole answer amounts to.
+fn status_of(SignAnswer { image, children }: &SignAnswer) -> StatusCode {
+    let images = || std::iter::once(image).chain(children);
+    let made = || images().filter_map(|image| image.result.as_ref().ok());
+    if images().any(|image| image.result.is_err()) {
+        StatusCode::MULTI_STATUS
+    } else if made().any(|made| made.created && made.signature.record.attachment().is_none()) {
+        StatusCode::ACCEPTED
+    } else if made().any(|made| made.created) {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    }
 }
 
 /// Strings become types, once.
-fn parse(request: SignatureRequest) -> Result<SignRequest, Problem> {
-    if request.recursive {
-        return Err(Problem::invalid(
-            "`recursive` is not possible in this version: sign each manifest of the index by its own digest.",
-        ));
-    }
-    let format = match request.format.as_deref() {
-        None => None,
-        Some("cosign") => Some(Format::Cosign),
-        Some("bundle") => Some(Format::Bundle),
-        Some(other) => return Err(Problem::unknown_format(other)),
-    };
+fn parse(request: SignatureRequest, preferences: Preferences) -> Result<SignRequest, Problem> {
+    Ok(SignRequest {
+        image: request.image.parse().map_err(ServiceError::Image)?,
+        key: key(request.key.as_deref())?,
+        key_version: key_version(request.key_version)?,
+        format: format(request.format.as_deref())?,
+        annotations: Annotations::new(request.annotations).map_err(ServiceError::Annotations)?,
+        recursive: request.recursive,
+        respond_async: preferences.respond_async,
+    })
+}
+
+pub fn key(name: Option<&str>) -> Result<Option<KeyName>, Problem> {
+    name.map(key_name).transpose()
+}
+
+pub fn key_version(number: Option<u32>) -> Result<Option<KeyVersion>, Problem> {
     let version = |number| {
         KeyVersion::new(number).ok_or_else(|| {
             Problem::invalid("`key_version` is a number from 1; leave it out for the latest version.")
         })
     };
-    Ok(SignRequest {
-        image: request.image.parse().map_err(ServiceError::Image)?,
-        key: request.key.as_deref().map(key_name).transpose()?,
-        key_version: request.key_version.map(version).transpose()?,
-        format,
-        annotations: Annotations::new(request.annotations).map_err(ServiceError::Annotations)?,
-    })
+    number.map(version).transpose()
+}
+
+pub fn format(name: Option<&str>) -> Result<Option<Format>, Problem> {
+    match name {
+        None => Ok(None),
+        Some("cosign") => Ok(Some(Format::Cosign)),
+        Some("bundle") => Ok(Some(Format::Bundle)),
+        Some(other) => Err(Problem::unknown_format(other)),
+    }
 }
 
 impl SignatureBody {
-    fn of(view: SignatureView, created: bool) -> Self {
+    /// An image with what it lists.
+    fn tree(answer: SignAnswer, request_id: &RequestId) -> Self {
+        let one = |image: SignedImage| match image.result {
+            Ok(MadeSignature { signature, created }) => Self::of(signature, created),
+            Err(error) => Self::failed(&image.image, &Problem::from(error), request_id),
+        };
+        let children = answer.children.into_iter().map(one).collect();
+        Self { children, ..one(answer.image) }
+    }
+
+    fn failed(image: &ImageReference, problem: &Problem, request_id: &RequestId) -> Self {
+        Self {
+            id: None,
+            state: "failed",
+            image: Some(image.to_string()),
+            key: None,
+            predicate_type: None,
+            annotations: BTreeMap::new(),
+            signatures: Vec::new(),
+            signed_at: None,
+            log: None,
+            problem: Some(problem.body(request_id)),
+            children: Vec::new(),
+        }
+    }
+
+    pub fn of(view: SignatureView, created: bool) -> Self {
         let SignatureView { record, payload } = view;
-        let layout = |signature: &[u8], attachment: Option<&Attachment>| LayoutBody {
+        let layout = |(signature, _): (&Vec<u8>, _)| LayoutBody {
             format: record.signing.format,
-            payload: payload.as_ref().map(|payload| STANDARD.encode(payload)),
+            payload: payload.as_ref().map(|payload| STANDARD.encode(payload.to_bytes())),
             signature: STANDARD.encode(signature),
-            reference: attachment.map(|attachment| attachment.reference.clone()),
-            manifest: attachment.map(|attachment| attachment.manifest.to_string()),
+            reference: record.attachment().map(|attachment| attachment.reference.clone()),
+            manifest: record.attachment().map(|attachment| attachment.manifest.to_string()),
             created,
         };
-        let (state, layouts) = match &record.state {
-            Stage::Pending => ("pending", vec![]),
-            Stage::Failed { .. } => ("failed", vec![]),
-            Stage::Signed { signature, .. } => ("signed", vec![layout(signature, None)]),
-            Stage::GivenUp { signature, .. } => ("failed", vec![layout(signature, None)]),
-            Stage::Attached { signature, attachment, .. } => {
-                ("attached", vec![layout(signature, Some(attachment))])
-            }
-        };
         Self {
-            id: record.signing.id,
-            state,
+            id: Some(record.signing.id),
+            state: match &record.state {
+                Stage::Pending => "pending",
+                Stage::Signed { .. } => "signed",
+                Stage::Attached { .. } => "attached",
+                Stage::Failed { .. } | Stage::GivenUp { .. } => "failed",
+            },
             image: record.subject.image().map(|image| image.to_string()),
-            key: KeyReferenceBody {
-                name: record.signing.key.name.to_string(),
-                version: record.signing.key.version.get(),
-                fingerprint: record.signing.key.fingerprint.to_string(),
+            key: Some(KeyReferenceBody::of(&record.signing.key)),
+            predicate_type: match &record.signing.claim {
+                Claim::Attestation { predicate_type, .. } => Some(predicate_type.clone()),
+                Claim::Image | Claim::Blob { .. } => None,
             },
             annotations: record.signing.annotations.as_map().clone(),
-            signatures: layouts,
+            signatures: record.signature().map(layout).into_iter().collect(),
             signed_at: record.signature().map(|(_, signed_at)| signed_at.to_string()),
-            log: LogBody { index: record.index },
+            log: Some(LogBody { index: record.index }),
+            problem: None,
+            children: Vec::new(),
+        }
+    }
+}
+
+impl KeyReferenceBody {
+    pub fn of(key: &KeyReference) -> Self {
+        Self {
+            name: key.name.to_string(),
+            version: key.version.get(),
+            fingerprint: key.fingerprint.to_string(),
         }
     }
 }

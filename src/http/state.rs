@@ -6,9 +6,9 @@ use std::time::Duration;
 use axum::extract::FromRef;
 
 use super::Admission;
-use crate::domain::IdSource;
+use crate::domain::{Clock, IdSource};
 use crate::metrics::Metrics;
-use crate::ports::Authenticator;
+use crate::ports::{Authenticator, Idempotency};
 use crate::service::Service;
 
 #[derive(Clone)]
@@ -17,6 +17,8 @@ pub struct ApiState {
     pub authenticator: Arc<dyn Authenticator>,
     pub admission: Admission,
     pub metrics: Arc<Metrics>,
+    pub idempotency: Arc<dyn Idempotency>,
+    pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
     /// Bytes of a request's body.
     pub body_bytes: usize,

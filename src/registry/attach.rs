@@ -6,8 +6,6 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use tokio::time::sleep;
-
 use super::client::Client;
 use crate::domain::Digest;
 use crate::ports::{Change, Manifest, ManifestUpdate, RegistryError};
@@ -50,10 +48,14 @@ impl Client {
                 tracing::info!(registry = self.host.name(), repository, tag, round, "writing the tag again");
             }
             let missing: Vec<_> =
-                upload.blobs.into_iter().filter(|blob| pushed.insert(Digest::of(blob))).collect();
+                upload.blobs.into_iter().filter(|blob| pushed.insert(blob.digest())).collect();
             self.push_blobs(repository, &missing).await?;
             current = match self.put_manifest(repository, tag, &upload.manifest).await {
-                Ok(_) => Some(self.read_back(repository, tag).await?),
+                Ok(_) => {
+                    let before = current.as_ref().map(Manifest::digest);
+                    self.written.remember(repository, tag, before, upload.manifest.digest());
+                    Some(self.read_back(repository, tag).await?)
+                }
                 // It may have been written all the same, and others may have written since.
                 Err(error) => {
                     attempts.pause(error).await?;
@@ -65,15 +67,11 @@ impl Client {
         Err(self.host.unavailable_for(reason, Some(Duration::from_secs(1))))
     }
 
-    /// What `tag` names after a write. A registry that shows nothing is behind: what was there
-    /// before the write would be lost if that were taken for the truth.
+    /// What `tag` names after a write.
+    ///
+    /// # Errors
+    /// Also where it names nothing: what was there before the write would be lost if that were taken for the truth.
     async fn read_back(&self, repository: &str, tag: &str) -> Result<Manifest, RegistryError> {
-        for pause in self.retry.lag() {
-            if let Some(manifest) = self.tagged(repository, tag).await? {
-                return Ok(manifest);
-            }
-            sleep(pause).await;
-        }
         let manifest = self.tagged(repository, tag).await?;
         manifest
             .ok_or_else(|| self.host.unavailable(format!("{repository}:{tag} was written and is not there")))

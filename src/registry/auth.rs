@@ -10,7 +10,7 @@ use url::Url;
 use super::answer::Answer;
 use super::credentials::{Credentials, Login};
 use super::realm::{Challenge, Realms};
-use super::tokens::{Token, Tokens};
+use super::tokens::{Pause, Token, Tokens};
 use super::transport::{Call, Transport};
 use crate::ports::RegistryError;
 
@@ -22,6 +22,7 @@ pub(super) struct Auth {
     realms: Realms,
     scheme: Mutex<Option<Scheme>>,
     tokens: Tokens,
+    pause: Pause,
 }
 
 /// What goes out with a call.
@@ -47,7 +48,8 @@ enum Kind {
 
 impl Auth {
     pub(super) fn new(credentials: Credentials, realms: Realms) -> Self {
-        Self { credentials, realms, scheme: Mutex::default(), tokens: Tokens::default() }
+        let (scheme, tokens, pause) = Default::default();
+        Self { credentials, realms, scheme, tokens, pause }
     }
 
     /// What to send with a call about `repository`, as far as is known without asking: nothing
@@ -70,28 +72,28 @@ impl Auth {
         }
     }
 
-    /// What to send instead, after `answer` (a `401`) refused a call that went out with `refused`.
+    /// What to send instead, after `answer` (a `401`) refused a call that went out with `refused`;
+    /// `None` where that was the best that there is.
     ///
     /// # Errors
-    /// [`RegistryError::Denied`] where there is nothing better to send.
+    /// [`RegistryError::Denied`] where what the registry wants is not configured.
     pub(super) async fn after_refusal(
         &self,
         transport: &Transport,
         repository: &str,
         refused: Option<&Authorization>,
         answer: &Answer,
-    ) -> Result<Authorization, RegistryError> {
+    ) -> Result<Option<Authorization>, RegistryError> {
         let host = &transport.host;
         let headers = answer.headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
         let used = refused.map(|refused| refused.kind);
-        let denied = || answer.refusal(host).unwrap_or_else(|| host.denied("status 401"));
         let (scheme, withdrawn) = match Challenge::parse(headers) {
             None if used.is_none() => {
                 return Err(host.protocol("its 401 has no challenge that is understood"));
             }
-            None => return Err(denied()),
-            Some(Challenge::Basic) if used == Some(Kind::Basic) => return Err(denied()),
-            Some(Challenge::Bearer { .. }) if used == Some(Kind::NewToken) => return Err(denied()),
+            None => return Ok(None),
+            Some(Challenge::Basic) if used == Some(Kind::Basic) => return Ok(None),
+            Some(Challenge::Bearer { .. }) if used == Some(Kind::NewToken) => return Ok(None),
             Some(Challenge::Basic) => (Scheme::Basic, None),
             Some(Challenge::Bearer { realm, service }) => {
                 let realm = self.realms.admit(&realm).map_err(|reason| host.denied(reason))?;
@@ -101,11 +103,11 @@ impl Auth {
         *self.scheme.lock().unwrap_or_else(PoisonError::into_inner) = Some(scheme.clone());
         match scheme {
             Scheme::Basic => match self.login(transport)? {
-                Some(login) => Ok(Authorization::basic(&login)),
+                Some(login) => Ok(Some(Authorization::basic(&login))),
                 None => Err(host.denied("it wants a user name and a password, and none are configured")),
             },
             Scheme::Bearer { realm, service } => {
-                self.token(transport, &realm, service.as_deref(), repository, withdrawn).await
+                self.token(transport, &realm, service.as_deref(), repository, withdrawn).await.map(Some)
             }
         }
     }
@@ -131,7 +133,11 @@ impl Auth {
             return Ok(Authorization { header: token.header.clone(), kind: Kind::OldToken });
         }
         *token = None;
-        let fetched = self.fetch(transport, realm, service, &scope).await?;
+        if let Some(left) = self.pause.left() {
+            return Err(transport.host.too_many_requests(Some(left)));
+        }
+        let fetched = self.fetch(transport, realm, service, &scope).await;
+        let fetched = fetched.map_err(|error| self.pause.begin(error))?;
         let header = fetched.header.clone();
         *token = Some(fetched);
         Ok(Authorization { header, kind: Kind::NewToken })

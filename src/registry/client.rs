@@ -17,6 +17,7 @@ use super::realm::{Realms, is_loopback};
 use super::retry::{Pauses, Retry};
 use super::support::Support;
 use super::transport::{Call, Transport};
+use super::written::Written;
 use crate::config::{ReferrersMode, RegistryConfig};
 use crate::metrics::Metrics;
 use crate::ports::{RegistryError, RegistrySettings};
@@ -31,6 +32,8 @@ pub(super) struct Client {
     pub(super) referrers: ReferrersMode,
     /// Which repositories have the referrers API.
     pub(super) support: Support,
+    /// What was written at which tags.
+    pub(super) written: Written,
     /// Which repositories have the empty blob.
     pub(super) empty_blobs: EmptyBlobs,
     /// A [`super::upload::SingleRequest`].
@@ -62,6 +65,7 @@ impl Client {
             retry: Retry::new(pauses, config.request_timeout, rand::random),
             referrers: config.referrers,
             support: Support::default(),
+            written: Written::default(),
             empty_blobs: EmptyBlobs::default(),
             single_request: AtomicU8::default(),
             transport: Transport {
@@ -83,30 +87,33 @@ impl Client {
         url
     }
 
-    /// Sends `call` about `repository`, with credentials where it goes to this registry, and once
-    /// more where it is challenged.
+    /// As [`Client::ask`].
     ///
     /// # Errors
     /// [`Answer::refusal`] says which answers are errors whatever was asked.
     pub(super) async fn send(&self, repository: &str, call: &Call) -> Result<Answer, RegistryError> {
-        let answer = if is_home(&self.base, &call.url) {
-            let authorization = self.auth.authorization(&self.transport, repository).await?;
-            let header = authorization.as_ref().map(|authorization| &authorization.header);
-            let answer = self.transport.transmit(call, header).await?;
-            if answer.status == StatusCode::UNAUTHORIZED {
-                let better = self
-                    .auth
-                    .after_refusal(&self.transport, repository, authorization.as_ref(), &answer)
-                    .await?;
-                self.transport.transmit(call, Some(&better.header)).await?
-            } else {
-                answer
-            }
-        } else {
-            self.transport.transmit(call, None).await?
-        };
+        let answer = self.ask(repository, call).await?;
         match answer.refusal(&self.host) {
             Some(error) => Err(error),
+            None => Ok(answer),
+        }
+    }
+
+    /// Sends `call` about `repository`, with credentials where it goes to this registry, and once
+    /// more where it is challenged. An answer of any status is an answer.
+    pub(super) async fn ask(&self, repository: &str, call: &Call) -> Result<Answer, RegistryError> {
+        if !is_home(&self.base, &call.url) {
+            return self.transport.transmit(call, None).await;
+        }
+        let authorization = self.auth.authorization(&self.transport, repository).await?;
+        let header = authorization.as_ref().map(|authorization| &authorization.header);
+        let answer = self.transport.transmit(call, header).await?;
+        if answer.status != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        let better = self.auth.after_refusal(&self.transport, repository, authorization.as_ref(), &answer);
+        match better.await? {
+            Some(better) => self.transport.transmit(call, Some(&better.header)).await,
             None => Ok(answer),
         }
     }

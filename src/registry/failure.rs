@@ -47,8 +47,20 @@ impl Host {
         RegistryError::ReferrersUnsupported { host: self.0.clone(), reason: reason.into() }
     }
 
+    pub(super) fn tag_protected(&self, tag: &str, reason: impl Into<String>) -> RegistryError {
+        RegistryError::TagProtected { host: self.0.clone(), tag: tag.to_owned(), reason: reason.into() }
+    }
+
+    pub(super) fn manifest_refused(&self, reason: impl Into<String>) -> RegistryError {
+        RegistryError::ManifestRefused { host: self.0.clone(), reason: reason.into() }
+    }
+
     pub(super) fn occupied(&self, reference: impl Into<String>, reason: impl Into<String>) -> RegistryError {
         RegistryError::Occupied { host: self.0.clone(), reference: reference.into(), reason: reason.into() }
+    }
+
+    pub(super) fn too_large(&self, limit: u64) -> RegistryError {
+        RegistryError::TooLarge { host: self.0.clone(), limit }
     }
 
     pub(super) fn protocol(&self, reason: impl Into<String>) -> RegistryError {

@@ -1,13 +1,14 @@
 //! Manifests: HEAD, GET, PUT.
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
 
-use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use oci_distribution::manifest::{
     IMAGE_MANIFEST_LIST_MEDIA_TYPE, IMAGE_MANIFEST_MEDIA_TYPE, OCI_IMAGE_INDEX_MEDIA_TYPE,
     OCI_IMAGE_MEDIA_TYPE,
 };
+
+use tokio::time::sleep;
 
 use super::answer::Answer;
 use super::client::Client;
@@ -32,9 +33,8 @@ impl Client {
         let answer = self.retry.run(|| self.send(repository, &call)).await?;
         match answer.status {
             StatusCode::OK => {}
-            StatusCode::NOT_FOUND => return Ok(None),
-            // It has its own opinion of HEAD.
-            StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED => {
+            // It has its own opinion of HEAD; or the body would have said that it is no absence.
+            StatusCode::NOT_FOUND | StatusCode::BAD_REQUEST | StatusCode::METHOD_NOT_ALLOWED => {
                 return self.describe(repository, digest).await;
             }
             _ => return Err(answer.unexpected(&self.host, "HEAD manifest")),
@@ -42,7 +42,7 @@ impl Client {
         self.check_stated_digest(&answer, digest)?;
         let size = answer.header(&CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
         match (answer.media_type(), size) {
-            (Some(_), Some(size)) if size > MAX_MANIFEST => Err(self.too_large()),
+            (Some(_), Some(size)) if size > MAX_MANIFEST => Err(self.host.too_large(MAX_MANIFEST)),
             (Some(media_type), Some(size)) if size > 0 => Ok(Some(Descriptor {
                 media_type: media_type.to_owned(),
                 size,
@@ -65,9 +65,22 @@ impl Client {
         }
     }
 
-    /// The manifest that `tag` names.
+    /// The manifest that `tag` names. What was replaced here a moment ago is not believed at once: the
+    /// registry may be behind.
     pub(super) async fn tagged(&self, repository: &str, tag: &str) -> RegistryReply<Manifest> {
-        self.get_manifest(repository, tag).await
+        let replaced = |seen: &Option<Manifest>| self.written.replaced(repository, tag, seen.as_ref());
+        for pause in self.retry.lag() {
+            let seen = self.get_manifest(repository, tag).await?;
+            if !replaced(&seen) {
+                return Ok(seen);
+            }
+            sleep(pause).await;
+        }
+        let seen = self.get_manifest(repository, tag).await?;
+        if replaced(&seen) {
+            self.written.forget(repository, tag);
+        }
+        Ok(seen)
     }
 
     /// Puts exactly the bytes of `manifest` at `reference`, a tag or its own digest, in one attempt:
@@ -80,18 +93,33 @@ impl Client {
         manifest: &Manifest,
     ) -> RegistryReply<Digest> {
         if manifest.bytes.len() as u64 > MAX_MANIFEST {
-            return Err(self.too_large());
+            return Err(self.host.too_large(MAX_MANIFEST));
         }
         let media_type = HeaderValue::try_from(&manifest.media_type)
             .map_err(|_| self.host.protocol("a media type has control characters"))?;
         let call = Call::new("put_manifest", Method::PUT, self.manifest_url(repository, reference))
             .header(CONTENT_TYPE, media_type)
-            .body(Bytes::copy_from_slice(&manifest.bytes));
-        let answer = self.send(repository, &call).await?;
-        if !answer.status.is_success() {
-            return Err(answer.unexpected_for_write(&self.host, "PUT manifest"));
+            .body(manifest.bytes.clone().into());
+        let answer = self.ask(repository, &call).await?;
+        match answer.status.is_success() {
+            true => Ok(answer.header(&OCI_SUBJECT).and_then(|subject| subject.trim().parse().ok())),
+            false => Err(self.put_refused(reference, &answer)),
         }
-        Ok(answer.header(&OCI_SUBJECT).and_then(|subject| subject.trim().parse().ok()))
+    }
+
+    /// What it means that a manifest was not taken at `reference`.
+    fn put_refused(&self, reference: &str, answer: &Answer) -> RegistryError {
+        let is_tag = !reference.contains(':');
+        match answer.refusal(&self.host) {
+            Some(error @ (RegistryError::TooManyRequests { .. } | RegistryError::Unavailable { .. })) => {
+                error
+            }
+            // The blobs were taken, so it is not that nothing may be written there.
+            _ if is_tag && answer.protects_tag() => self.host.tag_protected(reference, answer.summary()),
+            Some(error) => error,
+            None if answer.refuses_manifest() => self.host.manifest_refused(answer.summary()),
+            None => answer.unexpected_for_write(&self.host, "PUT manifest"),
+        }
     }
 
     async fn get_manifest(&self, repository: &str, reference: &str) -> RegistryReply<Manifest> {
@@ -103,6 +131,11 @@ impl Client {
             StatusCode::OK => {}
             StatusCode::NOT_FOUND => return Ok(None),
             _ => return Err(answer.unexpected(&self.host, "GET manifest")),
+        }
+        if answer.media_type().is_none_or(|media_type| media_type == "application/json")
+            && let Some(refusal) = answer.disguised_refusal(&self.host)
+        {
+            return Err(refusal);
         }
         // A body that ends where the connection does looks whole even where it was cut.
         self.check_stated_digest(&answer, Digest::of(&answer.body))?;
@@ -132,10 +165,6 @@ impl Client {
 
     fn manifest_url(&self, repository: &str, reference: &str) -> url::Url {
         self.url(repository, &format!("manifests/{reference}"))
-    }
-
-    fn too_large(&self) -> RegistryError {
-        self.host.protocol(format!("a manifest has more than {MAX_MANIFEST} bytes"))
     }
 }
 

@@ -26,6 +26,7 @@ mod tests;
 mod tokens;
 mod transport;
 mod upload;
+mod written;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use super::empty::EMPTY;
 use super::index::{AddReferrer, fallback_tag};
 use super::referrers::Listing;
 use crate::config::ReferrersMode;
-use crate::domain::Digest;
+use crate::domain::{Content, Digest};
 use crate::ports::{Referrer, RegistryError};
 
 impl Client {
@@ -24,7 +24,8 @@ impl Client {
         none_known: bool,
     ) -> Result<(), RegistryError> {
         let Referrer { upload, descriptor } = referrer;
-        let (empty, blobs): (Vec<_>, Vec<_>) = upload.blobs.into_iter().partition(|blob| blob == EMPTY);
+        let empty = Content::from(EMPTY);
+        let (empty, blobs): (Vec<_>, Vec<_>) = upload.blobs.into_iter().partition(|blob| *blob == empty);
         let share_empty =
             async { if empty.is_empty() { Ok(false) } else { self.push_empty(repository).await } };
         let ((), taken_on_trust) = try_join(self.push_blobs(repository, &blobs), share_empty).await?;
@@ -33,7 +34,7 @@ impl Client {
         let put = || self.retry.run(|| self.put_manifest(repository, &reference, &upload.manifest));
         let noted = match put().await {
             // The registry may have collected the blob as garbage since it was pushed.
-            Err(RegistryError::Protocol { .. }) if taken_on_trust => {
+            Err(RegistryError::Protocol { .. } | RegistryError::ManifestRefused { .. }) if taken_on_trust => {
                 self.empty_blobs.forget(repository);
                 self.push_empty(repository).await?;
                 put().await?
@@ -50,8 +51,11 @@ impl Client {
             return self.confirm(repository, subject, digest, taken).await;
         }
         let tag = fallback_tag(subject);
+        // That the API lists nothing says nothing of the tag.
+        let none_tagged = none_known
+            && (self.referrers == ReferrersMode::Tag || self.support.of(repository) == Some(false));
         let update = AddReferrer { subject, referrer: descriptor };
-        match self.update_tag(repository, &tag, none_known, &update).await {
+        match self.update_tag(repository, &tag, none_tagged, &update).await {
             Ok(_) => Ok(()),
             Err(RegistryError::Occupied { reason, .. }) => Err(self.host.referrers_unsupported(reason)),
             Err(error) => Err(error),
@@ -73,7 +77,9 @@ impl Client {
                     return Ok(());
                 }
                 Listing::Referrers(_) | Listing::Unknown => {}
-                Listing::Unsupported(reason) => return Err(self.host.referrers_unsupported(reason)),
+                Listing::Unsupported(reason) | Listing::Elsewhere(reason) => {
+                    return Err(self.host.referrers_unsupported(reason));
+                }
             }
         }
         Err(if taken {

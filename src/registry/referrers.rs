@@ -1,9 +1,10 @@
 //! What refers to an image.
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#listing-referrers>
 
-use http::header::{ACCEPT, HeaderValue, LINK};
+use http::header::{ACCEPT, HeaderValue, LINK, LOCATION};
 use http::{Method, StatusCode};
 use oci_distribution::manifest::OCI_IMAGE_INDEX_MEDIA_TYPE;
+use url::Url;
 
 use super::answer::Answer;
 use super::client::Client;
@@ -13,7 +14,7 @@ use super::manifest::MAX_MANIFEST;
 use super::transport::Call;
 use crate::config::ReferrersMode;
 use crate::domain::{Descriptor, Digest};
-use crate::ports::RegistryError;
+use crate::ports::{RegistryError, RegistryReply};
 
 /// What the referrers API said.
 #[derive(Debug)]
@@ -22,7 +23,9 @@ pub(super) enum Listing {
     /// The registry does not know this image or its repository, with or without the API.
     Unknown,
     /// There is no such API.
-    Unsupported(String),
+    Unsupported(&'static str),
+    /// The registry does not say, and sends its clients to another host.
+    Elsewhere(&'static str),
 }
 
 const MAX_PAGES: usize = 100;
@@ -42,17 +45,26 @@ impl Client {
             ReferrersMode::Auto => self.support.of(repository) != Some(false),
             ReferrersMode::Tag => false,
         };
+        let mut elsewhere = None;
         if ask {
             match self.list_referrers(repository, subject).await? {
                 Listing::Referrers(referrers) => return Ok(referrers),
                 Listing::Unknown if self.referrers == ReferrersMode::Api => return Ok(Vec::new()),
-                Listing::Unsupported(reason) if self.referrers == ReferrersMode::Api => {
+                Listing::Unsupported(reason) | Listing::Elsewhere(reason)
+                    if self.referrers == ReferrersMode::Api =>
+                {
                     return Err(self.host.referrers_unsupported(reason));
                 }
+                Listing::Elsewhere(reason) => elsewhere = Some(reason),
                 Listing::Unknown | Listing::Unsupported(_) => {}
             }
         }
-        self.fallback_referrers(repository, subject).await
+        match (self.fallback_referrers(repository, subject).await?, elsewhere) {
+            (Some(referrers), _) => Ok(referrers),
+            (None, None) => Ok(Vec::new()),
+            // Whoever else might know is not asked: nobody can tell, and no verifier would find a bundle.
+            (None, Some(reason)) => Err(self.host.referrers_unsupported(reason)),
+        }
     }
 
     /// Asks the API, page by page, and remembers whether there is one.
@@ -69,9 +81,23 @@ impl Client {
         let mut bytes = 0;
         for page in 0..MAX_PAGES {
             let answer = self.retry.run(|| self.send(repository, &call)).await?;
+            if answer.status.is_redirection() {
+                match self.redirected(repository, &call.url, &answer)? {
+                    Some(here) => call.url = here,
+                    None => {
+                        return Ok(Listing::Elsewhere(
+                            "it sends those who ask what refers to an image to another host",
+                        ));
+                    }
+                }
+                continue;
+            }
             if page == 0
                 && let Some(listing) = without_api(&answer)
             {
+                if let Some(refusal) = answer.disguised_refusal(&self.host) {
+                    return Err(refusal);
+                }
                 if matches!(listing, Listing::Unsupported(_)) {
                     self.support.remember(repository, false);
                 }
@@ -102,14 +128,24 @@ impl Client {
         Err(self.host.protocol(format!("its list of referrers has more than {MAX_PAGES} pages")))
     }
 
-    /// What the index at the fallback tag holds.
-    async fn fallback_referrers(
-        &self,
-        repository: &str,
-        subject: Digest,
-    ) -> Result<Vec<Descriptor>, RegistryError> {
+    /// Where on this registry an answer to a call to `url` leads; `None` where it leads away from it, and is not followed.
+    ///
+    /// # Errors
+    /// Where the registry has the API, so that it is a failure not to answer.
+    fn redirected(&self, repository: &str, url: &Url, answer: &Answer) -> Result<Option<Url>, RegistryError> {
+        let target = answer.header(&LOCATION).and_then(|location| resolve(url, location).ok());
+        match target.filter(|target| is_home(url, target)) {
+            None if self.support.of(repository) == Some(true) => {
+                Err(self.host.unavailable("it has the referrers API, and redirects those who ask it"))
+            }
+            target => Ok(target),
+        }
+    }
+
+    /// What the index at the fallback tag holds; `None` where there is no such tag.
+    async fn fallback_referrers(&self, repository: &str, subject: Digest) -> RegistryReply<Vec<Descriptor>> {
         let Some(manifest) = self.tagged(repository, &fallback_tag(subject)).await? else {
-            return Ok(Vec::new());
+            return Ok(None);
         };
         let index = ReferrersIndex::parse_fallback(&manifest, subject)
             .map_err(|reason| self.host.referrers_unsupported(reason))?;
@@ -118,7 +154,7 @@ impl Client {
             // An empty list would say that the tag may be written without being read.
             return Err(self.host.protocol("its fallback index has only entries that can not be read"));
         }
-        Ok(referrers)
+        Ok(Some(referrers))
     }
 }
 
@@ -126,10 +162,9 @@ fn is_index(answer: &Answer) -> bool {
     answer.status == StatusCode::OK && answer.media_type() == Some(OCI_IMAGE_INDEX_MEDIA_TYPE)
 }
 
-/// What an answer means that is no list of referrers and no error. A redirect counts: where a
-/// registry has the API, it answers itself.
+/// What an answer means that is no list of referrers and no error.
 fn without_api(answer: &Answer) -> Option<Listing> {
-    let unsupported = |text: &str| Some(Listing::Unsupported(text.to_owned()));
+    let unsupported = |text| Some(Listing::Unsupported(text));
     match answer.status {
         StatusCode::OK if is_index(answer) => None,
         StatusCode::OK => unsupported("it answers the referrers API with something else than an image index"),
@@ -140,7 +175,6 @@ fn without_api(answer: &Answer) -> Option<Listing> {
         | StatusCode::BAD_REQUEST
         | StatusCode::METHOD_NOT_ALLOWED
         | StatusCode::NOT_ACCEPTABLE => unsupported("it has no referrers API"),
-        status if status.is_redirection() => unsupported("it redirects the referrers API"),
         _ => None,
     }
 }

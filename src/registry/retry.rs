@@ -90,7 +90,10 @@ impl Retry {
             | RegistryError::Denied { .. }
             | RegistryError::Timeout { .. }
             | RegistryError::ReferrersUnsupported { .. }
+            | RegistryError::TagProtected { .. }
+            | RegistryError::ManifestRefused { .. }
             | RegistryError::Occupied { .. }
+            | RegistryError::TooLarge { .. }
             | RegistryError::Protocol { .. } => None,
         }
     }

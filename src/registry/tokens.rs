@@ -10,6 +10,8 @@ use serde::Deserialize;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::Instant;
 
+use crate::ports::RegistryError;
+
 /// Tokens by scope: at most [`Tokens::MAX`] scopes are remembered.
 #[derive(Debug, Default)]
 pub(super) struct Tokens(Mutex<HashMap<String, Slot>>);
@@ -32,6 +34,37 @@ struct TokenResponse {
     token: Option<SecretString>,
     access_token: Option<SecretString>,
     expires_in: Option<u64>,
+}
+
+/// The time for which a token service asked to be left alone. It holds for all scopes: who comes meanwhile is told so, and
+/// the service does not hear of him.
+#[derive(Debug, Default)]
+pub(super) struct Pause(Mutex<Option<Instant>>);
+
+impl Pause {
+    /// Where a service names no time.
+    const UNTOLD: Duration = Duration::from_millis(250);
+
+    /// How much of it is left.
+    pub(super) fn left(&self) -> Option<Duration> {
+        let until = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        until?.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())
+    }
+
+    /// Begins where `error` asks for it, and says in the error how long it is.
+    pub(super) fn begin(&self, mut error: RegistryError) -> RegistryError {
+        let asked = match &mut error {
+            RegistryError::TooManyRequests { retry_after, .. } => {
+                Some(*retry_after.get_or_insert(Self::UNTOLD))
+            }
+            RegistryError::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        };
+        if let Some(asked) = asked {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now() + asked.min(DAY));
+        }
+        error
+    }
 }
 
 impl Tokens {

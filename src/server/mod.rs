@@ -9,10 +9,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError};
-use crate::http::{AdminState, Admission, admin_router, router};
+use crate::http::{AdminState, Admission, admin_router, forget_old_answers, router};
 use crate::log::GroupCommitLog;
 use crate::policy::PolicyError;
 
@@ -28,7 +29,9 @@ pub struct Server {
     log: Arc<GroupCommitLog>,
     /// How long a request may take, from its head to its answer.
     patience: Duration,
-    /// Cancelled when draining begins: readiness ends.
+    /// Who empties the outbox.
+    deliveries: JoinHandle<()>,
+    /// Cancelled when draining begins: readiness ends, and nothing more is taken out of the outbox.
     draining: CancellationToken,
     /// Cancelled when nothing is in flight any more: background work ends.
     stopped: CancellationToken,
@@ -62,6 +65,11 @@ impl Server {
         let admin = listener::bind("http.admin_listen", config.http.admin_listen)?;
         let (draining, stopped) = (CancellationToken::new(), CancellationToken::new());
         let parts = wiring::build(&config, &stopped)?;
+        // Deliveries end with the draining, so that no signature is put back by somebody who is about to go.
+        let service = parts.api.service.clone();
+        let deliveries = tokio::spawn(service.deliver_until(draining.clone()));
+        let (answers, clock) = (parts.api.idempotency.clone(), parts.api.clock.clone());
+        tokio::spawn(forget_old_answers(answers, clock, stopped.clone()));
         let admission = parts.api.admission.clone();
         let admin_state = AdminState {
             signer: parts.api.service.signer.clone(),
@@ -75,7 +83,7 @@ impl Server {
         tracing::info!(api = %api.address, admin = %admin.address, "listening");
         // Once for the body to arrive, once for the answer to be made.
         let patience = 2 * config.limits.request_timeout;
-        Ok(Self { api, admin, admission, log: parts.log, patience, draining, stopped })
+        Ok(Self { api, admin, admission, log: parts.log, patience, deliveries, draining, stopped })
     }
 
     /// Where the API listens; with the port that the system chose where the configuration says 0.
@@ -95,6 +103,9 @@ impl Server {
         self.draining.cancel();
         self.api.drain(self.patience).await;
         self.admission.drained().await;
+        if self.deliveries.await.is_err() {
+            tracing::error!("the outbox was not emptied to its end; the next start goes on with it");
+        }
         self.stopped.cancel();
         if let Err(error) = self.log.close().await {
             tracing::error!(%error, "the log could not be tidied up; what was answered is in it");

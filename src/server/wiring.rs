@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use crate::config::{Config, Purpose};
-use crate::domain::{Clock, IdSource, KeyName, RandomIds, SystemClock};
+use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
 use crate::identity::TokenAuthenticator;
 use crate::log::GroupCommitLog;
@@ -14,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::policy::RulePolicy;
 use crate::ports::{Policy, Registry, SharedLocks, Signer, SigningLog};
 use crate::registry::OciRegistries;
-use crate::service::{ImageLocks, Service};
+use crate::service::{DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Service};
 use crate::store;
 use crate::vault::TransitSigner;
 
@@ -33,7 +34,13 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     if policy.is_empty() {
         tracing::warn!("the policy has no rules, so that nobody may do anything");
     }
-    let (log, _) = open_log(config, &metrics)?;
+    let keys = key_purposes(config);
+    for warning in
+        policy.attestations_like_signatures(|name| keys.images.iter().any(|key| key.as_str() == name))
+    {
+        tracing::warn!("{warning}");
+    }
+    let (log, shared_locks) = open_log(config, &metrics)?;
     let signing_log: Arc<dyn SigningLog> = log.clone();
     let registry = OciRegistries::new(&config.registries, metrics.clone())
         .map_err(|error| StartError::Registries(error.to_string()))?;
@@ -41,6 +48,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         &config.vault,
         &config.keys,
         signing_log.clone(),
+        log.clone(),
         clock.clone(),
         ids.clone(),
         metrics.clone(),
@@ -52,14 +60,27 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         registry: Arc::new(registry) as Arc<dyn Registry>,
         policy: Arc::new(policy) as Arc<dyn Policy>,
         log: signing_log,
+        outbox: log.clone(),
+        shared_locks,
         clock: clock.clone(),
         ids: ids.clone(),
+        metrics: metrics.clone(),
         locks: ImageLocks::default(),
-        image_keys: image_keys(config),
+        large_blobs: LargeBlobs::default(),
+        keys,
+        delivery: DeliverySettings {
+            look_again: config.attach.look_again.clone(),
+            give_up_after: config.attach.give_up_after,
+        },
+        checks: PredicateChecks::default(),
+        index_members: config.limits.index_members,
+        wake: Notify::new(),
     };
     let api = ApiState {
         service: Arc::new(service),
-        authenticator: Arc::new(TokenAuthenticator::new(config.identity.tokens.clone(), clock)),
+        authenticator: Arc::new(TokenAuthenticator::new(config.identity.tokens.clone(), clock.clone())),
+        idempotency: log.clone(),
+        clock,
         admission: Admission::new(&config.limits, metrics.clone()),
         metrics,
         ids,
@@ -70,11 +91,18 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     Ok(Parts { api, log })
 }
 
-fn image_keys(config: &Config) -> Vec<KeyName> {
-    let keys = config.keys.iter().filter(|key| key.is_for(Purpose::Signature));
-    let mut names: Vec<_> = keys.map(|key| key.name.clone()).collect();
-    names.sort();
-    names
+fn key_purposes(config: &Config) -> KeyPurposes {
+    let names = |purpose| {
+        let keys = config.keys.iter().filter(|key| key.is_for(purpose));
+        let mut names: Vec<_> = keys.map(|key| key.name.clone()).collect();
+        names.sort();
+        names
+    };
+    KeyPurposes {
+        images: names(Purpose::Signature),
+        attestations: names(Purpose::Attestation),
+        blobs: names(Purpose::Blob),
+    }
 }
 
 /// What has to be durable, and what holds between all who share it.

@@ -1,107 +1,239 @@
-//! Putting a signature where verifiers look for it.
+//! Putting a signature where verifiers look for it, and looking whether it is there.
 
-use crate::domain::{Attachment, Descriptor, Format, Timestamp};
-use crate::format::bundle;
-use crate::format::simple_signing::{self, Layer, MANIFEST_MEDIA_TYPE, SignatureManifest};
-use crate::ports::{Change, Manifest, ManifestUpdate, Referrer, Registry, Upload};
+use crate::domain::{
+    Attachment, Claim, Content, Descriptor, Digest, Entry, Event, Fingerprint, Format, ImageReference, Key,
+    Outcome, Record, Signing, Timestamp,
+};
+use crate::format::signature_manifest::{Appended, Layer, MANIFEST_MEDIA_TYPE, SignatureManifest};
+use crate::format::{attestation, bundle, dsse, simple_signing, statement};
+use crate::ports::{Change, Delivery, Manifest, ManifestUpdate, Referrer, Registry, Upload};
 
 use super::ServiceError;
-use super::existing::{CosignSignatures, Referrers, bundle_attachment, cosign_reference};
-use super::wanted::Wanted;
+use super::existing::{bundle_attachment, tag_reference};
 
-/// What is known of the image's place when a signature is to be attached.
-#[derive(Debug)]
-pub struct Place<'a> {
-    pub subject: &'a Descriptor,
-    pub cosign: &'a CosignSignatures,
-    pub referrers: &'a Referrers,
-    pub max_signatures: usize,
+/// A signature that exists, with all that its place in the registry is made of. The same one always makes the
+/// same bytes there.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    pub image: ImageReference,
+    pub signing: Signing,
+    pub document: Content,
+    pub signature: Vec<u8>,
+    pub signed_at: Timestamp,
 }
 
-impl Place<'_> {
-    /// To be asked before anything is signed: what has no place is not made.
+/// What was seen of the image a moment ago, so that it is not asked for again.
+#[derive(Debug, Clone, Default)]
+pub struct Seen {
+    /// The image itself.
+    pub subject: Option<Descriptor>,
+    /// What the tag of the format named. Where that was nothing, it is written without being read again.
+    pub tagged: Option<Manifest>,
+    pub referrers: Vec<Descriptor>,
+}
+
+/// Which other attestations give way to one: those of its type by one of these keys.
+#[derive(Debug, Clone, Default)]
+pub struct Outdated(pub Vec<Fingerprint>);
+
+impl Finished {
+    /// The signature of a delivery; none where its entry is no outcome with a signature of an image.
+    pub fn of(delivery: &Delivery) -> Option<Self> {
+        let Entry { event: Event::Outcome { signing, result }, subject, .. } = &delivery.entry else {
+            return None;
+        };
+        let Outcome::Signed { signature, signed_at, .. } = result else { return None };
+        Some(Self {
+            image: subject.image()?,
+            signing: signing.clone(),
+            document: delivery.parcel.document.clone(),
+            signature: signature.clone(),
+            signed_at: *signed_at,
+        })
+    }
+
+    /// The signature of a record over `document`; none where it has no signature, or is of no image.
+    pub fn of_record(record: &Record, document: &Content) -> Option<Self> {
+        let (signature, signed_at) = record.signature()?;
+        Some(Self {
+            image: record.subject.image()?,
+            signing: record.signing.clone(),
+            document: document.clone(),
+            signature: signature.clone(),
+            signed_at,
+        })
+    }
+
+    /// Attaches the signature and reads it back. Attaching what is attached already changes nothing.
     ///
     /// # Errors
-    /// Where the image has as many signatures as it may have.
-    pub fn require_room(&self, format: Format) -> Result<(), ServiceError> {
-        let signatures = match format {
-            Format::Cosign => self.cosign.manifest.as_ref().map_or(0, |manifest| manifest.layers.len()),
-            Format::Bundle => self.referrers.0.iter().filter(|referrer| bundle::is_bundle(referrer)).count(),
-        };
-        match signatures < self.max_signatures {
-            true => Ok(()),
-            false => Err(ServiceError::TooManySignatures { limit: self.max_signatures }),
+    /// Where the registry did not take it; then nothing of what others attached is lost.
+    pub async fn attach(
+        &self,
+        registry: &dyn Registry,
+        seen: Seen,
+        outdated: &Outdated,
+    ) -> Result<Attachment, ServiceError> {
+        let image = &self.image;
+        match self.signing.format {
+            Format::Cosign => {
+                let (layer, blob) = self.layer();
+                let update = LayerUpdate { layer, blob, finished: self, outdated };
+                let tag = self.tag();
+                let manifest = registry.update_tag(&image.repository, &tag, seen.tagged, &update).await?;
+                Ok(Attachment { reference: tag_reference(image, &tag), manifest })
+            }
+            Format::Bundle => {
+                let subject = match seen.subject {
+                    Some(subject) => subject,
+                    None => subject(registry, image).await?,
+                };
+                let referrer = self.referrer(&subject);
+                let manifest = referrer.descriptor.digest;
+                registry.push_referrer(image, referrer, &seen.referrers).await?;
+                Ok(bundle_attachment(image, manifest))
+            }
+        }
+    }
+
+    /// Whether the registry still shows the signature, and what was seen meanwhile.
+    ///
+    /// # Errors
+    /// Where the registry could not tell, or the image is gone.
+    pub async fn look(&self, registry: &dyn Registry) -> Result<(bool, Seen), ServiceError> {
+        let image = &self.image;
+        match self.signing.format {
+            Format::Cosign => {
+                let tagged = registry.tagged(&image.repository, &self.tag()).await?;
+                let manifest = tagged.as_ref().and_then(|raw| SignatureManifest::parse(&raw.bytes).ok());
+                let there = manifest.is_some_and(|manifest| self.is_in(&manifest));
+                Ok((there, Seen { tagged, ..Seen::default() }))
+            }
+            Format::Bundle => {
+                let subject = subject(registry, image).await?;
+                let referrers = registry.referrers(image).await?;
+                let digest = self.referrer(&subject).descriptor.digest;
+                let there = referrers.iter().any(|referrer| referrer.digest == digest)
+                    && registry.manifest(&image.repository, digest).await?.is_some();
+                Ok((there, Seen { subject: Some(subject), tagged: None, referrers }))
+            }
+        }
+    }
+
+    /// Where the signature hangs, as people write it; of a bundle, at which image.
+    pub fn reference(&self) -> String {
+        match self.signing.format {
+            Format::Cosign => tag_reference(&self.image, &self.tag()),
+            Format::Bundle => self.image.to_string(),
+        }
+    }
+
+    /// The digest of the manifest that carries the signature as a bundle.
+    pub fn bundle_manifest(&self, subject: &Descriptor) -> Digest {
+        self.referrer(subject).descriptor.digest
+    }
+
+    /// Whether a layer of the tag's manifest carries the signature.
+    pub fn is_in(&self, manifest: &SignatureManifest) -> bool {
+        let (layer, _) = self.layer();
+        manifest.layers.iter().any(|other| other.is_same(&layer))
+    }
+
+    /// The tag below which the signature hangs in the layout `cosign`.
+    fn tag(&self) -> String {
+        tag(&self.signing.claim, self.image.digest)
+    }
+
+    /// The layer of the tag's manifest, and the blob that it names.
+    fn layer(&self) -> (Layer, Content) {
+        let Self { signing: Signing { claim, key, .. }, document, signature, signed_at, .. } = self;
+        match claim {
+            Claim::Attestation { predicate_type, .. } => {
+                let envelope = dsse::envelope(document, signature);
+                (attestation::layer(&envelope, predicate_type, key, *signed_at), envelope)
+            }
+            Claim::Image | Claim::Blob { .. } => {
+                (simple_signing::layer(&document.to_bytes(), signature, key), document.clone())
+            }
+        }
+    }
+
+    fn referrer(&self, subject: &Descriptor) -> Referrer {
+        let content = bundle::bundle(&self.signing.key.fingerprint, &self.document, &self.signature);
+        let predicate_type = predicate_type(&self.signing.claim);
+        let (manifest, descriptor) = bundle::referrer(subject, &content, predicate_type, self.signed_at);
+        Referrer {
+            upload: Upload {
+                blobs: vec![content, bundle::EMPTY_CONFIG.into()],
+                manifest: Manifest { media_type: descriptor.media_type.clone(), bytes: manifest },
+            },
+            descriptor,
         }
     }
 }
 
-/// Attaches `signature` and reads it back. Attaching what is attached already changes nothing.
-///
-/// # Errors
-/// Where the registry did not take it; then nothing of what others attached is lost.
-pub async fn attach(
-    registry: &dyn Registry,
-    wanted: &Wanted,
-    signature: &[u8],
-    signed_at: Timestamp,
-    place: &Place<'_>,
-) -> Result<Attachment, ServiceError> {
-    let image = &wanted.image;
-    match wanted.format {
-        Format::Cosign => {
-            let update = LayerUpdate {
-                layer: Layer::new(&wanted.document, signature, &wanted.key),
-                payload: &wanted.document,
-                signed_at,
-            };
-            let (tag, known) = (simple_signing::tag(image.digest), place.cosign.raw.clone());
-            let manifest = registry.update_tag(&image.repository, &tag, known, &update).await?;
-            Ok(Attachment { reference: cosign_reference(image), manifest })
-        }
-        Format::Bundle => {
-            let referrer = bundle_referrer(wanted, signature, signed_at, place.subject);
-            let manifest = referrer.descriptor.digest;
-            registry.push_referrer(image, referrer, &place.referrers.0).await?;
-            Ok(bundle_attachment(image, manifest))
-        }
+impl Outdated {
+    /// Those by any version of `key`.
+    pub fn by(key: &Key) -> Self {
+        Self(key.versions.values().map(|version| version.public_key.fingerprint()).collect())
+    }
+
+    /// Whether `layer` says that it is one of them, and not younger than `signed_at`. A claim, and whoever made it falsely
+    /// loses what he attached.
+    pub fn covers(&self, layer: &Layer, claim: &Claim, signed_at: Timestamp) -> bool {
+        let Claim::Attestation { predicate_type, .. } = claim else { return false };
+        attestation::claims_type(layer, predicate_type)
+            && attestation::claimed_date(layer).is_some_and(|date| date <= signed_at)
+            && self.0.iter().any(|key| layer.key_fingerprint() == Some(&key.to_string()))
     }
 }
 
-/// How a bundle of ours looks in the registry: the same for the same signature and time.
-pub fn bundle_referrer(
-    wanted: &Wanted,
-    signature: &[u8],
-    signed_at: Timestamp,
-    subject: &Descriptor,
-) -> Referrer {
-    let content = bundle::bundle(&wanted.key.fingerprint, &wanted.document, signature);
-    let (manifest, descriptor) = bundle::referrer(subject, &content, signed_at);
-    Referrer {
-        upload: Upload {
-            blobs: vec![content, bundle::EMPTY_CONFIG.to_vec()],
-            manifest: Manifest { media_type: descriptor.media_type.clone(), bytes: manifest },
-        },
-        descriptor,
+/// The tag below which signatures of this claim hang in the layout `cosign`.
+pub fn tag(claim: &Claim, image: Digest) -> String {
+    match claim {
+        Claim::Attestation { .. } => attestation::tag(image),
+        Claim::Image | Claim::Blob { .. } => simple_signing::tag(image),
     }
 }
 
-/// "The tag's manifest has this layer", whatever else it has.
+/// What the statement of a bundle is of.
+pub fn predicate_type(claim: &Claim) -> &str {
+    match claim {
+        Claim::Attestation { predicate_type, .. } => predicate_type,
+        Claim::Image | Claim::Blob { .. } => statement::SIGNATURE_PREDICATE,
+    }
+}
+
+async fn subject(registry: &dyn Registry, image: &ImageReference) -> Result<Descriptor, ServiceError> {
+    registry.resolve(image).await?.ok_or_else(|| ServiceError::ImageNotFound(image.clone()))
+}
+
+/// "The tag's manifest has this layer, and none that it replaces", whatever else it has.
 struct LayerUpdate<'a> {
     layer: Layer,
-    payload: &'a [u8],
-    signed_at: Timestamp,
+    blob: Content,
+    finished: &'a Finished,
+    outdated: &'a Outdated,
 }
 
 impl ManifestUpdate for LayerUpdate<'_> {
     fn apply(&self, current: Option<&Manifest>) -> Result<Change, String> {
         let existing = current.map(|manifest| SignatureManifest::parse(&manifest.bytes)).transpose()?;
-        if existing.as_ref().is_some_and(|manifest| manifest.layers.contains(&self.layer)) {
+        let is_outdated = |layer: &Layer| {
+            !layer.is_same(&self.layer)
+                && self.outdated.covers(layer, &self.finished.signing.claim, self.finished.signed_at)
+        };
+        let layers = existing.as_ref().map_or(&[][..], |manifest| manifest.layers.as_slice());
+        let there = layers.iter().any(|layer| layer.is_same(&self.layer));
+        if there && !layers.iter().any(is_outdated) {
             return Ok(Change::None);
         }
-        let appended = SignatureManifest::append(existing, self.layer.clone(), self.signed_at);
+        let gives_way = |layer: &Layer| layer.is_same(&self.layer) || is_outdated(layer);
+        let Appended { manifest, config } =
+            SignatureManifest::replace(existing, self.layer.clone(), self.finished.signed_at, gives_way);
         Ok(Change::Write(Upload {
-            blobs: vec![self.payload.to_vec(), appended.config],
-            manifest: Manifest { media_type: MANIFEST_MEDIA_TYPE.to_owned(), bytes: appended.manifest },
+            blobs: vec![self.blob.clone(), config.into()],
+            manifest: Manifest { media_type: MANIFEST_MEDIA_TYPE.to_owned(), bytes: manifest },
         }))
     }
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::domain::{
-    AnnotationsError, DigestError, Format, ImageError, ImageReference, KeyName, KeyType, KeyVersion,
-    SignatureId,
+    AnnotationsError, DigestError, Format, HashAlgorithm, ImageError, ImageReference, KeyName, KeyType,
+    KeyVersion, Operation, SignatureId, SigningInput,
 };
+use crate::format::predicate::{self, PredicateError, PredicateTypeError};
 use crate::ports::{LogError, RegistryError, SignerError};
 
 /// Knows nothing of HTTP. `Display` is for our log; callers get [`ServiceError::detail`].
@@ -19,10 +20,27 @@ pub enum ServiceError {
     Image(#[from] ImageError),
     #[error("{0}")]
     Annotations(#[from] AnnotationsError),
+    #[error("{0}")]
+    PredicateType(#[from] PredicateTypeError),
+    #[error("{0}")]
+    Predicate(#[from] PredicateError),
+    #[error("the predicate has {size} bytes")]
+    PredicateTooLarge { size: usize },
+    #[error("the file has more than {limit} bytes")]
+    BlobTooLarge { limit: usize },
+    #[error("{0}")]
+    BlobDigest(DigestError),
+    /// `hash`: what the key hashes with; none where it does not.
+    #[error("key {key} can not sign a sha256 digest")]
+    DigestUnsupported { key: KeyName, hash: Option<HashAlgorithm> },
+    #[error("bundles can not be replaced")]
+    ReplaceUnsupported,
     #[error("a choice of keys: {0:?}")]
     KeyRequired(Vec<KeyName>),
-    #[error("key {key} is not for images")]
-    KeyPurpose { key: KeyName },
+    #[error("key {key} is not for {operation}")]
+    KeyPurpose { key: KeyName, operation: Operation },
+    #[error("the index has more than {limit} members")]
+    IndexTooLarge { limit: usize },
     #[error("image {0} is not in its registry")]
     ImageNotFound(ImageReference),
     #[error("no signature {0}")]
@@ -31,14 +49,16 @@ pub enum ServiceError {
     KeyVersionUnavailable { key: KeyName, version: KeyVersion, usable: Option<(KeyVersion, KeyVersion)> },
     #[error("key {key} is of type {key_type}")]
     KeyTypeUnsupported { key: KeyName, key_type: KeyType },
-    #[error("{format} is not possible on {host}")]
-    FormatUnsupported { host: String, format: Format },
+    #[error("{format} is not possible on {host}: {reason}")]
+    FormatUnsupported { host: String, format: Format, reason: String },
     #[error("the image has {has} signatures, {wanted} were asked for")]
     LayoutConflict { has: Format, wanted: Format },
     #[error("{reference} holds something else: {reason}")]
     Occupied { reference: String, reason: String },
     #[error("the image has {limit} signatures already")]
     TooManySignatures { limit: usize },
+    #[error("the image has {has} signatures, and verifiers take {limit}")]
+    TooManyToVerify { has: usize, limit: usize },
     #[error(transparent)]
     Signer(#[from] SignerError),
     #[error(transparent)]
@@ -53,10 +73,17 @@ impl ServiceError {
         match self {
             Self::Forbidden => "forbidden",
             Self::Image(ImageError::DigestRequired) => "digest-required",
-            Self::Annotations(AnnotationsError::TooLarge(_)) => "payload-too-large",
+            Self::Annotations(AnnotationsError::TooLarge(_))
+            | Self::Signer(SignerError::MessageTooLarge { .. })
+            | Self::PredicateTooLarge { .. }
+            | Self::BlobTooLarge { .. }
+            | Self::IndexTooLarge { .. } => "payload-too-large",
             Self::Invalid(_)
             | Self::Image(_)
             | Self::Annotations(_)
+            | Self::PredicateType(_)
+            | Self::Predicate(_)
+            | Self::BlobDigest(_)
             | Self::KeyRequired(_)
             | Self::KeyPurpose { .. }
             | Self::Registry(RegistryError::NotConfigured(_)) => "invalid-request",
@@ -65,13 +92,17 @@ impl ServiceError {
             Self::KeyVersionUnavailable { .. } | Self::Signer(SignerError::VersionUnavailable { .. }) => {
                 "key-version-unavailable"
             }
+            Self::DigestUnsupported { .. } => "digest-unsupported-for-key",
             Self::KeyTypeUnsupported { .. }
+            | Self::ReplaceUnsupported
             | Self::FormatUnsupported { .. }
-            | Self::Registry(RegistryError::ReferrersUnsupported { .. }) => "format-unsupported",
+            | Self::Registry(
+                RegistryError::ReferrersUnsupported { .. } | RegistryError::ManifestRefused { .. },
+            ) => "format-unsupported",
             Self::LayoutConflict { .. }
             | Self::Occupied { .. }
             | Self::Registry(RegistryError::Occupied { .. }) => "layout-conflict",
-            Self::TooManySignatures { .. } => "too-many-signatures",
+            Self::TooManySignatures { .. } | Self::TooManyToVerify { .. } => "too-many-signatures",
             Self::Signer(SignerError::UnknownKey(_) | SignerError::NoSuchKey(_)) => "key-not-found",
             Self::Signer(SignerError::Unavailable { .. }) => "vault-unavailable",
             Self::Signer(SignerError::Sealed) => "vault-sealed",
@@ -83,9 +114,11 @@ impl ServiceError {
             Self::Registry(
                 RegistryError::Unavailable { .. }
                 | RegistryError::TooManyRequests { .. }
+                | RegistryError::TooLarge { .. }
                 | RegistryError::Protocol { .. },
             ) => "registry-unavailable",
             Self::Registry(RegistryError::Denied { .. }) => "registry-denied",
+            Self::Registry(RegistryError::TagProtected { .. }) => "tag-protected",
         }
     }
 
@@ -106,23 +139,31 @@ impl ServiceError {
                         | RegistryError::TooManyRequests { .. }
                         | RegistryError::Denied { .. }
                         | RegistryError::Timeout { .. }
+                        | RegistryError::TooLarge { .. }
                         | RegistryError::Protocol { .. }
                 )
         )
     }
 
-    /// How long to wait before trying again; none where waiting does not help.
-    pub fn retry_after(&self) -> Option<Duration> {
-        let asked = match self {
+    /// How long Vault or the registry asked to be left alone.
+    pub const fn asked_to_wait(&self) -> Option<Duration> {
+        match self {
             Self::Signer(SignerError::Unavailable { retry_after, .. })
             | Self::Registry(
                 RegistryError::Unavailable { retry_after, .. }
                 | RegistryError::TooManyRequests { retry_after, .. },
             ) => *retry_after,
+            _ => None,
+        }
+    }
+
+    /// How long to wait before trying again; none where waiting does not help.
+    pub fn retry_after(&self) -> Option<Duration> {
+        let asked = match self {
             // Somebody has to do something about these: no use in hurrying.
             Self::Signer(SignerError::Sealed | SignerError::Denied { .. })
             | Self::Registry(RegistryError::Denied { .. }) => Some(Duration::from_secs(30)),
-            _ => None,
+            error => error.asked_to_wait(),
         };
         self.is_retryable().then(|| asked.unwrap_or(Duration::from_secs(2)))
     }
@@ -138,12 +179,40 @@ impl ServiceError {
             Self::Image(ImageError::Digest(error)) => digest_sentence(error),
             Self::Image(error) => sentence(error),
             Self::Annotations(error) => sentence(error),
+            Self::PredicateType(error) => format!("`predicate_type`: {}", sentence(error)),
+            Self::Predicate(error) => sentence(error),
+            Self::PredicateTooLarge { size } => format!(
+                "The predicate has {size} bytes, and at most {} are attested. Sign the digest of a file that holds it: `POST /v1/blobs`.",
+                predicate::MAX_BYTES
+            ),
+            Self::BlobTooLarge { limit } => {
+                format!("The file has more than {limit} bytes. Send its `digest` instead of its `content`.")
+            }
+            Self::BlobDigest(error) => format!("`digest`: {}", sentence(error)),
+            Self::DigestUnsupported { key, hash: None } => format!(
+                "Key `{key}` is of type ed25519, which signs no digest but the whole content. Send `content`, or name a key of another type."
+            ),
+            Self::DigestUnsupported { key, hash: Some(hash) } => format!(
+                "Key `{key}` hashes with {hash}, so that it can not sign a sha256 digest. Send `content`, or name a key that hashes with {}.",
+                HashAlgorithm::Sha256
+            ),
+            Self::ReplaceUnsupported => {
+                "The image has bundles, which are manifests of their own that stay until somebody deletes them. Leave `replace` out, or ask for the format `cosign`.".into()
+            }
             Self::KeyRequired(names) => {
                 format!("Name a `key`: you may use {}.", list(names))
             }
-            Self::KeyPurpose { key } => {
-                format!("Key `{key}` is not for signatures of images. Name another key.")
+            Self::KeyPurpose { key, operation } => {
+                let what = match operation {
+                    Operation::Attest => "attestations",
+                    Operation::Blob => "files",
+                    Operation::Sign | Operation::Verify | Operation::LogRead => "signatures of images",
+                };
+                format!("Key `{key}` is not for {what}. Name another key.")
             }
+            Self::IndexTooLarge { limit } => format!(
+                "The index and what it lists are more than {limit} manifests. Sign its parts by their own digests, or have `limits.index_members` raised."
+            ),
             Self::ImageNotFound(image) => {
                 format!(
                     "{image} is not in its registry. Push the image first, and check repository and digest."
@@ -159,11 +228,12 @@ impl ServiceError {
                 None => format!("Key `{key}` has no version {version}."),
             },
             Self::KeyTypeUnsupported { key, key_type } => {
-                format!("Key `{key}` is of type {key_type}; Signet signs with ecdsa-p256. Name another key.")
+                let types = KeyType::SUPPORTED.map(|known| known.to_string()).join(", ");
+                format!("Key `{key}` is of type {key_type}. Signet signs with {types}: name another key.")
             }
-            Self::FormatUnsupported { host, format } => {
-                format!("{host} can not hold signatures in the format `{format}`. Ask for another format.")
-            }
+            Self::FormatUnsupported { host, format, reason } => format!(
+                "{host} can not hold signatures in the format `{format}`: {reason}. Ask for another format."
+            ),
             Self::LayoutConflict { has, wanted } => format!(
                 "The image has signatures in the format `{has}`; verifiers would overlook some of them beside `{wanted}`. Leave `format` out, or ask for `{has}`."
             ),
@@ -172,6 +242,9 @@ impl ServiceError {
             ),
             Self::TooManySignatures { limit } => format!(
                 "The image has {limit} signatures already, and verifiers give up beyond. Remove old ones, or have `max_signatures_per_image` raised."
+            ),
+            Self::TooManyToVerify { has, limit } => format!(
+                "The image has {has} signatures, and verifiers refuse an image with more than {limit} altogether. Have old ones removed."
             ),
             Self::Signer(error) => signer_sentence(error),
             Self::Registry(error) => registry_sentence(error),
@@ -183,8 +256,8 @@ impl ServiceError {
 impl From<RegistryError> for ServiceError {
     fn from(error: RegistryError) -> Self {
         match error {
-            RegistryError::ReferrersUnsupported { host, .. } => {
-                Self::FormatUnsupported { host, format: Format::Bundle }
+            RegistryError::ReferrersUnsupported { host, reason } => {
+                Self::FormatUnsupported { host, format: Format::Bundle, reason }
             }
             RegistryError::Occupied { reference, reason, .. } => Self::Occupied { reference, reason },
             error => Self::Registry(error),
@@ -203,6 +276,7 @@ fn signer_sentence(error: &SignerError) -> String {
         SignerError::VersionUnavailable { key, version, .. } => {
             format!("Version {version} of key `{key}` can not sign now. Leave `key_version` out for the latest.")
         }
+        SignerError::MessageTooLarge { key, bytes } => message_sentence(key, *bytes),
         SignerError::Unavailable { .. } => "Vault can not be reached or failed, so that there is no signature. Try again later.".into(),
         SignerError::Sealed => "Vault is sealed. Its operators have to unseal it. Try again later.".into(),
         SignerError::Denied { .. } => {
@@ -215,6 +289,13 @@ fn signer_sentence(error: &SignerError) -> String {
     }
 }
 
+fn message_sentence(key: &KeyName, size: usize) -> String {
+    format!(
+        "Key `{key}` is an Ed25519 key, which signs all of the {size} bytes and not their hash, and Vault takes at most {} bytes. Send less, or name a key of another type.",
+        SigningInput::MAX_MESSAGE
+    )
+}
+
 fn registry_sentence(error: &RegistryError) -> String {
     const AGAIN: &str = "Try again later: a signature that was made is found again.";
     match error {
@@ -225,10 +306,23 @@ fn registry_sentence(error: &RegistryError) -> String {
         RegistryError::Denied { host, .. } => format!(
             "{host} does not let Signet read or write there. Signet's operators have to look at its credentials. {AGAIN}"
         ),
+        RegistryError::TagProtected { host, tag, .. } => {
+            let pattern = match tag.rsplit_once('.') {
+                Some((_, "sig" | "att")) => r"^sha256-.*\.(sig|att)$",
+                _ => "^sha256-[0-9a-f]{64}$",
+            };
+            format!(
+                "{host} does not let Signet write the tag `{tag}`, as a rule there protects tags or makes them immutable. Have tags like `{pattern}` excluded from that rule, then ask again: a signature that was made is found again."
+            )
+        }
+        RegistryError::ManifestRefused { host, .. } => format!(
+            "{host} does not take the OCI manifests that signatures are kept in. Have it upgraded, or set to take them, then ask again: a signature that was made is found again."
+        ),
         RegistryError::Timeout { host, after } => format!("{host} did not answer within {after:?}. {AGAIN}"),
         RegistryError::Unavailable { host, .. }
         | RegistryError::ReferrersUnsupported { host, .. }
         | RegistryError::Occupied { host, .. }
+        | RegistryError::TooLarge { host, .. }
         | RegistryError::Protocol { host, .. } => format!("{host} can not be reached or failed. {AGAIN}"),
     }
 }

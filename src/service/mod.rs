@@ -1,24 +1,43 @@
 //! What Signet does, one operation a file. Knows formats and ports; HTTP and wiring know it.
 
 mod attach;
+mod attest;
+mod courier;
+mod delivery;
 mod error;
 mod existing;
+mod expand;
+mod keyring;
 mod keys;
 mod locks;
 mod log;
+mod look;
+mod make;
+mod replace;
 mod sign;
+mod sign_blob;
 mod signature;
+mod turns;
+mod verify;
 mod wanted;
 
 use std::sync::Arc;
 
-use crate::domain::{Clock, Entry, Event, IdSource, KeyName, Operation, Principal, RequestId};
-use crate::ports::{Decision, Policy, Question, Registry, Signer, SigningLog};
+use tokio::sync::Notify;
 
+use crate::domain::{Clock, Entry, Event, IdSource, Principal, RequestId, Subject};
+use crate::metrics::Metrics;
+use crate::ports::{Decision, Outbox, Policy, Question, Registry, SharedLocks, Signer, SigningLog};
+
+pub use attest::{AttestRequest, MAX_PREDICATE, PredicateChecks, PredicateType};
+pub use delivery::DeliverySettings;
 pub use error::ServiceError;
+pub use keyring::KeyPurposes;
 pub use locks::ImageLocks;
-pub use sign::{SignAnswer, SignRequest};
+pub use sign::{MadeSignature, SignAnswer, SignRequest, SignedImage};
+pub use sign_blob::{File, SignBlobRequest, SignedBlob};
 pub use signature::SignatureView;
+pub use verify::{Inspected, LargeBlobs, Statement, Verdict, Verification, VerifyRequest};
 
 /// All operations, over the ports that they need.
 pub struct Service {
@@ -26,11 +45,20 @@ pub struct Service {
     pub registry: Arc<dyn Registry>,
     pub policy: Arc<dyn Policy>,
     pub log: Arc<dyn SigningLog>,
+    pub outbox: Arc<dyn Outbox>,
+    pub shared_locks: Arc<dyn SharedLocks>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
+    pub metrics: Arc<Metrics>,
     pub locks: ImageLocks,
-    /// The keys that may sign images, sorted.
-    pub image_keys: Vec<KeyName>,
+    pub large_blobs: LargeBlobs,
+    pub keys: KeyPurposes,
+    pub delivery: DeliverySettings,
+    pub checks: PredicateChecks,
+    /// Manifests of one request: an index and all that it lists.
+    pub index_members: usize,
+    /// Wakes who empties the outbox.
+    pub wake: Notify,
 }
 
 /// Who asks, and in which request.
@@ -44,11 +72,11 @@ impl Service {
     /// The decision that allows `question`.
     ///
     /// # Errors
-    /// [`ServiceError::Forbidden`] where policy denies. A refusal about an image is logged.
+    /// [`ServiceError::Forbidden`] where policy denies. A refusal about a subject is logged.
     fn permit(
         &self,
         caller: &Caller,
-        image: Option<&crate::domain::ImageReference>,
+        subject: Option<Subject>,
         question: &Question<'_>,
     ) -> Result<Decision, ServiceError> {
         let decision = self.policy.decide(question);
@@ -56,32 +84,12 @@ impl Service {
             return Ok(decision);
         }
         tracing::info!(principal = %caller.principal, operation = %question.operation, rule = decision.rule, "refused by policy");
-        if let Some(image) = image {
+        if let Some(subject) = subject {
             let event = Event::Refusal { key: question.key.cloned() };
             let rule = (decision.rule, decision.policy);
             let (id, who) = (caller.request_id.clone(), &caller.principal);
-            self.log.offer(Entry::new(self.clock.now(), id, who, question.operation, image, rule, event));
+            self.log.offer(Entry::new(self.clock.now(), id, who, question.operation, subject, rule, event));
         }
         Err(ServiceError::Forbidden)
-    }
-
-    /// Which of the keys for images the caller may use for `operation` on the image's repository, in any format.
-    fn permitted_keys(
-        &self,
-        caller: &Caller,
-        operation: Operation,
-        repository: &crate::domain::Repository,
-    ) -> Vec<KeyName> {
-        let permitted = |name: &&KeyName| {
-            let question = Question {
-                principal: &caller.principal,
-                operation,
-                repository: Some(repository),
-                key: Some(name),
-                format: None,
-            };
-            self.policy.decide(&question).allowed
-        };
-        self.image_keys.iter().filter(permitted).cloned().collect()
     }
 }

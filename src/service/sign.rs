@@ -1,14 +1,18 @@
-//! Signing an image: the way of one request.
+//! Signing an image, or an index with all that it lists.
+
+use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use crate::domain::{
-    Annotations, AttachResult, Attachment, Claim, Descriptor, Digest, Entry, Event, Format, ImageReference,
-    KeyName, KeyVersion, Operation, Outcome, Record, Signing, State, Timestamp,
+    Annotations, Entry, Event, Format, ImageReference, KeyName, KeyVersion, Operation, Record, Subject,
 };
-use crate::ports::{Decision, Question, RegistryError, RegistrySettings, SignerError, SigningTask};
+use crate::ports::{Decision, Question, RegistryError, SignerError};
 
-use super::attach::{Place, attach, bundle_referrer};
-use super::existing::{CosignSignatures, Found, Referrers, bundle_attachment, layout, open_bundle};
-use super::wanted::{Choice, Wanted};
+use super::attach::Outdated;
+use super::existing::Found;
+use super::expand::Member;
+use super::look::{Look, Wish};
+use super::make::{Order, Shipping};
+use super::wanted::Saying;
 use super::{Caller, Service, ServiceError, SignatureView};
 
 /// What is asked for.
@@ -22,22 +26,51 @@ pub struct SignRequest {
     /// None is what the image has, else what its registry gets by default.
     pub format: Option<Format>,
     pub annotations: Annotations,
+    /// Whether all that an index lists is signed too.
+    pub recursive: bool,
+    /// Whether what is signed may be attached after the answer.
+    pub respond_async: bool,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone)]
+pub struct SignAnswer {
+    pub image: SignedImage,
+    /// What the image lists, and what that lists: children before their parents. Empty unless asked for.
+    pub children: Vec<SignedImage>,
+}
+
+/// What became of one image.
+#[derive(Debug, Clone)]
+pub struct SignedImage {
+    pub image: ImageReference,
+    pub result: Result<MadeSignature, ServiceError>,
 }
 
 /// The signature, and whether it was made or attached just now.
 #[derive(Debug, Clone)]
-pub struct SignAnswer {
+pub struct MadeSignature {
     pub signature: SignatureView,
     pub created: bool,
 }
 
-/// What the registry said of the image, and which layout follows from it.
-struct Look {
-    subject: Descriptor,
-    cosign: CosignSignatures,
-    referrers: Referrers,
-    format: Format,
-    found: Option<Found>,
+/// How far one image has come when everything is signed.
+#[derive(Debug, Clone)]
+enum Progress<'a> {
+    /// The registry had it.
+    Found(&'a Found),
+    /// Our log had it, and the registry has not.
+    Logged(Record),
+    Made(Result<Record, ServiceError>),
+}
+
+/// One image on its way.
+pub(super) struct Job {
+    pub(super) member: Member,
+    pub(super) look: Look,
+    pub(super) head: Entry,
+    /// Whether other attestations of the same type and key give way.
+    pub(super) replace: bool,
 }
 
 impl Service {
@@ -45,394 +78,214 @@ impl Service {
     ///
     /// When this returns a signature, its intent and outcome are durable in the log, it verifies with the published public
     /// key of its version, and the registry showed it when it was read back. The same request again changes nothing.
+    /// Where the answer need not wait for the registry, the signature is as durable, and the outbox attaches it.
+    ///
+    /// Of an index, everything is authorised and found before anything is signed, all is signed in one call, and
+    /// children are attached before their parents. Then one may fail alone.
     ///
     /// # Errors
-    /// Nothing is called signed that is not. What was signed and could not be attached is attached,
-    /// not signed again, by the next same request.
-    pub async fn sign(&self, caller: &Caller, request: SignRequest) -> Result<SignAnswer, ServiceError> {
-        let image = request.image.clone();
+    /// Nothing is called signed that is not. What was signed and could not be attached is attached later, from the
+    /// outbox or by the next same request, and not signed again.
+    pub async fn sign(&self, caller: &Caller, request: &SignRequest) -> Result<SignAnswer, ServiceError> {
+        match self.sign_once(caller, request).await {
+            // A rotation came between choosing the version and using it. The caller does not care which it is.
+            Err(ServiceError::Signer(SignerError::VersionUnavailable { .. }))
+                if request.key_version.is_none() =>
+            {
+                self.sign_once(caller, request).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn sign_once(&self, caller: &Caller, request: &SignRequest) -> Result<SignAnswer, ServiceError> {
+        let image = &request.image;
         let host = image.repository.host();
         let settings =
             self.registry.settings(host).ok_or_else(|| RegistryError::NotConfigured(host.to_owned()))?;
-        let key_name = self.choose_key(caller, &request)?;
-        let decision = self.permit_format(caller, &image, &key_name, request.format)?;
-        let choice = self.choose_version(&request, &key_name).await?;
-
-        let _turn = self.locks.lock(&image).await;
-        let look = self.look(&choice, request.format, &settings).await?;
-        let decision = match request.format {
-            Some(_) => decision,
-            None => self.permit_format(caller, &image, &key_name, Some(look.format))?,
+        let key = self.choose_key(caller, Operation::Sign, Some(image), request.key.as_ref())?;
+        let mut decisions = Decisions::new(self, caller, Operation::Sign, image, &key);
+        decisions.on(request.format)?;
+        let chosen = self.choose_version(&key, request.key_version).await?;
+        let members = match request.recursive {
+            true => self.expand(image).await?,
+            false => vec![Member { image: image.clone(), height: 0 }],
         };
-        let wanted = in_format(&choice, look.format)?;
-        let head = self.head(caller, &image, &decision);
 
-        if let Some(found) = look.found {
-            let record = self.replay(head, &wanted, &found).await?;
-            let signature = SignatureView { record, payload: Some(found.document) };
-            return Ok(SignAnswer { signature, created: false });
+        let _turns = self.turns(members.iter().map(|member| &member.image)).await?;
+        let saying = Saying::Signed(request.annotations.clone());
+        let outdated = Outdated::default();
+        let wish = Wish { chosen: &chosen, saying: &saying, format: request.format, outdated: &outdated };
+        let look = |member: Member| {
+            let settings = &settings;
+            async move {
+                let look = self.look(&member.image, wish, settings).await?;
+                Ok::<_, ServiceError>((member, look))
+            }
+        };
+        let looks: Vec<_> = stream::iter(members).map(look).buffered(AT_ONCE).try_collect().await?;
+        let mut jobs = Vec::with_capacity(looks.len());
+        for (member, look) in looks {
+            let decision = decisions.on(request.format.or(Some(look.wanted.format)))?;
+            if look.found.is_none() {
+                look.require_room(settings.max_signatures)?;
+            }
+            let head = self.head(caller, Operation::Sign, &member.image, decision);
+            jobs.push(Job { member, look, head, replace: false });
         }
-        let place = Place {
-            subject: &look.subject,
-            cosign: &look.cosign,
-            referrers: &look.referrers,
-            max_signatures: settings.max_signatures,
-        };
-        place.require_room(wanted.format)?;
-        let record = match self.logged(&wanted).await? {
-            Some(record) => record,
-            None => self.make(&head, &wanted).await?,
-        };
-        let record = self.attach(&head, &wanted, record, &place).await?;
-        Ok(SignAnswer { signature: SignatureView::of(record), created: true })
+        let results = self.work(&jobs, request.respond_async).await?;
+        answer(jobs, results)
     }
 
-    fn choose_key(&self, caller: &Caller, request: &SignRequest) -> Result<KeyName, ServiceError> {
-        if let Some(name) = &request.key {
-            // Which keys there are is public, so that this may be said before policy is asked.
-            return match self.signer.names().contains(name) {
-                true if self.image_keys.contains(name) => Ok(name.clone()),
-                true => Err(ServiceError::KeyPurpose { key: name.clone() }),
-                false => Err(SignerError::UnknownKey(name.clone()).into()),
-            };
-        }
-        let mut names = self.permitted_keys(caller, Operation::Sign, &request.image.repository);
-        match (names.pop(), names.is_empty()) {
-            (Some(name), true) => Ok(name),
-            (Some(name), false) => {
-                names.push(name);
-                Err(ServiceError::KeyRequired(names))
-            }
-            (None, _) => {
-                let question = sign_question(caller, &request.image, None, request.format);
-                self.permit(caller, Some(&request.image), &question)?;
-                Err(ServiceError::Forbidden)
-            }
-        }
-    }
-
-    fn permit_format(
+    /// Everything that is left to do once all are found. A result for each job, in their order.
+    pub(super) async fn work(
         &self,
-        caller: &Caller,
-        image: &ImageReference,
-        key: &KeyName,
-        format: Option<Format>,
-    ) -> Result<Decision, ServiceError> {
-        self.permit(caller, Some(image), &sign_question(caller, image, Some(key), format))
-    }
-
-    async fn choose_version(&self, request: &SignRequest, name: &KeyName) -> Result<Choice, ServiceError> {
-        let key = self.signer.key(name).await?;
-        if let crate::domain::KeyType::Unsupported(_) = key.key_type {
-            return Err(ServiceError::KeyTypeUnsupported {
-                key: name.clone(),
-                key_type: key.key_type.clone(),
+        jobs: &[Job],
+        later: bool,
+    ) -> Result<Vec<Result<MadeSignature, ServiceError>>, ServiceError> {
+        let mut progress = Vec::with_capacity(jobs.len());
+        for Job { look, .. } in jobs {
+            progress.push(match &look.found {
+                Some(found) => Some(Progress::Found(found)),
+                None => self.logged(&look.wanted).await?.map(Progress::Logged),
             });
         }
-        let version = request.key_version.unwrap_or(key.latest);
-        if !key.can_sign_with(version) {
-            return Err(ServiceError::KeyVersionUnavailable {
-                key: name.clone(),
-                version,
-                usable: Some((key.minimum, key.latest)),
-            });
-        }
-        Ok(Choice { image: request.image.clone(), key, version, annotations: request.annotations.clone() })
-    }
-
-    /// Asks the registry no more than is needed: the likelier place first, and the other only where
-    /// the wanted signature is not found there.
-    async fn look(
-        &self,
-        choice: &Choice,
-        asked: Option<Format>,
-        settings: &RegistrySettings,
-    ) -> Result<Look, ServiceError> {
-        let (registry, image) = (self.registry.as_ref(), &choice.image);
-        let resolve = async {
-            let subject = registry.resolve(image).await?;
-            subject.ok_or_else(|| ServiceError::ImageNotFound(image.clone()))
+        let missing = || (0..jobs.len()).filter(|&n| progress[n].is_none());
+        let due = match later {
+            true => self.clock.now(),
+            false => self.delivery.lease_from(self.clock.now()),
         };
-        if asked == Some(Format::Bundle) {
-            let listed = async { Ok(Referrers::read(registry, image).await?) };
-            let (subject, referrers) = tokio::try_join!(resolve, listed)?;
-            let found = self.find_bundle(choice, &subject, &referrers).await?;
-            let cosign = match found {
-                Some(_) => CosignSignatures::default(),
-                None => CosignSignatures::read(registry, image).await?,
-            };
-            let format = choose_format(asked, layout(&cosign, &referrers), &cosign, &referrers, settings)?;
-            return Ok(Look { subject, cosign, referrers, format, found });
+        let order = |n: usize| Order {
+            head: &jobs[n].head,
+            wanted: &jobs[n].look.wanted,
+            delivery: Some(Shipping { replace: jobs[n].replace, due }),
+        };
+        let orders: Vec<_> = missing().map(order).collect();
+        let made = match orders.is_empty() {
+            true => Vec::new(),
+            false => self.make(&orders).await,
+        };
+        if later {
+            self.wake.notify_one();
         }
+        let mut made = made.into_iter().map(Progress::Made);
+        let progress = progress.into_iter().filter_map(|progress| progress.or_else(|| made.next()));
 
-        let (subject, cosign) = tokio::try_join!(resolve, CosignSignatures::read(registry, image))?;
-        let found = cosign.find(&in_format(choice, Format::Cosign)?);
-        if found.is_some() {
-            let referrers = Referrers::default();
-            return Ok(Look { subject, cosign, referrers, format: Format::Cosign, found });
-        }
-        let referrers = match Referrers::read(registry, image).await {
-            // Where nothing can refer to an image, there are no bundles.
-            Err(RegistryError::ReferrersUnsupported { .. })
-                if asked.or(Some(settings.default_format)) != Some(Format::Bundle) =>
-            {
-                Referrers::default()
+        let mut steps: Vec<_> = jobs.iter().zip(progress).enumerate().collect();
+        steps.sort_by_key(|(_, (job, _))| job.member.height);
+        let mut results = Vec::with_capacity(jobs.len());
+        for level in steps.chunk_by(|(_, (a, _)), (_, (b, _))| a.member.height == b.member.height) {
+            let mut finish = Vec::with_capacity(level.len());
+            for (n, (job, progress)) in level {
+                finish.push(async move { (*n, self.finish(job, progress.clone(), later).await) });
             }
-            referrers => referrers?,
-        };
-        let format = choose_format(asked, layout(&cosign, &referrers), &cosign, &referrers, settings)?;
-        let found = match format {
-            Format::Bundle => self.find_bundle(choice, &subject, &referrers).await?,
-            Format::Cosign => None,
-        };
-        Ok(Look { subject, cosign, referrers, format, found })
+            results.extend(stream::iter(finish).buffered(AT_ONCE).collect::<Vec<_>>().await);
+        }
+        results.sort_by_key(|(n, _)| *n);
+        Ok(results.into_iter().map(|(_, result)| result).collect())
     }
 
-    /// The wanted bundle: where our log knows it, its manifest's digest is known too. Whether that is still there shows
-    /// in one call for a bundle of ours, and in opening it for one of others. Otherwise every bundle is opened.
-    async fn find_bundle(
+    /// Attaches what has been signed, and replays what was there.
+    async fn finish(
         &self,
-        choice: &Choice,
-        subject: &Descriptor,
-        referrers: &Referrers,
-    ) -> Result<Option<Found>, ServiceError> {
-        if !referrers.has_bundles() {
-            return Ok(None);
-        }
-        let wanted = in_format(choice, Format::Bundle)?;
-        let registry = self.registry.as_ref();
-        if let Some(record) = self.log.find(wanted.identity()).await?
-            && let Some((signature, signed_at)) = record.signature()
-        {
-            let manifest = match &record.state {
-                State::Attached { attachment, .. } => attachment.manifest,
-                _ => bundle_referrer(&wanted, signature, signed_at, subject).descriptor.digest,
-            };
-            let found = match referrers.contains(manifest) {
-                false => None,
-                true if wanted.is_met_by(signature) => {
-                    registry.manifest(&choice.image.repository, manifest).await?.map(|_| Found {
-                        document: wanted.document.clone(),
-                        signature: signature.clone(),
-                        attachment: bundle_attachment(&choice.image, manifest),
-                    })
+        Job { look, head, replace, .. }: &Job,
+        progress: Progress<'_>,
+        later: bool,
+    ) -> Result<MadeSignature, ServiceError> {
+        let (document, seen) = (&look.wanted.document, || self.still_seen(look));
+        let record = match progress {
+            Progress::Found(found) => {
+                let mut record = self.replay(head, &look.wanted, found).await?;
+                if !look.is_done() {
+                    record = self.attach(head, &found.document, record, seen(), *replace).await?;
                 }
-                true => open_bundle(registry, &wanted, manifest).await?,
-            };
-            if found.is_some() {
-                return Ok(found);
+                let payload = look.wanted.claim.is_image().then(|| found.document.clone());
+                let signature = SignatureView { record, payload };
+                return Ok(MadeSignature { signature, created: false });
             }
-        }
-        referrers.find(registry, &wanted, MAX_OPENED_BUNDLES).await
-    }
-
-    /// What our log has of the wanted signature, where that verifies.
-    async fn logged(&self, wanted: &Wanted) -> Result<Option<Record>, ServiceError> {
-        let record = self.log.find(wanted.identity()).await?;
-        Ok(record
-            .filter(|record| record.signature().is_some_and(|(signature, _)| wanted.is_met_by(signature))))
-    }
-
-    /// The record of a signature that is there. What the log does not know of it is written down first.
-    async fn replay(&self, head: Entry, wanted: &Wanted, found: &Found) -> Result<Record, ServiceError> {
-        let now = self.clock.now();
-        let known = self.log.find(wanted.identity()).await?;
-        let same = known
-            .filter(|record| record.signature().is_some_and(|(signature, _)| *signature == found.signature));
-        match same {
-            Some(mut record) => {
-                if let State::Signed { signature, signed_at } = record.state {
-                    self.append_attached(&head, &record.signing, &found.attachment).await?;
-                    record.state =
-                        State::Attached { signature, signed_at, attachment: found.attachment.clone() };
-                }
-                Ok(record)
-            }
-            None => {
-                let event = Event::Adopted {
-                    signing: Signing { payload: Digest::of(&found.document), ..self.signing(wanted, now) },
-                    signature: found.signature.clone(),
-                    reference: found.attachment.reference.clone(),
-                    manifest: found.attachment.manifest,
-                };
-                let entry = head.followed_by(now, event);
-                let index = self.log.append(vec![entry.clone()]).await?;
-                Ok(record_of(index, &entry))
-            }
-        }
-    }
-
-    /// Has Vault sign, checks what came back, and records it.
-    async fn make(&self, head: &Entry, wanted: &Wanted) -> Result<Record, ServiceError> {
-        let signing = self.signing(wanted, head.time);
-        let task = SigningTask {
-            key: wanted.key.name.clone(),
-            version: wanted.key.version,
-            input: wanted.input(),
-            entry: head.clone(),
-            signing: signing.clone(),
+            Progress::Made(record) if later => record?,
+            Progress::Made(record) => self.attach(head, document, record?, seen(), *replace).await?,
+            // Nobody else may be working on it.
+            Progress::Logged(record) => self.attach(head, document, record, seen(), *replace).await?,
         };
-        let result =
-            self.signer.sign(task).await.and_then(|signed| match wanted.is_met_by(&signed.signature) {
-                true => Ok(signed),
-                false => Err(SignerError::Unavailable {
-                    reason: format!(
-                        "the signature of batch {} does not verify with version {} of {}",
-                        signed.batch, wanted.key.version, wanted.key.name
-                    ),
-                    retry_after: None,
-                }),
-            });
-        let now = self.clock.now();
-        match result {
-            Ok(signed) => {
-                let result = Outcome::Signed {
-                    batch: signed.batch,
-                    signature: signed.signature,
-                    signed_at: whole_second(now),
-                    vault_request_id: signed.request_id,
-                };
-                let entry = head.followed_by(now, Event::Outcome { signing, result });
-                let index = self.log.append(vec![entry.clone()]).await?;
-                Ok(record_of(index, &entry))
-            }
-            // Without a log there was no intent, and nothing was signed.
-            Err(error @ SignerError::Log(_)) => Err(error.into()),
-            Err(error) => {
-                let error = ServiceError::from(error);
-                tracing::warn!(%error, key = %wanted.key.name, "not signed");
-                let result = Outcome::Failed { code: error.code().to_owned() };
-                let entry = head.followed_by(now, Event::Outcome { signing, result });
-                self.note(entry).await;
-                Err(error)
-            }
-        }
-    }
-
-    async fn attach(
-        &self,
-        head: &Entry,
-        wanted: &Wanted,
-        mut record: Record,
-        place: &Place<'_>,
-    ) -> Result<Record, ServiceError> {
-        let Some((signature, signed_at)) = record.signature().map(|(bytes, at)| (bytes.clone(), at)) else {
-            return Ok(record);
-        };
-        match attach(self.registry.as_ref(), wanted, &signature, signed_at, place).await {
-            Ok(attachment) => {
-                self.append_attached(head, &record.signing, &attachment).await?;
-                record.state = State::Attached { signature, signed_at, attachment };
-                Ok(record)
-            }
-            Err(error) => {
-                tracing::warn!(%error, id = %record.signing.id, "signed and not attached");
-                let result = AttachResult::Failed { code: error.code().to_owned() };
-                let event = Event::Attach { signing: record.signing.clone(), result };
-                self.note(head.followed_by(self.clock.now(), event)).await;
-                Err(error)
-            }
-        }
-    }
-
-    async fn append_attached(
-        &self,
-        head: &Entry,
-        signing: &Signing,
-        attachment: &Attachment,
-    ) -> Result<(), ServiceError> {
-        let result =
-            AttachResult::Attached { reference: attachment.reference.clone(), manifest: attachment.manifest };
-        let event = Event::Attach { signing: signing.clone(), result };
-        self.log.append(vec![head.followed_by(self.clock.now(), event)]).await?;
-        Ok(())
-    }
-
-    /// Appends an entry about a failure. The caller is told of that failure, not of the log's.
-    async fn note(&self, entry: Entry) {
-        if let Err(error) = self.log.append(vec![entry]).await {
-            tracing::error!(%error, "a failure could not be logged");
-        }
-    }
-
-    fn signing(&self, wanted: &Wanted, now: Timestamp) -> Signing {
-        Signing {
-            id: self.ids.signature_id(now),
-            key: wanted.key.clone(),
-            format: wanted.format,
-            annotations: wanted.annotations.clone(),
-            claim: Claim::Image,
-            payload: Digest::of(&wanted.document),
-        }
+        Ok(MadeSignature { signature: SignatureView::of(record), created: true })
     }
 
     /// What all entries of this request have in common. Its event is replaced in each of them.
-    fn head(&self, caller: &Caller, image: &ImageReference, decision: &Decision) -> Entry {
-        Entry::new(
-            self.clock.now(),
-            caller.request_id.clone(),
-            &caller.principal,
-            Operation::Sign,
-            image,
-            (decision.rule.clone(), decision.policy),
-            Event::Refusal { key: None },
-        )
+    pub(super) fn head(
+        &self,
+        caller: &Caller,
+        operation: Operation,
+        subject: impl Into<Subject>,
+        decision: Decision,
+    ) -> Entry {
+        let (id, who) = (caller.request_id.clone(), &caller.principal);
+        let event = Event::Refusal { key: None };
+        Entry::new(self.clock.now(), id, who, operation, subject, (decision.rule, decision.policy), event)
     }
 }
 
-/// Bundles that are opened in search of a signature that our log does not know.
-const MAX_OPENED_BUNDLES: usize = 100;
+/// Images that the registry is asked about at once.
+const AT_ONCE: usize = 8;
 
-fn sign_question<'a>(
+/// What policy says of one operation, image and key, asked once a format.
+pub(super) struct Decisions<'a> {
+    service: &'a Service,
     caller: &'a Caller,
+    operation: Operation,
     image: &'a ImageReference,
-    key: Option<&'a KeyName>,
-    format: Option<Format>,
-) -> Question<'a> {
-    Question {
-        principal: &caller.principal,
-        operation: Operation::Sign,
-        repository: Some(&image.repository),
-        key,
-        format,
-    }
+    key: &'a KeyName,
+    known: Vec<(Option<Format>, Decision)>,
 }
 
-fn choose_format(
-    asked: Option<Format>,
-    layout: Option<Format>,
-    cosign: &CosignSignatures,
-    referrers: &Referrers,
-    settings: &RegistrySettings,
-) -> Result<Format, ServiceError> {
-    let Some(wanted) = asked else { return Ok(layout.unwrap_or(settings.default_format)) };
-    // An image that is mixed already can not be made worse.
-    let has_wanted = match wanted {
-        Format::Cosign => !cosign.is_empty(),
-        Format::Bundle => referrers.has_bundles(),
-    };
-    match layout {
-        Some(has) if has != wanted && !has_wanted && !settings.allow_mixed_layouts => {
-            Err(ServiceError::LayoutConflict { has, wanted })
+impl<'a> Decisions<'a> {
+    pub(super) const fn new(
+        service: &'a Service,
+        caller: &'a Caller,
+        operation: Operation,
+        image: &'a ImageReference,
+        key: &'a KeyName,
+    ) -> Self {
+        Self { service, caller, operation, image, key, known: Vec::new() }
+    }
+
+    /// # Errors
+    /// Where policy denies.
+    pub(super) fn on(&mut self, format: Option<Format>) -> Result<Decision, ServiceError> {
+        if let Some((_, decision)) = self.known.iter().find(|(known, _)| *known == format) {
+            return Ok(decision.clone());
         }
-        _ => Ok(wanted),
+        let question = Question {
+            principal: &self.caller.principal,
+            operation: self.operation,
+            repository: Some(&self.image.repository),
+            key: Some(self.key),
+            format,
+        };
+        let decision = self.service.permit(self.caller, Some(self.image.into()), &question)?;
+        self.known.push((format, decision.clone()));
+        Ok(decision)
     }
 }
 
-fn in_format(choice: &Choice, format: Format) -> Result<Wanted, ServiceError> {
-    choice.in_format(format).ok_or_else(|| ServiceError::KeyVersionUnavailable {
-        key: choice.key.name.clone(),
-        version: choice.version,
-        usable: None,
-    })
-}
-
-fn record_of(index: u64, entry: &Entry) -> Record {
-    Record::from_entries([(index, entry)])
-        .expect("invariant: an outcome and an adoption speak of a signature")
-}
-
-/// Registries and people read dates by the second.
-fn whole_second(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
+/// What the caller is told. Where nothing at all came of it, that is an error and no answer.
+fn answer(
+    jobs: Vec<Job>,
+    results: Vec<Result<MadeSignature, ServiceError>>,
+) -> Result<SignAnswer, ServiceError> {
+    let is_outdated = |result: &&Result<MadeSignature, ServiceError>| {
+        matches!(result, Err(ServiceError::Signer(SignerError::VersionUnavailable { .. })))
+    };
+    if let Some(Err(error)) = results.iter().find(is_outdated) {
+        return Err(error.clone());
+    }
+    let nothing = results.iter().all(Result::is_err);
+    let images = jobs.into_iter().zip(results);
+    let mut images: Vec<_> =
+        images.map(|(job, result)| SignedImage { image: job.member.image, result }).collect();
+    let image = images.pop().expect("invariant: the image itself is the last of its members");
+    match image.result {
+        Err(error) if nothing => Err(error),
+        _ => Ok(SignAnswer { image, children: images }),
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use syn::visit::{self, Visit};
-use syn::{Arm, Expr, ExprCall, ImplItemFn, ItemFn, Lit, LitStr, Pat};
+use syn::{Arm, Expr, ExprCall, ImplItemFn, ItemFn, Lit, LitStr, Pat, Stmt};
 
 use crate::repository::read;
 
@@ -117,8 +117,13 @@ fn arguments(call: &ExprCall) -> Vec<Expr> {
     call.args.iter().cloned().collect()
 }
 
-/// `StatusCode::NOT_FOUND` → `NOT_FOUND`.
+/// `StatusCode::NOT_FOUND` → `NOT_FOUND`, also where it stands in braces.
 fn last_name(expression: &Expr) -> Option<String> {
+    if let Expr::Block(block) = expression
+        && let [Stmt::Expr(inner, None)] = &block.block.stmts[..]
+    {
+        return last_name(inner);
+    }
     let Expr::Path(path) = expression else { return None };
     path.path.segments.last().map(|segment| segment.ident.to_string())
 }

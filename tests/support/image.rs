@@ -6,9 +6,15 @@ use serde_json::json;
 use signet::domain::{Descriptor, Digest};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// Pushes an image that no other test has, and returns its digest. `base` is `http://host/v2/name`.
 pub async fn push(client: &Client, base: &str) -> Digest {
+    push_described(client, base).await.digest
+}
+
+/// As [`push`]; how an index describes the image.
+pub async fn push_described(client: &Client, base: &str) -> Descriptor {
     let layer = uuid::Uuid::new_v4().as_bytes().to_vec();
     let config = json!({"architecture": "amd64", "os": "linux", "rootfs": {"type": "layers", "diff_ids": [Digest::of(&layer)]}});
     let config = config.to_string().into_bytes();
@@ -20,9 +26,18 @@ pub async fn push(client: &Client, base: &str) -> Digest {
     push_blob(client, base, layer).await;
     push_blob(client, base, config).await;
     let manifest = manifest.to_string().into_bytes();
-    let digest = Digest::of(&manifest);
-    put_manifest(client, base, &digest.to_string(), MANIFEST, manifest).await;
-    digest
+    let descriptor = Descriptor::of(MANIFEST, &manifest);
+    put_manifest(client, base, &descriptor.digest.to_string(), MANIFEST, manifest).await;
+    descriptor
+}
+
+/// Pushes an index of these manifests, and returns its digest and how an index describes it.
+pub async fn push_index(client: &Client, base: &str, children: &[Descriptor]) -> (Digest, Descriptor) {
+    let index =
+        json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": children}).to_string().into_bytes();
+    let descriptor = Descriptor::of(INDEX, &index);
+    put_manifest(client, base, &descriptor.digest.to_string(), INDEX, index).await;
+    (descriptor.digest, descriptor)
 }
 
 /// Pushes one blob.

@@ -11,8 +11,15 @@ pub mod problem;
 pub mod proxy;
 pub mod servers;
 pub mod signet;
+pub mod token_host;
+pub mod traps;
 pub mod world;
 
 pub use proxy::{Fault, Proxy};
 pub use signet::Signet;
 pub use world::{Answer, World};
+
+/// Whether the long storms were asked for (`tests/run soak`); otherwise each runs in a short form.
+pub fn soak() -> bool {
+    std::env::var_os("SIGNET_TEST_SOAK").is_some()
+}

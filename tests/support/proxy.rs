@@ -33,10 +33,18 @@ pub enum Fault {
     Cut,
     /// The answer begins, and the connection closes in its middle.
     CutAnswer,
+    /// An answer that announces so many bytes, and never sends one.
+    Announce(u64),
+    /// The request is passed on with one more header.
+    AddHeader(&'static str, &'static str),
     /// The request is passed on, and its answer is lost.
     LoseAnswer,
     /// The request is passed on, and its answer's body arrives changed.
     Change(BodyChange),
+    /// The request is passed on as one for this path.
+    At(String),
+    /// The request is passed on, and its answer arrives without this header.
+    Without(&'static str),
     /// Nothing ever comes back.
     Hang,
     /// The request waits for a permit, then passes.
@@ -153,6 +161,11 @@ async fn answer(shared: &Shared, request: Request<Body>) -> Result<Response<Body
             }
             Ok(response)
         }
+        Some(Fault::AddHeader(name, value)) => {
+            let mut call = call;
+            call.headers.insert(name, value.parse().unwrap());
+            forward(shared, call).await
+        }
         Some(Fault::Cut) => Err(std::io::Error::other("cut")),
         Some(Fault::LoseAnswer) => {
             forward(shared, call).await?;
@@ -164,10 +177,22 @@ async fn answer(shared: &Shared, request: Request<Body>) -> Result<Response<Body
             parts.headers.remove(header::CONTENT_LENGTH);
             Ok(Response::from_parts(parts, Body::from(body)))
         }
+        Some(Fault::At(path)) => forward(shared, Call { path, ..call }).await,
+        Some(Fault::Without(header)) => {
+            let mut answer = forward(shared, call).await?;
+            answer.headers_mut().remove(header);
+            Ok(answer)
+        }
         Some(Fault::CutAnswer) => {
             let parts = [Ok(Bytes::from_static(b"{\"half\":")), Err(std::io::Error::other("cut"))];
             let mut response = Response::new(Body::from_stream(stream::iter(parts)));
             response.headers_mut().insert(header::CONTENT_LENGTH, 1000.into());
+            Ok(response)
+        }
+        Some(Fault::Announce(bytes)) => {
+            let nothing = stream::pending::<Result<Bytes, std::io::Error>>();
+            let mut response = Response::new(Body::from_stream(nothing));
+            response.headers_mut().insert(header::CONTENT_LENGTH, bytes.into());
             Ok(response)
         }
         Some(Fault::Hang) => std::future::pending().await,

@@ -1,16 +1,24 @@
 //! Tests on the wire: HTTP in, HTTP out; against the stand-ins or the real servers, as `SIGNET_TEST_SERVERS` says.
 
 mod admin;
+mod attestations;
 mod bad_input;
+mod blobs;
 mod documentation;
 mod drain;
 mod idempotency;
+mod idempotency_key;
+mod keys;
 mod log_failures;
+mod outbox;
 mod overload;
+mod recursive;
 mod registry_contract;
 mod registry_failures;
+mod registry_kinds;
 mod signatures;
 #[path = "../support/mod.rs"]
 mod support;
 mod transit_contract;
 mod vault_failures;
+mod verifications;

@@ -3,6 +3,7 @@
 
 mod answers;
 mod occupied;
+mod reading;
 mod steps;
 
 use serde_json::{Value, json};

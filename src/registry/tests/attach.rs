@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use http::Method;
+use serde_json::json;
 
 use super::memory::Memory;
 use super::server::Seen;
@@ -175,14 +176,95 @@ async fn something_else_at_the_tag_stays() {
     assert_eq!(server.calls(), [GET]);
 }
 
+/// What one client does after the other, where the registry is behind in between.
 #[tokio::test]
-async fn a_tag_that_may_not_move_is_a_refusal() {
-    for (code, name) in [(412, "PRECONDITION"), (400, "TAG_INVALID"), (409, ""), (403, "DENIED")] {
+async fn what_a_tag_named_before_a_write_is_not_taken_for_the_present() {
+    for hidden in [1, 3] {
+        let (server, memory) = registry(move |seen, memory| {
+            // The first read is before the write; somebody else was quick after it, and that shows late.
+            let put = seen.method == Method::PUT && seen.last() == "tag" && seen.before == 0;
+            if put {
+                memory.answer(seen);
+                memory.put("tag", TYPE, b"theirs\nours\ntheirs too");
+                return Some(status(201));
+            }
+            let behind = seen.method == Method::GET && (1..=hidden).contains(&seen.before);
+            behind.then(|| with(b"theirs".into_response(), "content-type", TYPE))
+        })
+        .await;
+        memory.put("tag", TYPE, b"theirs");
+        add(&server, Some("theirs")).await.unwrap();
+        assert_eq!(memory.text("tag").as_deref(), Some("theirs\nours\ntheirs too"));
+        assert_eq!(server.count(PUT), 1);
+    }
+}
+
+#[tokio::test]
+async fn the_next_reader_does_not_believe_a_registry_that_is_behind() {
+    let (server, memory) = registry(|seen, _| {
+        // Read back once; after that the registry shows for two reads what was there before.
+        let behind = seen.method == Method::GET && (1..=2).contains(&seen.before);
+        behind.then(|| problem(404, "MANIFEST_UNKNOWN"))
+    })
+    .await;
+    let (registries, app) = (client(&server), repository(&server, "app"));
+    let add = async |line: &str| {
+        let known = registries.tagged(&app, "tag").await.unwrap();
+        registries.update_tag(&app, "tag", known, &Line(line.to_owned())).await.unwrap();
+    };
+    registries.update_tag(&app, "tag", None, &Line("first".to_owned())).await.unwrap();
+    add("second").await;
+    assert_eq!(memory.text("tag").as_deref(), Some("first\nsecond"));
+}
+
+#[tokio::test]
+async fn who_puts_a_tag_back_for_good_is_believed_in_the_end() {
+    let (server, memory) = registry(|seen, memory| {
+        let put = seen.method == Method::PUT && seen.last() == "tag" && seen.before == 0;
+        put.then(|| {
+            memory.answer(seen);
+            memory.put("tag", TYPE, b"theirs");
+            status(201)
+        })
+    })
+    .await;
+    memory.put("tag", TYPE, b"theirs");
+    add(&server, Some("theirs")).await.unwrap();
+    assert_eq!(memory.text("tag").as_deref(), Some("theirs\nours"));
+    assert_eq!(server.count(PUT), 2);
+}
+
+#[tokio::test]
+async fn what_a_registry_says_to_a_write_is_told_apart() {
+    let error = |status: u16, code: &str, message: &str, detail: &str| {
+        let error = json!({ "code": code, "message": message, "detail": detail });
+        (StatusCode::from_u16(status).unwrap(), json!({ "errors": [error] }).to_string())
+    };
+    let protected: Expected =
+        |error| matches!(error, RegistryError::TagProtected { tag, .. } if tag == "tag");
+    let denied: Expected = |error| matches!(error, RegistryError::Denied { .. });
+    let refused: Expected = |error| matches!(error, RegistryError::ManifestRefused { .. });
+    let throttled: Expected = |error| matches!(error, RegistryError::TooManyRequests { .. });
+    for (answer, expected) in [
+        (error(412, "PRECONDITION", "'app:tag' configured as immutable", ""), protected),
+        (error(400, "TAG_INVALID", "it can not be overwritten", ""), protected),
+        (error(409, "", "", ""), protected),
+        (error(405, "UNSUPPORTED", "", ""), protected),
+        (error(403, "DENIED", "access denied", "tag \"tag\" is protected"), protected),
+        (error(400, "MANIFEST_INVALID", "the tag is Immutable", ""), protected),
+        (error(403, "DENIED", "requested access is denied", ""), denied),
+        (error(404, "DENIED", "", ""), denied),
+        (error(415, "", "", ""), refused),
+        (error(400, "MANIFEST_INVALID", "manifest invalid", ""), refused),
+        (error(409, "TOOMANYREQUESTS", "", ""), throttled),
+        (error(403, "toomanyrequests", "the tag is immutable", ""), throttled),
+    ] {
+        let said = answer.clone();
         let (server, _) = registry(move |seen, _| {
-            (seen.method == Method::PUT && seen.last() == "tag").then(|| problem(code, name))
+            (seen.method == Method::PUT && seen.last() == "tag").then(|| said.clone().into_response())
         })
         .await;
         let error = add(&server, None).await.unwrap_err();
-        assert!(matches!(&error, RegistryError::Denied { .. }), "{error:?}");
+        assert!(expected(&error), "{answer:?}: {error:?}");
     }
 }

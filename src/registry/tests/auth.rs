@@ -79,6 +79,77 @@ async fn callers_who_come_at_once_share_a_token() {
 }
 
 #[tokio::test]
+async fn a_token_service_that_asks_for_fewer_requests_is_left_alone() {
+    let server = Server::start(|seen| match seen.path.as_str() {
+        "/token" => with(status(429), "retry-after", "60"),
+        _ => challenge(&format!("http://{}/token", seen.headers["host"].to_str().unwrap())),
+    })
+    .await;
+    let registries = client(&server);
+    let repositories = ["app", "app", "app", "app"].map(|name| repository(&server, name));
+    let calls = repositories.iter().map(|repository| registries.tagged(repository, "1"));
+    let mut answers = futures::future::join_all(calls).await;
+    answers.push(registries.tagged(&repository(&server, "other"), "1").await);
+    for answer in answers {
+        let asked = Duration::from_secs(50)..=Duration::from_secs(60);
+        let error = answer.unwrap_err();
+        assert!(
+            matches!(&error, RegistryError::TooManyRequests { retry_after: Some(after), .. } if asked.contains(after)),
+            "{error:?}"
+        );
+    }
+    assert_eq!(server.count("GET /token"), 1);
+}
+
+#[tokio::test]
+async fn who_waited_for_a_token_service_under_load_gets_a_token_all_the_same() {
+    let server = Server::start(|seen| match (seen.path.as_str(), seen.authorization()) {
+        ("/token", _) if seen.before == 0 => status(429),
+        ("/token", _) => json!({ "token": "t" }).to_string().into_response(),
+        (_, Some("Bearer t")) => status(404),
+        _ => challenge(&format!("http://{}/token", seen.headers["host"].to_str().unwrap())),
+    })
+    .await;
+    let registries = client(&server);
+    let repository = repository(&server, "app");
+    for answer in futures::future::join_all((0..16).map(|_| registries.tagged(&repository, "1"))).await {
+        assert_eq!(answer.unwrap(), None);
+    }
+    assert_eq!(server.count("GET /token"), 2);
+}
+
+/// GitLab's registry says with 401 that a tag is protected.
+#[tokio::test]
+async fn a_401_that_speaks_of_the_tag_is_not_taken_for_a_token_that_expired() {
+    let tokens = AtomicUsize::new(0);
+    let server = Server::start(move |seen| {
+        let challenge = || challenge(&format!("http://{}/token", seen.headers["host"].to_str().unwrap()));
+        match (seen.path.as_str(), seen.authorization()) {
+            ("/token", _) => {
+                let number = tokens.fetch_add(1, Ordering::SeqCst);
+                json!({ "token": number.to_string() }).to_string().into_response()
+            }
+            (_, None) => challenge(),
+            ("/v2/app/manifests/1", _) if seen.method == http::Method::PUT => {
+                let body = json!({"errors": [{"code": "DENIED", "detail": "tag \"1\" is protected"}]});
+                let mut answer = challenge();
+                *answer.body_mut() = body.to_string().into();
+                answer
+            }
+            (path, _) if path.contains("/uploads/") => status(201),
+            _ => problem(404, "MANIFEST_UNKNOWN"),
+        }
+    })
+    .await;
+    let registries = client(&server);
+    let line = super::attach::Line("ours".to_owned());
+    let error = registries.update_tag(&repository(&server, "app"), "1", None, &line).await.unwrap_err();
+    assert!(matches!(&error, RegistryError::TagProtected { .. }), "{error:?}");
+    assert_eq!(server.count("GET /token"), 2);
+    assert_eq!(server.count("PUT "), 2);
+}
+
+#[tokio::test]
 async fn a_token_is_fetched_again_before_it_expires() {
     let server = token_registry(|_| true).await;
     let registries = client(&server);

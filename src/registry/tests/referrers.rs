@@ -59,7 +59,7 @@ fn fallback_tag() -> String {
 
 fn referrer(content: &str) -> Referrer {
     let manifest = Manifest { media_type: TYPE.to_owned(), bytes: content.into() };
-    let upload = Upload { blobs: vec![b"bundle".to_vec(), b"{}".to_vec()], manifest };
+    let upload = Upload { blobs: vec!["bundle".into(), "{}".into()], manifest };
     Referrer { upload, descriptor: descriptor(content) }
 }
 
@@ -105,12 +105,11 @@ async fn pages_lead_nowhere_else_and_end() {
 
 #[tokio::test]
 async fn without_the_api_the_fallback_tag_counts() {
-    let answers: [Answer; 6] = [
+    let answers: [Answer; 5] = [
         || status(404),
         || problem(400, "UNSUPPORTED"),
         || status(405),
         || status(406),
-        || with(status(303), "location", "http://127.0.0.1:1/"),
         || with("<html>".into_response(), "content-type", "text/html"),
     ];
     for answer in answers {
@@ -124,6 +123,57 @@ async fn without_the_api_the_fallback_tag_counts() {
 }
 
 #[tokio::test]
+async fn a_redirect_to_another_host_is_not_followed_and_leaves_only_the_fallback_tag() {
+    let elsewhere = Server::start(|_| listing(&["elsewhere"])).await;
+    let there = format!("http://{}/", elsewhere.host);
+    for code in [302, 303, 307] {
+        let there = there.clone();
+        let answer = move |seen: &Seen| is_api(seen).then(|| with(status(code), "location", &there));
+        let (server, memory) = registry(move |seen, _| answer(seen)).await;
+        for mode in ["auto", "api"] {
+            let error = list(&server, mode).await.unwrap_err();
+            assert!(matches!(error, RegistryError::ReferrersUnsupported { .. }), "{error:?}");
+            let error = push(&server, mode).await.unwrap_err();
+            assert!(matches!(error, RegistryError::ReferrersUnsupported { .. }), "{error:?}");
+        }
+        memory.put(&fallback_tag(), INDEX, index(&["one"]).as_bytes());
+        push(&server, "auto").await.unwrap();
+        assert_eq!(list(&server, "auto").await.unwrap(), [descriptor("one"), descriptor("ours")]);
+    }
+    assert_eq!(elsewhere.calls().len(), 0);
+}
+
+#[tokio::test]
+async fn a_redirect_within_the_registry_is_followed_but_not_for_ever() {
+    let (server, _) = registry(|seen, _| {
+        let api = is_api(seen).then(|| with(status(307), "location", "/v2/other/api"));
+        if seen.path == "/v2/other/api" { Some(listing(&["one"])) } else { api }
+    })
+    .await;
+    assert_eq!(list(&server, "auto").await.unwrap(), [descriptor("one")]);
+
+    let (server, _) = registry(|seen, _| is_api(seen).then(|| with(status(307), "location", "?again"))).await;
+    let error = list(&server, "auto").await.unwrap_err();
+    assert!(matches!(error, RegistryError::Protocol { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_registry_that_has_the_api_and_redirects_for_once_is_not_taken_for_one_without() {
+    let (server, _) = registry(|seen, _| {
+        is_api(seen).then(|| match seen.before {
+            0 => listing(&["one"]),
+            _ => with(status(302), "location", "http://127.0.0.1:1/login"),
+        })
+    })
+    .await;
+    let registries = client(&server);
+    let image = image(&server, IMAGE);
+    assert_eq!(registries.referrers(&image).await.unwrap(), [descriptor("one")]);
+    let error = registries.referrers(&image).await.unwrap_err();
+    assert!(matches!(error, RegistryError::Unavailable { .. }), "{error:?}");
+}
+
+#[tokio::test]
 async fn where_it_could_not_be_told_there_is_no_list() {
     for failure in [401, 403, 429, 500, 503] {
         let (server, _) = registry(move |seen, _| is_api(seen).then(|| status(failure))).await;
@@ -131,6 +181,34 @@ async fn where_it_could_not_be_told_there_is_no_list() {
         let (server, _) = registry(move |seen, _| (!is_api(seen)).then(|| status(failure))).await;
         assert!(list(&server, "auto").await.is_err(), "{failure} at the fallback tag");
     }
+}
+
+#[tokio::test]
+async fn too_many_requests_in_the_body_count_whatever_the_status() {
+    for code in [200, 302, 400, 404, 406, 503] {
+        let answer = move || with(problem(code, "TOOMANYREQUESTS"), "content-type", "application/json");
+        for api in [true, false] {
+            let (server, _) = registry(move |seen, _| (is_api(seen) == api).then(answer)).await;
+            let error = list(&server, "auto").await.unwrap_err();
+            assert!(matches!(error, RegistryError::TooManyRequests { .. }), "{code}, {api}: {error:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_list_of_the_api_does_not_overwrite_the_fallback_tag() {
+    let (server, memory) = registry(|seen, _| is_api(seen).then(|| listing(&[]))).await;
+    memory.put(&fallback_tag(), INDEX, index(&["one"]).as_bytes());
+    let registries = client(&server);
+    let image = image(&server, IMAGE);
+    let known = registries.referrers(&image).await.unwrap();
+    assert_eq!(known, []);
+    // Meanwhile it is forgotten that there is an API, and the registry does not say that it took the subject.
+    tokio::time::pause();
+    tokio::time::advance(Support::LIFE).await;
+    tokio::time::resume();
+    registries.push_referrer(&image, referrer("ours"), &known).await.unwrap();
+    assert_eq!(list(&server, "tag").await.unwrap(), [descriptor("one"), descriptor("ours")]);
 }
 
 #[tokio::test]

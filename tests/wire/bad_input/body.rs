@@ -66,7 +66,6 @@ async fn a_value_that_can_not_be_meant_is_refused() {
     let good = good_request(&world).await;
     let long = "k".repeat(200);
     for (body, status, code, words) in [
-        (with(&good, "recursive", true), 400, "invalid-request", ["recursive", "own digest"]),
         (with(&good, "format", "x509"), 400, "format-unsupported", ["x509", "`cosign` and `bundle`"]),
         (with(&good, "format", "COSIGN"), 400, "format-unsupported", ["COSIGN", "`cosign`"]),
         (with(&good, "format", ""), 400, "format-unsupported", ["``", "`cosign`"]),

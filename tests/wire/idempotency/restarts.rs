@@ -1,9 +1,6 @@
 //! What a Signet knows that has just started.
 
-use std::sync::Arc;
-
 use serde_json::json;
-use tokio::sync::Semaphore;
 
 use super::{FORMATS, assert_found, assert_made, entries, sign};
 use crate::support::proxy::signing_calls;
@@ -55,35 +52,6 @@ async fn without_its_log_it_adopts_what_it_signed_before() {
         assert_eq!(world.signatures(&image).await, 1);
     }
     assert!(signing_calls(&world.vault_proxy.take_calls()).is_empty());
-}
-
-#[tokio::test]
-async fn after_a_crash_between_signing_and_attaching_the_signature_is_attached_and_not_made_again() {
-    for format in FORMATS {
-        let mut world = World::counted().await;
-        let image = world.push_image().await;
-        world
-            .registry_proxy
-            .break_with(|call| (call.method == "POST").then(|| Fault::Gate(Arc::new(Semaphore::new(0)))));
-        let request =
-            world.client.post(format!("{}/v1/signatures", world.signet.api)).bearer_auth(&world.token);
-        let request = request.body(json!({"image": image, "format": format}).to_string()).send();
-        let request = tokio::spawn(request);
-        let signed = async || (!entries(&world, &image, "outcome").await.is_empty()).then_some(());
-        world.eventually("it is signed", signed).await;
-        world.signet.kill();
-        assert!(request.await.unwrap().is_err(), "nobody was told of a success");
-        assert_eq!(world.signatures(&image).await, 0);
-
-        world.registry_proxy.mend();
-        world.serve();
-        let answer = sign(&world, &image, format).await;
-        assert_made(&answer);
-        assert_eq!(world.signatures(&image).await, 1);
-        assert_eq!(entries(&world, &image, "intent").await.len(), 1, "{format}");
-        assert_eq!(signing_calls(&world.vault_proxy.take_calls()).len(), 1, "{format}");
-        assert_found(&sign(&world, &image, format).await);
-    }
 }
 
 #[tokio::test]
