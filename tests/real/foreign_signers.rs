@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 use crate::clients::{Clients, Cosign, Layout};
 use crate::registries::{demand_real_servers, world_with};
-use crate::soak;
+
+use crate::support::soak;
 use crate::support::world::Settings;
 use crate::support::{Answer, Signet, World, servers};
 use crate::upstream::{SIGNATURE, Upstream, digest_of, signature_tag};
