@@ -11,6 +11,7 @@ mod cosign_verify;
 mod crash;
 mod demo;
 mod key_types;
+mod large_attestations;
 mod least_privilege;
 mod many_at_once;
 mod own_registry;
