@@ -16,7 +16,7 @@ pub struct LimitsConfig {
     /// A request's body, in bytes.
     pub body_bytes: usize,
     /// Bytes of attestations and files that are being worked on at once, together; what does not fit waits, in the
-    /// same queue. They take about four times as much memory.
+    /// same queue. They take about three times as much memory.
     pub bytes_in_flight: usize,
     /// Items of one `POST /v1/signatures:batch`.
     pub batch_items: usize,

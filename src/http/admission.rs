@@ -75,14 +75,19 @@ impl Admission {
     /// Waits until there is room for a body of `bytes`. What is larger than all the room there is takes all of it.
     ///
     /// # Errors
-    /// `overloaded` at once where the queue is full, and where waiting takes longer than the caller is kept.
+    /// `overloaded` at once where the queue is full, and where waiting takes longer than callers hold out.
     pub async fn share(&self, bytes: usize) -> Result<Share, Problem> {
         let kibibytes = u32::try_from(bytes.div_ceil(1024).min(self.kibibytes)).unwrap_or(u32::MAX);
         if let Ok(permit) = self.bytes.clone().try_acquire_many_owned(kibibytes) {
             return Ok(Share { _permit: permit });
         }
         let _waiting = Waiting::enter(self).ok_or_else(Problem::overloaded)?;
-        match tokio::time::timeout(self.timeout, self.bytes.clone().acquire_many_owned(kibibytes)).await {
+        match tokio::time::timeout(
+            self.timeout.min(PATIENCE),
+            self.bytes.clone().acquire_many_owned(kibibytes),
+        )
+        .await
+        {
             Ok(Ok(permit)) => Ok(Share { _permit: permit }),
             _ => Err(Problem::overloaded()),
         }
@@ -102,6 +107,10 @@ impl Admission {
         self.slots.clone().acquire_owned().await.map_err(|_| Problem::overloaded())
     }
 }
+
+/// How long a caller waits whose body is not read: many systems and HTTP clients hang up where what they send is not
+/// taken for 30 s.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Room for a body, until it is dropped.
 #[derive(Debug)]

@@ -1,9 +1,9 @@
-//! What one signature costs, counted by the proxies in front of Vault and the registry: one caller, a Signet that has just
+//! What one signature and one attestation cost, counted by the proxies in front of Vault and the registry: one caller, a Signet that has just
 //! started, no login. `cargo test --test real call_counts -- --nocapture` shows every call.
 
 use std::fmt::Write as _;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use signet::domain::Digest;
 
 use crate::clients::Layout;
@@ -23,38 +23,66 @@ struct Budget {
 
 #[tokio::test]
 async fn a_cosign_signature_on_distribution_2_8_takes_at_most_10_registry_calls() {
-    keeps_to(&Budget { first: 10, next: 9, again: 3 }, "distribution-2.8", Layout::Cosign).await;
+    keeps_to(&Budget { first: 10, next: 9, again: 3 }, "distribution-2.8", Layout::Cosign, signature).await;
 }
 
 #[tokio::test]
-async fn a_bundle_on_distribution_2_8_takes_at_most_11_registry_calls() {
-    keeps_to(&Budget { first: 11, next: 8, again: 3 }, "distribution-2.8", Layout::Bundle).await;
+async fn a_bundle_on_distribution_2_8_takes_at_most_12_registry_calls() {
+    keeps_to(&Budget { first: 12, next: 9, again: 3 }, "distribution-2.8", Layout::Bundle, signature).await;
 }
 
 #[tokio::test]
 async fn a_cosign_signature_on_distribution_3_takes_at_most_10_registry_calls() {
-    keeps_to(&Budget { first: 10, next: 9, again: 3 }, "distribution-3", Layout::Cosign).await;
+    keeps_to(&Budget { first: 10, next: 9, again: 3 }, "distribution-3", Layout::Cosign, signature).await;
 }
 
 #[tokio::test]
-async fn a_bundle_on_distribution_3_takes_at_most_11_registry_calls() {
-    keeps_to(&Budget { first: 11, next: 8, again: 3 }, "distribution-3", Layout::Bundle).await;
+async fn a_bundle_on_distribution_3_takes_at_most_12_registry_calls() {
+    keeps_to(&Budget { first: 12, next: 9, again: 3 }, "distribution-3", Layout::Bundle, signature).await;
 }
 
 #[tokio::test]
 async fn a_cosign_signature_on_a_registry_with_the_referrers_api_takes_at_most_7_calls() {
-    keeps_to(&Budget { first: 7, next: 7, again: 3 }, "ociregistry", Layout::Cosign).await;
+    keeps_to(&Budget { first: 7, next: 7, again: 3 }, "ociregistry", Layout::Cosign, signature).await;
 }
 
 #[tokio::test]
-async fn a_bundle_on_a_registry_with_the_referrers_api_takes_at_most_7_calls() {
-    keeps_to(&Budget { first: 7, next: 6, again: 3 }, "ociregistry", Layout::Bundle).await;
+async fn a_bundle_on_a_registry_with_the_referrers_api_takes_at_most_8_calls() {
+    keeps_to(&Budget { first: 8, next: 7, again: 3 }, "ociregistry", Layout::Bundle, signature).await;
 }
 
-async fn keeps_to(budget: &Budget, registry: &'static str, layout: Layout) {
+#[tokio::test]
+async fn an_attestation_takes_as_many_calls_as_a_signature() {
+    for (registry, [cosign, bundle]) in [
+        ("distribution-2.8", [(10, 9), (12, 9)]),
+        ("distribution-3", [(10, 9), (12, 9)]),
+        ("ociregistry", [(7, 7), (8, 7)]),
+    ] {
+        for (layout, (first, next)) in [(Layout::Cosign, cosign), (Layout::Bundle, bundle)] {
+            keeps_to(&Budget { first, next, again: 3 }, registry, layout, attestation).await;
+        }
+    }
+}
+
+/// A path of the API, and what is asked there.
+type Request = fn(&str, Layout) -> (&'static str, Value);
+
+fn signature(image: &str, layout: Layout) -> (&'static str, Value) {
+    ("/v1/signatures", json!({"image": image, "format": layout.name()}))
+}
+
+fn attestation(image: &str, layout: Layout) -> (&'static str, Value) {
+    let (predicate_type, predicate) = ("custom", json!({"a": 1}));
+    let request = json!({
+        "image": image, "format": layout.name(), "predicate_type": predicate_type, "predicate": predicate,
+    });
+    ("/v1/attestations", request)
+}
+
+async fn keeps_to(budget: &Budget, registry: &'static str, layout: Layout, request: Request) {
     let world = world(registry).await;
     let (image, next) = (world.push_image().await, world.push_image().await);
-    let mut table = format!("{registry}, {layout:?}\n");
+    let mut table = format!("{registry}, {layout:?}, {}\n", request(&image, layout).0);
     for (round, image, status, limit) in [
         ("first", &image, 201, budget.first),
         ("next", &next, 201, budget.next),
@@ -62,7 +90,8 @@ async fn keeps_to(budget: &Budget, registry: &'static str, layout: Layout) {
     ] {
         world.registry_proxy.take_calls();
         world.vault_proxy.take_calls();
-        let answer = world.sign(json!({"image": image, "format": layout.name()})).await;
+        let (path, body) = request(image, layout);
+        let answer = world.post(path, &world.token, body.to_string()).await;
         assert_eq!(answer.status, status, "{answer:?}");
         let calls = world.registry_proxy.take_calls();
         let vault = world.vault_proxy.take_calls();

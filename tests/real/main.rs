@@ -12,6 +12,7 @@ mod crash;
 mod demo;
 mod foreign_signers;
 mod key_types;
+mod large_attestations;
 mod least_privilege;
 mod many_at_once;
 mod own_registry;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use futures::future::join_all;
+use serde_json::json;
 use tokio::sync::Semaphore;
 
 use crate::support::world::Settings;
@@ -38,4 +39,31 @@ async fn what_does_not_fit_the_queue_is_503_at_once_and_the_rest_is_signed() {
     for image in &images[2..] {
         assert_eq!(world.sign_image(image).await.status, 201);
     }
+}
+
+#[tokio::test]
+async fn large_bodies_wait_for_room_in_the_same_queue_and_keep_nobody_else_waiting() {
+    let lines = vec![("limits", "bytes_in_flight = 1048576".to_owned()), ("limits", "queue = 1".to_owned())];
+    let world = World::counted_with(Settings { lines, ..Settings::default() }).await;
+    let images = join_all((0..4).map(|_| world.push_image())).await;
+    let gate = Arc::new(Semaphore::new(0));
+    let closed = gate.clone();
+    world
+        .vault_proxy
+        .break_with(move |call| call.path.contains("/sign/").then(|| Fault::Gate(closed.clone())));
+    let attest = async |image: &String| {
+        let predicate = json!({"a": "x".repeat(1024 * 1024)});
+        world.attest(json!({"image": image, "predicate_type": "custom", "predicate": predicate})).await
+    };
+    let fits = join_all(images[..2].iter().map(attest));
+    let others = async {
+        let waiting = async || (world.metric("signet_requests_waiting").await == 1.0).then_some(());
+        world.eventually("one waits for the other", waiting).await;
+        world.assert_problem(&attest(&images[2]).await, 503, "overloaded");
+        world.vault_proxy.mend();
+        assert_eq!(world.sign_image(&images[3]).await.status, 201);
+        gate.add_permits(5);
+    };
+    let (answers, ()) = tokio::join!(fits, others);
+    assert!(answers.iter().all(|answer| answer.status == 201), "{answers:?}");
 }
