@@ -21,6 +21,7 @@ SERVERS_PORT=""
 
 # PostgreSQL refuses to run as root: then it gets a folder and a user of its own.
 SERVERS_POSTGRES_DIR=""
+SERVERS_POSTGRES_GROUP=""
 SERVERS_POSTGRES_USER=()
 SERVERS_POSTGRES_PASSWORD=""
 
@@ -35,7 +36,7 @@ servers_start() {
 
   servers_prepare_postgres || return
   servers_launch postgresql servers_exec_postgres servers_postgres_answers || return
-  postgres_port=$SERVERS_PORT
+  postgres_port=$SERVERS_PORT SERVERS_POSTGRES_GROUP=$GROUP_STARTED
 
   servers_launch distribution-2.8 servers_exec_distribution servers_registry_answers "$DISTRIBUTION_2_BIN" || return
   distribution_2_port=$SERVERS_PORT
@@ -82,6 +83,11 @@ JSON
 
 servers_stop() {
   local status=0
+  if [[ -n $SERVERS_POSTGRES_GROUP ]]; then
+    # At once, without writing to the disk what is removed below.
+    group_signal QUIT "$SERVERS_POSTGRES_GROUP"
+    SERVERS_POSTGRES_GROUP=""
+  fi
   groups_end "${SERVERS_GROUPS[@]}" || status=$?
   SERVERS_GROUPS=()
   if [[ -n $SERVERS_DIR ]]; then
