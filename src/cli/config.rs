@@ -61,6 +61,8 @@ impl ConfigCommand {
 fn missing_files(config: &Config) -> Result<(), Failure> {
     let mut named = vec![("vault.ca_file".to_owned(), config.vault.ca_file.as_deref())];
     named.extend(config.vault.auth.files().map(|(key, file)| (format!("vault.auth.{key}"), Some(file))));
+    named.push(("log.url_file".to_owned(), config.log.url_file.as_deref()));
+    named.push(("log.ca_file".to_owned(), config.log.ca_file.as_deref()));
     for registry in &config.registries {
         let key = |name: &str| format!("registries[{}].{name}", registry.host);
         named.push((key("ca_file"), registry.ca_file.as_deref()));

@@ -37,10 +37,13 @@ struct List {
 /// One version goes into one file. With `--all`, each version goes into a file of its own below DIR, and all of them
 /// together into one more, the newest first: for verifiers that read several. cosign reads the first one alone.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(
+    disable_version_flag = true,
+    after_help = "Examples:
   signet keys export --key release                       the version that signs now, on standard output
   signet keys export --key release --version 2 -o release-v2.pem
-  signet keys export --all -o keys/                      every version of every key")]
+  signet keys export --all -o keys/                      every version of every key"
+)]
 struct Export {
     /// Which key; may be left out where there is one, and with --all
     #[arg(long, value_name = "NAME")]

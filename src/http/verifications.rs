@@ -11,7 +11,8 @@ use super::ApiState;
 use super::body::Body;
 use super::keys::key_name;
 use super::problem::{Problem, ProblemBody};
-use crate::domain::{Annotations, Format, KeyReference, KeyVersion};
+use super::signatures::{KeyReferenceBody, key_version};
+use crate::domain::{Annotations, Format};
 use crate::service::{Caller, Inspected, ServiceError, Verification, VerifyRequest};
 
 /// What to verify.
@@ -80,7 +81,7 @@ pub struct InspectedBody {
     blob: Option<String>,
     /// The version of the key that made it. Where no version did, nothing is told of what it says.
     #[serde(skip_serializing_if = "Option::is_none")]
-    key: Option<SignatoryBody>,
+    key: Option<KeyReferenceBody>,
     /// What it says.
     #[schema(value_type = BTreeMap<String, Object>)]
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
@@ -91,13 +92,6 @@ pub struct InspectedBody {
     /// Where Signet's log knows the signature.
     #[serde(skip_serializing_if = "Option::is_none")]
     signed_at: Option<String>,
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct SignatoryBody {
-    name: String,
-    version: u32,
-    fingerprint: String,
 }
 
 /// Verify an image
@@ -123,15 +117,10 @@ pub async fn verify(
 
 /// Strings become types, once.
 fn parse(request: VerificationRequest) -> Result<VerifyRequest, Problem> {
-    let version = |number| {
-        KeyVersion::new(number).ok_or_else(|| {
-            Problem::invalid("`key_version` is a number from 1; leave it out for any version.")
-        })
-    };
     Ok(VerifyRequest {
         image: request.image.parse().map_err(ServiceError::Image)?,
         key: key_name(&request.key)?,
-        key_version: request.key_version.map(version).transpose()?,
+        key_version: key_version(request.key_version)?,
         annotations: Annotations::new(request.annotations).map_err(ServiceError::Annotations)?,
         predicate_type: request.predicate_type,
     })
@@ -163,21 +152,11 @@ impl InspectedBody {
             signed_at: None,
         };
         if let Some(statement) = statement {
-            body.key = Some(SignatoryBody::of(&statement.key));
+            body.key = Some(KeyReferenceBody::of(&statement.key));
             body.annotations = statement.annotations;
             body.predicate_type = statement.predicate_type;
             body.signed_at = statement.signed_at.map(|signed_at| signed_at.to_string());
         }
         body
-    }
-}
-
-impl SignatoryBody {
-    fn of(key: &KeyReference) -> Self {
-        Self {
-            name: key.name.to_string(),
-            version: key.version.get(),
-            fingerprint: key.fingerprint.to_string(),
-        }
     }
 }

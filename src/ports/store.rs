@@ -87,6 +87,9 @@ pub trait Store: Send {
 /// The reading half of a [`Store`]. It blocks. Each answer is of one moment, at which everything that
 /// [`Store::commit`] has returned is seen.
 pub trait StoreReader: Send + Sync {
+    /// How many questions it answers at once; more would wait for each other.
+    fn width(&self) -> usize;
+
     fn entry(&self, index: u64) -> Result<Option<LoggedEntry>, LogError>;
 
     /// At most [`EntryQuery::MAX_LIMIT`] entries, and fewer where they are large.
@@ -109,7 +112,7 @@ pub trait StoreReader: Send + Sync {
 impl Writes {
     /// Bytes of documents, roughly, that are written or taken at once: the next transaction must not wait for all
     /// that is on its way.
-    pub const DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
+    pub const DOCUMENT_BYTES: usize = 32 * 1024 * 1024;
 
     /// Bytes of the documents among the changes.
     pub fn document_bytes(&self) -> usize {

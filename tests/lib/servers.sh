@@ -222,7 +222,8 @@ servers_prepare_postgres() {
 
 # The cache of tools may lie where only root comes.
 servers_share_postgres() {
-  if servers_postgres_tool postgres --version >/dev/null 2>&1; then
+  # Asked by a program that is that user already: what setpriv starts is still found with the rights of root.
+  if setpriv "${SERVERS_POSTGRES_USER[@]}" test -x "$POSTGRES_BINARIES/postgres"; then
     return
   fi
   cp -a "$TOOLS/postgresql" "$SERVERS_POSTGRES_DIR/tools" || return

@@ -62,12 +62,16 @@ fn forget_environment(command: Command) -> Command {
 fn a_command_line_is_judged_by_the_real_definition() {
     let none = BTreeMap::new();
     let config = BTreeMap::from([("SIGNET_CONFIG".to_owned(), "/etc/signet/signet.toml".to_owned())]);
+    let url = BTreeMap::from([("SIGNET_URL".to_owned(), "https://signet.example.com".to_owned())]);
     for (line, environment) in [
         ("dev --demo", &none),
         ("serve --config signet.toml", &none),
         ("serve", &config),
         ("healthcheck --live", &config),
         ("config check --config signet.toml", &config),
+        ("sign --url https://signet.example.com IMAGE", &none),
+        ("sign -a k=v IMAGE IMAGE", &url),
+        ("keys export --all --out keys", &url),
         ("--version", &none),
     ] {
         assert_eq!(complaint(line.split(' '), environment), None, "{line}");
@@ -78,6 +82,9 @@ fn a_command_line_is_judged_by_the_real_definition() {
         ("dev --config signet.toml", &config),
         ("config", &config),
         ("server", &config),
+        ("sign IMAGE", &none),
+        ("sign --token x IMAGE", &url),
+        ("keys export", &none),
     ] {
         assert!(complaint(line.split(' '), environment).is_some(), "{line}");
     }

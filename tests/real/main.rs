@@ -10,6 +10,7 @@ mod clients;
 mod cosign_verify;
 mod crash;
 mod demo;
+mod foreign_signers;
 mod key_types;
 mod large_attestations;
 mod least_privilege;
@@ -18,7 +19,9 @@ mod own_registry;
 mod own_vault;
 mod private_ca;
 mod registries;
+mod registry_kinds;
 mod registry_logins;
+mod replicas;
 mod rotation;
 #[path = "../support/mod.rs"]
 mod support;

@@ -81,7 +81,7 @@ struct Made {
 }
 
 #[tokio::test]
-async fn rotations_under_load_fail_no_request() {
+async fn a_storm_of_rotations_fails_no_request() {
     let lines = vec![("vault", "key_poll = '100ms'".to_owned())];
     let world = world_with(Settings { registry: Some("ociregistry"), lines, ..Settings::default() }).await;
     let made = under_load(&world, async || world.rotate().await).await;
@@ -90,7 +90,7 @@ async fn rotations_under_load_fail_no_request() {
 
 /// Versions sign no more as soon as there is a newer one: whoever has chosen one meanwhile is served all the same.
 #[tokio::test]
-async fn versions_that_are_archived_under_load_fail_no_request_that_names_none() {
+async fn a_storm_of_archived_versions_fails_no_request_that_names_none() {
     let lines = vec![("vault", "key_poll = '100ms'".to_owned())];
     let world = world_with(Settings { registry: Some("ociregistry"), lines, ..Settings::default() }).await;
     let latest = AtomicU32::new(1);

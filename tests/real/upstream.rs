@@ -44,6 +44,11 @@ impl Upstream {
         serde_json::from_slice(&self.get("manifests", reference).await).unwrap()
     }
 
+    /// The digest that a tag names.
+    pub async fn digest(&self, tag: &str) -> Digest {
+        Digest::of(&self.get("manifests", tag).await)
+    }
+
     pub async fn blob(&self, digest: &Value) -> Vec<u8> {
         self.get("blobs", digest.as_str().unwrap()).await
     }

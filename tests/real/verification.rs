@@ -66,6 +66,18 @@ async fn attestations_of_cosign_3_1_in_bundles_are_judged_as_the_table_says() {
     compare(&attestations::rows(&place).await, "cosign 3.1.3", "attestation, bundle");
 }
 
+#[tokio::test]
+async fn attestations_of_signet_are_judged_as_the_table_says() {
+    let place = Place::new(Signer::Signet, Layout::Cosign).await;
+    compare(&attestations::rows(&place).await, "Signet", "attestation, cosign");
+}
+
+#[tokio::test]
+async fn attestations_of_signet_in_bundles_are_judged_as_the_table_says() {
+    let place = Place::new(Signer::Signet, Layout::Bundle).await;
+    compare(&attestations::rows(&place).await, "Signet", "attestation, bundle");
+}
+
 impl Signer {
     const fn name(self) -> &'static str {
         match self {

@@ -47,19 +47,28 @@ pub fn no_such_page() -> Fault {
 /// host, and rules protect tags.
 #[derive(Clone)]
 pub struct GitLab {
-    pub tokens: TokenHost,
+    tokens: Option<TokenHost>,
     pub rules: TagRules,
 }
 
 impl GitLab {
     pub fn start() -> Self {
-        Self { tokens: TokenHost::start(), rules: TagRules::default() }
+        Self { tokens: Some(TokenHost::start()), rules: TagRules::default() }
+    }
+
+    /// One that lets everybody in.
+    pub fn public() -> Self {
+        Self { tokens: None, rules: TagRules::default() }
+    }
+
+    pub fn tokens(&self) -> &TokenHost {
+        self.tokens.as_ref().unwrap()
     }
 
     pub fn rule(&self) -> impl Fn(&Call) -> Option<Fault> + Send + Sync + 'static {
         let Self { tokens, rules } = self.clone();
         move |call| {
-            if let Some(challenge) = tokens.challenge(call) {
+            if let Some(challenge) = tokens.as_ref().and_then(|tokens| tokens.challenge(call)) {
                 return Some(challenge);
             }
             if is_referrers(call) {

@@ -4,6 +4,7 @@ mod admin;
 mod attestations;
 mod bad_input;
 mod blobs;
+mod command_line;
 mod documentation;
 mod drain;
 mod idempotency;

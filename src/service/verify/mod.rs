@@ -189,6 +189,6 @@ fn predicate_type(text: &str) -> Result<PredicateType, ServiceError> {
         PredicateTypeError::Signature => ServiceError::Invalid(
             "Leave `predicate_type` out: signatures are what is looked for then.".to_owned(),
         ),
-        error => ServiceError::Invalid(format!("`predicate_type`: {error}.")),
+        error => ServiceError::PredicateType(error),
     })
 }

@@ -18,6 +18,7 @@ use crate::store::archive_row;
 /// Connections that only read. They neither wait for the writers nor hold them up.
 pub(super) struct Readers {
     database: Arc<Database>,
+    connections: usize,
     turns: Semaphore,
     idle: Mutex<Vec<Client>>,
     patience: Patience,
@@ -28,6 +29,7 @@ impl Readers {
         let connections = connections.min(Semaphore::MAX_PERMITS);
         Self {
             database,
+            connections,
             turns: Semaphore::new(connections),
             idle: Mutex::default(),
             patience: Patience::default(),
@@ -90,6 +92,10 @@ impl Readers {
 }
 
 impl StoreReader for Readers {
+    fn width(&self) -> usize {
+        self.connections
+    }
+
     fn entry(&self, index: u64) -> Result<Option<LoggedEntry>, LogError> {
         self.ask(async |client| search::entry(client, index).await)
     }

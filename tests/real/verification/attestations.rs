@@ -104,10 +104,16 @@ impl Place {
     }
 
     async fn attest(&self, image: &str, predicate_type: &str) {
-        let Signer::Cosign(version) = self.signer else { panic!("not by this one") };
         let predicate = match predicate_type {
             "spdxjson" => json!({"SPDXID": "SPDXRef-DOCUMENT", "spdxVersion": "SPDX-2.3", "name": "app"}),
             _ => json!({"approved": true}),
+        };
+        let Signer::Cosign(version) = self.signer else {
+            let format = self.layout.name();
+            let request = json!({"image": image, "predicate_type": predicate_type, "predicate": predicate, "format": format});
+            let answer = self.world.post("/v1/attestations", &self.world.token, request.to_string()).await;
+            assert_eq!(answer.status, 201, "{answer:?}");
+            return;
         };
         let predicate = self.clients.file("predicate.json", predicate.to_string());
         let key = format!("hashivault://{}", self.world.key);

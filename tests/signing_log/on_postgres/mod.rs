@@ -5,3 +5,4 @@ mod database;
 mod failures;
 mod locks;
 mod replicas;
+mod tls;

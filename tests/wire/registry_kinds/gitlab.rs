@@ -14,7 +14,7 @@ use crate::support::world::Settings;
 async fn world(more: &[&str]) -> (World, GitLab) {
     let gitlab = GitLab::start();
     let more = more.iter().map(|line| ("registries", (*line).to_owned()));
-    let lines = gitlab.tokens.lines().into_iter().chain(more).collect();
+    let lines = gitlab.tokens().lines().into_iter().chain(more).collect();
     let world = World::counted_with(Settings { lines, ..Settings::default() }).await;
     world.registry_proxy.break_with(gitlab.rule());
     (world, gitlab)
@@ -84,7 +84,7 @@ async fn one_token_serves_all_who_come_at_once() {
     }
     assert_eq!(world.layers(&image).await.len(), 16);
     let (_, name) = world.repository.split_once('/').unwrap();
-    assert_eq!(gitlab.tokens.take_asked(), [format!("repository:{name}:pull,push")]);
+    assert_eq!(gitlab.tokens().take_asked(), [format!("repository:{name}:pull,push")]);
 }
 
 #[tokio::test]
@@ -96,12 +96,12 @@ async fn a_token_that_expires_between_two_calls_of_a_request_is_renewed_without_
     assert_eq!(sign_numbered(&world, &image, "cosign", 1).await.status, 201);
     let calls = world.registry_proxy.take_calls().len();
     assert!(calls > 5, "{calls}");
-    gitlab.tokens.take_asked();
+    gitlab.tokens().take_asked();
     for call in 0..calls {
-        gitlab.tokens.expire_after(call);
+        gitlab.tokens().expire_after(call);
         let answer = sign_numbered(&world, &image, "cosign", 2 + call).await;
         assert_eq!(answer.status, 201, "call {call}: {answer:?}");
-        assert_eq!(gitlab.tokens.take_asked().len(), 1, "call {call}");
+        assert_eq!(gitlab.tokens().take_asked().len(), 1, "call {call}");
     }
     assert_eq!(world.layers(&image).await.len(), 2 + calls);
 }
@@ -111,7 +111,7 @@ async fn a_protected_tag_is_said_with_401_and_is_no_wrong_password() {
     let (world, gitlab) = world(&[]).await;
     let image = world.push_image().await;
     let challenge =
-        format!(r#"Bearer realm="http://{}/jwt/auth",service="container_registry""#, gitlab.tokens.host);
+        format!(r#"Bearer realm="http://{}/jwt/auth",service="container_registry""#, gitlab.tokens().host);
     for headers in [vec![], vec![("www-authenticate", challenge)]] {
         let message = format!("tag \"{}\" is protected", sig_tag(&image));
         gitlab.rules.protect(problem(401, headers, "DENIED", &message));
