@@ -79,7 +79,7 @@ impl Service {
         let host = image.repository.host();
         let settings =
             self.registry.settings(host).ok_or_else(|| RegistryError::NotConfigured(host.to_owned()))?;
-        let key = self.choose_key(caller, Operation::Attest, Some(image), request.key.as_ref())?;
+        let key = self.choose_key(caller, Operation::Attest, &image.into(), request.key.as_ref())?;
         let mut decisions = Decisions::new(self, caller, Operation::Attest, image, &key);
         decisions.on(*format)?;
         if *replace && *format == Some(Format::Bundle) {

@@ -1,6 +1,6 @@
 //! Which key signs, and in which version.
 
-use crate::domain::{ImageReference, KeyName, KeyType, KeyVersion, Operation};
+use crate::domain::{KeyName, KeyType, KeyVersion, Operation, Subject};
 use crate::ports::{Question, SignerError};
 
 use super::wanted::ChosenKey;
@@ -36,7 +36,7 @@ impl Service {
         &self,
         caller: &Caller,
         operation: Operation,
-        image: Option<&ImageReference>,
+        subject: &Subject,
         asked: Option<&KeyName>,
     ) -> Result<KeyName, ServiceError> {
         let keys = self.keys.of(operation);
@@ -51,7 +51,7 @@ impl Service {
         let question = Question {
             principal: &caller.principal,
             operation,
-            repository: image.map(|image| &image.repository),
+            repository: subject.repository.as_ref(),
             key: None,
             format: None,
         };
@@ -65,7 +65,7 @@ impl Service {
                 Err(ServiceError::KeyRequired(names))
             }
             (None, _) => {
-                self.permit(caller, image.map(Into::into), &question)?;
+                self.permit(caller, Some(subject.clone()), &question)?;
                 Err(ServiceError::Forbidden)
             }
         }

@@ -103,7 +103,7 @@ impl Service {
         let host = image.repository.host();
         let settings =
             self.registry.settings(host).ok_or_else(|| RegistryError::NotConfigured(host.to_owned()))?;
-        let key = self.choose_key(caller, Operation::Sign, Some(image), request.key.as_ref())?;
+        let key = self.choose_key(caller, Operation::Sign, &image.into(), request.key.as_ref())?;
         let mut decisions = Decisions::new(self, caller, Operation::Sign, image, &key);
         decisions.on(request.format)?;
         let chosen = self.choose_version(&key, request.key_version).await?;

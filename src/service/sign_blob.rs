@@ -76,11 +76,11 @@ impl Service {
         caller: &Caller,
         request: &SignBlobRequest,
     ) -> Result<SignedBlob, ServiceError> {
-        let key = self.choose_key(caller, Operation::Blob, None, request.key.as_ref())?;
         let subject = Subject::file(match &request.file {
             File::Digest(digest) => *digest,
             File::Content(content) => Digest::of(content),
         });
+        let key = self.choose_key(caller, Operation::Blob, &subject, request.key.as_ref())?;
         let question = Question {
             principal: &caller.principal,
             operation: Operation::Blob,
