@@ -119,16 +119,12 @@ fn place(url: &Url) -> String {
 }
 
 /// Certificates do not become better by waiting.
-fn is_about_trust(error: &reqwest::Error) -> bool {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = error.source();
-    while let Some(inner) = cause {
-        let hidden = inner.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        if inner.is::<rustls::Error>() || hidden.is_some_and(|hidden| hidden.is::<rustls::Error>()) {
-            return true;
-        }
-        cause = inner.source();
-    }
-    false
+fn is_about_trust(error: &(dyn std::error::Error + 'static)) -> bool {
+    // An I/O error does not name the one that it wraps as its source.
+    let wrapped = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    error.is::<rustls::Error>()
+        || wrapped.is_some_and(|wrapped| is_about_trust(wrapped))
+        || error.source().is_some_and(is_about_trust)
 }
 
 fn causes(error: reqwest::Error) -> String {

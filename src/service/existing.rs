@@ -70,7 +70,10 @@ impl Tagged {
         self.layers()
             .iter()
             .filter(|layer| {
-                layer.digest == wanted.payload && layer.media_type == simple_signing::PAYLOAD_MEDIA_TYPE
+                layer.digest == wanted.payload
+                    && layer.media_type == simple_signing::PAYLOAD_MEDIA_TYPE
+                    // Verifiers take no payload of another size than its layer's.
+                    && layer.size == wanted.document.len() as u64
             })
             .filter_map(Layer::signature)
             .find(|signature| wanted.is_met_by(signature))

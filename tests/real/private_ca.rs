@@ -54,6 +54,26 @@ async fn a_vault_of_an_unknown_authority_is_unavailable() {
     assert_eq!((answer.status.as_u16(), answer.code()), (503, "vault-unavailable"), "{answer:?}");
 }
 
+#[tokio::test]
+async fn the_command_line_trusts_the_authority_that_it_is_given_and_no_other() {
+    let world = world("distribution-2.8").await;
+    let authority = Authority::start(&world).await;
+    // Vault is no Signet, and says so only to those who trust it.
+    for (ca_file, words) in [(None, "certificate"), (Some(authority.path("vault-ca.pem")), "answered 4")] {
+        let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_signet"));
+        command.args(["keys", "list", "--url", &authority.address]);
+        if let Some(file) = ca_file {
+            command.arg("--ca-file").arg(file);
+        }
+        // Certificates do not become better by waiting, and nobody waits the two minutes.
+        let ended = tokio::time::timeout(std::time::Duration::from_secs(30), command.output());
+        let ended = ended.await.unwrap().unwrap();
+        let stderr = String::from_utf8(ended.stderr).unwrap();
+        assert_eq!(ended.status.code(), Some(3), "{stderr}");
+        assert!(stderr.contains(words), "{stderr}");
+    }
+}
+
 /// A Vault with a certificate that it made itself when it started, and the authority that signed it.
 pub struct Authority {
     pub address: String,

@@ -10,11 +10,33 @@ mod layers;
 use serde_json::{Value, json};
 
 use crate::clients::{Clients, Cosign, Layout};
-use crate::registries::world;
+use crate::registries::{on_each_registry, world};
 use crate::support::World;
 use crate::upstream::{Upstream, digest_of};
 
 const EXPECTED: &str = include_str!("verification/expected.md");
+
+on_each_registry!(what_is_signed_is_found);
+
+async fn what_is_signed_is_found(registry: &'static str) {
+    let world = world(registry).await;
+    for layout in Layout::ALL {
+        let image = world.push_image().await;
+        let ask = async || {
+            let request = json!({"image": image, "key": world.key}).to_string();
+            let answer = world.post("/v1/verifications", &world.token, request).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            (
+                answer.body["state"].clone(),
+                summary(answer.body["signatures"].as_array().into_iter().flatten()),
+            )
+        };
+        assert_eq!(ask().await, (json!("unsigned"), String::new()));
+        let answer = world.sign(json!({"image": image, "format": layout.name()})).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        assert_eq!(ask().await, (json!("signed"), "verified".to_owned()));
+    }
+}
 
 /// Who signs the images of a corpus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -9,6 +9,8 @@ use signet::domain::{HashAlgorithm, KeyType, PublicKey, SigningInput};
 
 use super::Signet;
 use crate::support::World;
+use crate::support::servers::KeyForm;
+use crate::support::world::Settings;
 
 /// Whether the world's key made this base64 over `content`.
 async fn verifies(world: &World, content: &[u8], signature: &str) -> bool {
@@ -42,6 +44,24 @@ async fn a_file_is_signed_into_files_or_onto_standard_output() {
     assert!(verifies(&world, b"from a pipe", &ended.assert(0).stdout).await);
     let ended = Signet::of(&world).run(&["sign-blob", "--output", "json", "app.yaml"]).await;
     assert_eq!(ended.assert(0).documents()[0]["name"], "app.yaml");
+}
+
+#[tokio::test]
+async fn a_key_that_needs_the_file_itself_gets_it_as_long_as_it_is_small() {
+    let key = KeyForm { key_type: "ed25519", ..KeyForm::default() };
+    let world = World::with(Settings { key, ..Settings::default() }).await;
+    std::fs::write(world.directory.path().join("small"), "small").unwrap();
+    std::fs::write(world.directory.path().join("large"), vec![7; 800 * 1024]).unwrap();
+    std::fs::write(world.directory.path().join("larger"), vec![7; 5 * 1024 * 1024]).unwrap();
+    let ended = Signet::of(&world).run(&["sign-blob", "small"]).await;
+    let signature = STANDARD.decode(ended.assert(0).stdout.trim_end()).unwrap();
+    let key = PublicKey::from_pem(&world.public_key(1).await).unwrap();
+    let input = SigningInput::of(&KeyType::Ed25519, HashAlgorithm::Sha256, &"small".into());
+    assert!(key.verifies(&input, &signature));
+    for (file, code) in [("large", "payload-too-large"), ("larger", "digest-unsupported-for-key")] {
+        let ended = Signet::of(&world).run(&["sign-blob", file]).await;
+        assert!(ended.assert(1).stderr.contains(code), "{file}: {ended:?}");
+    }
 }
 
 #[tokio::test]
