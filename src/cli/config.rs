@@ -58,6 +58,8 @@ fn missing_files(config: &Config) -> Result<(), Failure> {
     let mut named = vec![
         ("vault.auth.token_file".to_owned(), &config.vault.auth.token_file),
         ("vault.ca_file".to_owned(), &config.vault.ca_file),
+        ("log.url_file".to_owned(), &config.log.url_file),
+        ("log.ca_file".to_owned(), &config.log.ca_file),
     ];
     for registry in &config.registries {
         let key = |name: &str| format!("registries[{}].{name}", registry.host);

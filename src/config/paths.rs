@@ -26,7 +26,8 @@ fn all(config: &mut Config) -> Vec<&mut PathBuf> {
         attach: _,
         telemetry: _,
     } = config;
-    let mut paths = vec![&mut policy.file, &mut log.path];
+    let mut paths = vec![&mut policy.file];
+    paths.extend([&mut log.path, &mut log.url_file, &mut log.ca_file].into_iter().flatten());
     paths.extend(vault.ca_file.as_mut());
     paths.extend(vault.auth.token_file.as_mut());
     for registry in registries {

@@ -52,7 +52,7 @@ fn relative_paths_start_at_the_directory_of_the_file() {
         .replace("[[identity", "username = \"u\"\npassword_file = \"p\"\nca_file = \"ca.pem\"\n[[identity");
     let config = read(&text, &[("SIGNET__POLICY__FILE", "other.yaml")]).unwrap();
     assert_eq!(config.policy.file, Path::new("/etc/signet/other.yaml"));
-    assert_eq!(config.log.path, Path::new("/etc/signet/data/log.sqlite"));
+    assert_eq!(config.log.path.as_deref(), Some(Path::new("/etc/signet/data/log.sqlite")));
     assert_eq!(config.vault.auth.token_file.as_deref(), Some(Path::new("/etc/signet/vault-token")));
     assert_eq!(config.vault.ca_file.as_deref(), Some(Path::new("/ca/vault.pem")));
     assert_eq!(config.registries[0].password_file.as_deref(), Some(Path::new("/etc/signet/p")));
@@ -62,7 +62,8 @@ fn relative_paths_start_at_the_directory_of_the_file() {
 #[test]
 fn a_relative_file_leads_to_absolute_paths() {
     let config = load_str(LEAST, Path::new("signet.toml"), []).unwrap();
-    assert!(config.log.path.is_absolute() && config.log.path.ends_with("data/log.sqlite"));
+    let path = config.log.path.unwrap();
+    assert!(path.is_absolute() && path.ends_with("data/log.sqlite"));
 }
 
 #[test]
@@ -174,7 +175,7 @@ fn a_file_that_is_not_there_is_named() {
     let error = load(&path).unwrap_err().to_string();
     assert!(error.contains(path.to_str().unwrap()) && error.contains("can not be read"), "{error}");
     std::fs::write(&path, LEAST).unwrap();
-    assert_eq!(load(&path).unwrap().log.path, directory.path().join("data/log.sqlite"));
+    assert_eq!(load(&path).unwrap().log.path, Some(directory.path().join("data/log.sqlite")));
 }
 
 proptest! {

@@ -8,8 +8,8 @@ use std::path::Path;
 use url::Url;
 
 use super::{
-    AuthMethod, BatchConfig, Config, HttpConfig, IdentityConfig, KeyConfig, LimitsConfig, RegistryConfig,
-    VaultConfig,
+    AuthMethod, BatchConfig, Config, HttpConfig, IdentityConfig, KeyConfig, LimitsConfig, LogBackend,
+    LogConfig, RegistryConfig, VaultConfig,
 };
 use crate::domain::Repository;
 
@@ -26,7 +26,7 @@ pub(super) fn check(config: &Config) -> Result<(), Wrong> {
     identity(&config.identity)?;
     limits(&config.limits)?;
     path("policy.file", Some(&config.policy.file))?;
-    path("log.path", Some(&config.log.path))
+    log(&config.log)
 }
 
 fn http(http: &HttpConfig) -> Result<(), Wrong> {
@@ -173,6 +173,42 @@ fn limits(limits: &LimitsConfig) -> Result<(), Wrong> {
         at_least_one(format!("limits.{key}"), *number)?;
     }
     Ok(())
+}
+
+fn log(log: &LogConfig) -> Result<(), Wrong> {
+    match log.backend {
+        LogBackend::Sqlite => {
+            ensure(log.path.is_some(), "log.path", || {
+                "the backend sqlite needs it: name a file, whose directory exists".to_owned()
+            })?;
+            let keys = [
+                ("log.url", log.url.is_some()),
+                ("log.url_file", log.url_file.is_some()),
+                ("log.ca_file", log.ca_file.is_some()),
+            ];
+            for (key, is_set) in keys {
+                ensure(!is_set, key, || {
+                    "this is for backend = \"postgres\", and the backend is sqlite: keep one of the two"
+                        .to_owned()
+                })?;
+            }
+        }
+        LogBackend::Postgres => {
+            ensure(log.path.is_none(), "log.path", || {
+                "this is for backend = \"sqlite\", and the backend is postgres: keep one of the two"
+                    .to_owned()
+            })?;
+            match (&log.url, &log.url_file) {
+                (Some(_), None) | (None, Some(_)) => {}
+                (None, None) => return wrong("log", "the backend postgres needs url_file or url"),
+                (Some(_), Some(_)) => return wrong("log.url", "url_file is set too: keep one of the two"),
+            }
+        }
+    }
+    for (key, file) in [("path", &log.path), ("url_file", &log.url_file), ("ca_file", &log.ca_file)] {
+        path(format!("log.{key}"), file.as_deref())?;
+    }
+    at_least_one("log.connections", log.connections)
 }
 
 fn is_loopback(address: SocketAddr) -> bool {

@@ -10,8 +10,8 @@ use url::Url;
 use super::{registry, sample_image, transit};
 use crate::config::{
     AttachConfig, AuthMethod, BatchConfig, Config, HttpConfig, IdentityConfig, KeyConfig, LimitsConfig,
-    LogBackend, LogConfig, PolicyConfig, Purpose, ReferrersMode, RegistryConfig, TelemetryConfig,
-    TokenConfig, TokenDigest, VaultAuthConfig, VaultConfig,
+    LogConfig, PolicyConfig, Purpose, ReferrersMode, RegistryConfig, TelemetryConfig, TokenConfig,
+    TokenDigest, VaultAuthConfig, VaultConfig,
 };
 use crate::domain::{Clock as _, Format, ImageReference, KeyName, SystemClock};
 use crate::server::{Listener, Server, StartError, bind, install_crypto};
@@ -174,7 +174,7 @@ fn config(setting: &Setting<'_>) -> Config {
             }],
         },
         policy: PolicyConfig { file: setting.policy.clone() },
-        log: LogConfig { backend: LogBackend::Sqlite, path: setting.data_dir.join("signet.db") },
+        log: LogConfig::sqlite(setting.data_dir.join("signet.db")),
         limits: LimitsConfig::default(),
         attach: AttachConfig::default(),
         telemetry: TelemetryConfig::default(),

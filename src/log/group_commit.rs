@@ -26,7 +26,9 @@ pub struct GroupCommitLog {
     requests: mpsc::Sender<Request>,
     writer: Option<JoinHandle<()>>,
     reader: Arc<dyn StoreReader>,
+    /// Answers of one entry, signature or delivery being read at once. They are on the way of every request.
     pub(super) lookups: Arc<Semaphore>,
+    /// Pages being read at once, counted apart: a slow question must not hold a signature up.
     queries: Arc<Semaphore>,
     readiness: Mutex<Option<(Instant, Result<(), LogError>)>>,
     metrics: Arc<Metrics>,
@@ -37,12 +39,6 @@ impl GroupCommitLog {
     /// [`SigningLog::offer`] drops.
     pub const WAITING: usize = 1024;
 
-    /// Answers of one entry, signature or delivery being read at once. They are on the way of every request.
-    const LOOKUPS: usize = 4;
-
-    /// Pages being read at once, counted apart: a slow question must not hold a signature up.
-    const QUERIES: usize = 2;
-
     /// How long an answer about readiness counts.
     const READINESS: Duration = Duration::from_secs(1);
 
@@ -52,6 +48,8 @@ impl GroupCommitLog {
     /// Where the system gives no thread.
     pub fn start(store: Box<dyn Store>, metrics: Arc<Metrics>) -> Result<Self, LogError> {
         let reader = store.reader();
+        let queries = (reader.width() / 3).max(1);
+        let lookups = reader.width().saturating_sub(queries).max(1);
         let (requests, waiting) = mpsc::channel(Self::WAITING);
         let counted = Arc::clone(&metrics);
         let writer = std::thread::Builder::new()
@@ -62,8 +60,8 @@ impl GroupCommitLog {
             requests,
             writer: Some(writer),
             reader,
-            lookups: Arc::new(Semaphore::new(Self::LOOKUPS)),
-            queries: Arc::new(Semaphore::new(Self::QUERIES)),
+            lookups: Arc::new(Semaphore::new(lookups)),
+            queries: Arc::new(Semaphore::new(queries)),
             readiness: Mutex::new(None),
             metrics,
         })

@@ -11,7 +11,7 @@ pub trait SharedLocks: Send + Sync {
     /// for this image.
     ///
     /// # Errors
-    /// Where the store can not be asked.
+    /// Where the store can not be asked, or another replica does not give the image back in good time.
     async fn lock(&self, image: &ImageReference) -> Result<SharedLock, LogError>;
 }
 

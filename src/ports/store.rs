@@ -87,6 +87,9 @@ pub trait Store: Send {
 /// The reading half of a [`Store`]. It blocks. Each answer is of one moment, at which everything that
 /// [`Store::commit`] has returned is seen.
 pub trait StoreReader: Send + Sync {
+    /// How many questions it answers at once; more would wait for each other.
+    fn width(&self) -> usize;
+
     fn entry(&self, index: u64) -> Result<Option<LoggedEntry>, LogError>;
 
     /// At most [`EntryQuery::MAX_LIMIT`] entries, and fewer where they are large.

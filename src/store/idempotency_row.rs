@@ -12,11 +12,11 @@ pub(super) struct IdempotencyRow {
 
 impl IdempotencyRow {
     /// What `request` gets to know.
-    pub(super) fn recalled(self, request: Digest) -> Recalled {
+    pub(super) fn recalled(&self, request: Digest) -> Recalled {
         if self.request != request.as_bytes() {
             return Recalled::Conflict;
         }
-        self.answer.map_or(Recalled::Unanswered, Recalled::Answered)
+        self.answer.clone().map_or(Recalled::Unanswered, Recalled::Answered)
     }
 }
 

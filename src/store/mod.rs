@@ -1,15 +1,19 @@
-//! Where everything durable is kept: SQLite, for a single node.
+//! Where everything durable is kept: SQLite, for a single node, or PostgreSQL, for any number of replicas.
+//!
+//! What both keep, and how it is read back, stands beside them, in the files `…_row`.
 
 mod archive_row;
 mod delivery_row;
 mod error;
 mod idempotency_row;
+mod postgres;
 mod search_row;
 mod sqlite;
 
 use std::sync::Arc;
 
 pub use error::StoreError;
+pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 
 use crate::config::{LogBackend, LogConfig};
@@ -29,8 +33,13 @@ pub struct Opened {
 pub fn open(config: &LogConfig) -> Result<Opened, StoreError> {
     match config.backend {
         LogBackend::Sqlite => {
-            let store = SqliteStore::open(&config.path)?;
-            Ok(Opened { store: Box::new(store), locks: Arc::new(Alone) })
+            let path = config.path.as_ref().expect("invariant: the configuration has been checked");
+            Ok(Opened { store: Box::new(SqliteStore::open(path)?), locks: Arc::new(Alone) })
+        }
+        LogBackend::Postgres => {
+            let store = PostgresStore::open(config)?;
+            let locks = store.locks();
+            Ok(Opened { store: Box::new(store), locks })
         }
     }
 }

@@ -19,14 +19,23 @@ SERVERS_DIR=""
 SERVERS_GROUPS=()
 SERVERS_PORT=""
 
+# PostgreSQL refuses to run as root: then it gets a folder and a user of its own.
+SERVERS_POSTGRES_DIR=""
+SERVERS_POSTGRES_USER=()
+SERVERS_POSTGRES_PASSWORD=""
+
 servers_start() {
   SERVERS_DIR=$(mktemp -d "${TMPDIR:-/tmp}/signet-test-servers.XXXXXX") || return
-  local root_token vault_port distribution_2_port distribution_3_port ociregistry_port
+  local root_token vault_port postgres_port distribution_2_port distribution_3_port ociregistry_port
   root_token="root-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')" || return
 
   servers_launch vault servers_exec_vault servers_vault_answers "$root_token" || return
   vault_port=$SERVERS_PORT
   servers_prepare_vault "$vault_port" "$root_token" || return
+
+  servers_prepare_postgres || return
+  servers_launch postgresql servers_exec_postgres servers_postgres_answers || return
+  postgres_port=$SERVERS_PORT
 
   servers_launch distribution-2.8 servers_exec_distribution servers_registry_answers "$DISTRIBUTION_2_BIN" || return
   distribution_2_port=$SERVERS_PORT
@@ -43,6 +52,13 @@ servers_start() {
     "root_token": "$root_token",
     "binary": $(servers_json_string "$VAULT_BIN"),
     "audit_log": $(servers_json_string "$SERVERS_DIR/vault/audit.log")
+  },
+  "postgres": {
+    "url": "postgres://signet:$SERVERS_POSTGRES_PASSWORD@127.0.0.1:$postgres_port/postgres",
+    "binaries": $(servers_json_string "$POSTGRES_BINARIES"),
+    "libraries": $(servers_json_string "$POSTGRES_LIBRARIES"),
+    "uid": $(stat --format %u "$SERVERS_POSTGRES_DIR"),
+    "gid": $(stat --format %g "$SERVERS_POSTGRES_DIR")
   },
   "registries": {
     "distribution-2.8": "127.0.0.1:$distribution_2_port",
@@ -71,6 +87,10 @@ servers_stop() {
   if [[ -n $SERVERS_DIR ]]; then
     rm -rf "$SERVERS_DIR"
     SERVERS_DIR=""
+  fi
+  if [[ -n $SERVERS_POSTGRES_DIR ]]; then
+    rm -rf "$SERVERS_POSTGRES_DIR"
+    SERVERS_POSTGRES_DIR=""
   fi
   unset SIGNET_TEST_SERVERS
   return "$status"
@@ -179,6 +199,55 @@ servers_exec_ociregistry() {
   local port=$2
   servers_exec "$OCIREGISTRY_BIN" -listen "127.0.0.1:$port"
 }
+
+# Makes an empty cluster. What it has acknowledged is on the disk, as in production.
+servers_prepare_postgres() {
+  SERVERS_POSTGRES_DIR=$(mktemp -d "${TMPDIR:-/tmp}/signet-test-postgres.XXXXXX") || return
+  SERVERS_POSTGRES_PASSWORD=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n') || return
+  printf '%s\n' "$SERVERS_POSTGRES_PASSWORD" >"$SERVERS_POSTGRES_DIR/password" || return
+  SERVERS_POSTGRES_USER=()
+  if ((EUID == 0)); then
+    local user=nobody
+    if id -u postgres >/dev/null 2>&1; then user=postgres; fi
+    SERVERS_POSTGRES_USER=("--reuid=$user" "--regid=$(id -g "$user")" --clear-groups)
+    chown -R "$user:$(id -g "$user")" "$SERVERS_POSTGRES_DIR" || return
+    servers_share_postgres || return
+  fi
+  servers_postgres_tool initdb --pgdata="$SERVERS_POSTGRES_DIR/data" --username=signet --encoding=UTF8 --locale=C \
+    --auth=scram-sha-256 --pwfile="$SERVERS_POSTGRES_DIR/password" >"$SERVERS_POSTGRES_DIR/preparation" 2>&1 && return
+  printf 'error: postgresql could not be prepared\n' >&2
+  cat "$SERVERS_POSTGRES_DIR/preparation" >&2
+  return 1
+}
+
+# The cache of tools may lie where only root comes.
+servers_share_postgres() {
+  # Asked by a program that is that user already: what setpriv starts is still found with the rights of root.
+  if setpriv "${SERVERS_POSTGRES_USER[@]}" test -x "$POSTGRES_BINARIES/postgres"; then
+    return
+  fi
+  cp -a "$TOOLS/postgresql" "$SERVERS_POSTGRES_DIR/tools" || return
+  POSTGRES_BINARIES=$(tools_find_postgres "$SERVERS_POSTGRES_DIR/tools/")
+  POSTGRES_LIBRARIES=$(printf '%s:' "$SERVERS_POSTGRES_DIR"/tools/usr/lib/*-linux-gnu*)
+}
+
+# servers_postgres_tool NAME ARGUMENT…
+servers_postgres_tool() {
+  local name=$1
+  shift
+  (cd / && exec env -i PATH="$PATH" LD_LIBRARY_PATH="$POSTGRES_LIBRARIES" \
+    setpriv "${SERVERS_POSTGRES_USER[@]}" "$POSTGRES_BINARIES/$name" "$@")
+}
+
+servers_exec_postgres() {
+  local port=$2
+  cd "$SERVERS_POSTGRES_DIR" || return
+  exec env -i PATH="$PATH" LD_LIBRARY_PATH="$POSTGRES_LIBRARIES" \
+    setpriv --pdeathsig KILL "${SERVERS_POSTGRES_USER[@]}" "$POSTGRES_BINARIES/postgres" -D "$SERVERS_POSTGRES_DIR/data" \
+    -p "$port" -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=500
+}
+
+servers_postgres_answers() { servers_postgres_tool pg_isready --quiet --host=127.0.0.1 --port="$1"; }
 
 servers_registry_answers() { [[ $(servers_http_status "$1" /v2/) == 200 ]]; }
 

@@ -9,6 +9,7 @@
 #   VAULT_BIN CRANE_BIN COSIGN_2_BIN COSIGN_3_BIN
 #   COSIGN_2_VERSION COSIGN_3_VERSION
 #   DISTRIBUTION_2_BIN DISTRIBUTION_3_BIN OCIREGISTRY_BIN CARGO_DENY_BIN
+#   POSTGRES_BINARIES POSTGRES_LIBRARIES (folders; the second is empty for an installed one)
 #
 # The binaries are kept in $SIGNET_TEST_TOOLS, outside the checkout, so that they
 # survive `cargo clean` and serve every checkout on the machine. What is found
@@ -42,6 +43,7 @@ tools_get_servers() {
   tools_get_crane &&
     tools_get_ociregistry &&
     tools_get_distribution_2 &&
+    tools_get_postgres &&
     tools_get_distribution_3 &&
     tools_get_vault &&
     tools_get_cosign_3 &&
@@ -181,6 +183,45 @@ tools_unpack_docker_registry() {
     rm -rf "$into/package" || return
   tools_is_distribution_2 "$into/docker-registry" ||
     tools_fail "apt-get brought $("$into/docker-registry" --version), and the tests are for $DISTRIBUTION_2_VERSION; put that one on PATH as docker-registry"
+}
+
+# PostgreSQL comes as Debian's packages too: the newest version that is installed,
+# else what `apt-get install postgresql` would bring, unpacked into the cache and
+# not installed, for the same reasons.
+tools_get_postgres() {
+  POSTGRES_LIBRARIES=""
+  POSTGRES_BINARIES=$(tools_find_postgres /)
+  if [[ -n $POSTGRES_BINARIES ]]; then
+    tools_say "postgresql: ready, installed in $POSTGRES_BINARIES"
+    return
+  fi
+  tools_provide postgresql debian-packages postgresql tools_unpack_postgres || return
+  POSTGRES_BINARIES=$(tools_find_postgres "$TOOLS/postgresql/")
+  POSTGRES_LIBRARIES=$(printf '%s:' "$TOOLS"/postgresql/usr/lib/*-linux-gnu*)
+}
+
+# tools_find_postgres ROOT
+tools_find_postgres() {
+  find "$1usr/lib/postgresql" -path '*/bin/postgres' 2>/dev/null | sort --version-sort | tail -n 1 | sed 's|/postgres$||'
+}
+
+# tools_unpack_postgres INTO
+tools_unpack_postgres() {
+  local into=$1 packages package
+  type -P apt-get dpkg-deb >/dev/null ||
+    tools_fail "PostgreSQL is not installed in /usr/lib/postgresql, and without apt-get it cannot be fetched" || return
+  if ((EUID == 0)); then
+    apt-get update || return
+  fi
+  packages=$(apt-get install --simulate --no-install-recommends postgresql | awk '$1 == "Inst" { print $2 }') || return
+  mkdir "$into/packages" || return
+  # shellcheck disable=SC2086 # a name for each word
+  (cd "$into/packages" && apt-get download $packages) || return
+  for package in "$into"/packages/*.deb; do
+    dpkg-deb --extract "$package" "$into" || return
+  done
+  rm -rf "$into/packages"
+  [[ -n $(tools_find_postgres "$into/") ]] || tools_fail "apt-get brought no PostgreSQL"
 }
 
 tools_is_distribution_2() {

@@ -16,6 +16,7 @@ mod private_ca;
 mod registries;
 mod registry_kinds;
 mod registry_logins;
+mod replicas;
 mod rotation;
 #[path = "../support/mod.rs"]
 mod support;

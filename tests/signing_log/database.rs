@@ -1,13 +1,13 @@
 //! The database file itself, looked at from outside.
 
-use signet::ports::{DeliveryChange, Outbox as _, Parcel, SigningLog as _, Stage, Store as _};
+use signet::ports::{DeliveryChange, Outbox as _, Parcel, SigningLog as _, Stage};
 use signet::store::{SqliteStore, StoreError};
 
 use crate::fixtures::{Place, Story, all, at, indexes, writes};
 
 #[tokio::test]
 async fn an_entry_is_in_the_database_when_append_returns() {
-    let place = Place::new();
+    let place = Place::sqlite();
     let log = place.log();
     let entry = Story::new().intent();
     let index = log.append(vec![entry.clone()]).await.unwrap();
@@ -22,12 +22,12 @@ async fn an_entry_is_in_the_database_when_append_returns() {
 /// The file and its write-ahead log, copied while the writer is at work, are what a crash leaves behind.
 #[tokio::test]
 async fn what_was_answered_survives_a_crash() {
-    let place = Place::new();
+    let place = Place::sqlite();
     let log = place.log();
     for _ in 0..20 {
         log.append(vec![Story::new().intent(), Story::new().intent()]).await.unwrap();
     }
-    let after = Place::new();
+    let after = Place::sqlite();
     for suffix in ["", "-wal"] {
         let name = format!("log.sqlite{suffix}");
         std::fs::copy(place.directory.path().join(&name), after.directory.path().join(&name)).unwrap();
@@ -37,7 +37,7 @@ async fn what_was_answered_survives_a_crash() {
 
 #[tokio::test]
 async fn indexes_go_on_without_a_gap_when_the_log_is_opened_again() {
-    let place = Place::new();
+    let place = Place::sqlite();
     for first in [0, 3, 6] {
         let log = place.log();
         assert_eq!(log.append(vec![Story::new().intent(); 3]).await, Ok(first));
@@ -48,7 +48,7 @@ async fn indexes_go_on_without_a_gap_when_the_log_is_opened_again() {
 
 #[tokio::test]
 async fn closing_leaves_one_file_with_everything_in_it() {
-    let place = Place::new();
+    let place = Place::sqlite();
     let log = place.log();
     log.append(vec![Story::new().intent()]).await.unwrap();
     log.close().await.unwrap();
@@ -59,7 +59,7 @@ async fn closing_leaves_one_file_with_everything_in_it() {
 
 #[tokio::test]
 async fn entries_can_not_be_changed_deleted_replaced_or_put_elsewhere() {
-    let place = Place::new();
+    let place = Place::sqlite();
     place.log().append(vec![Story::new().intent(); 3]).await.unwrap();
     let raw = place.raw();
     for sql in [
@@ -79,7 +79,7 @@ async fn entries_can_not_be_changed_deleted_replaced_or_put_elsewhere() {
 
 #[test]
 fn a_second_writer_is_refused_until_the_first_has_gone() {
-    let place = Place::new();
+    let place = Place::sqlite();
     let first = place.store();
     let error = SqliteStore::open(&place.path()).err().unwrap();
     assert!(matches!(error, StoreError::InUse { .. }), "{error}");
@@ -92,7 +92,7 @@ fn a_second_writer_is_refused_until_the_first_has_gone() {
 
 #[tokio::test]
 async fn a_database_that_is_moved_away_takes_no_more_entries_until_it_is_back() {
-    let place = Place::new();
+    let place = Place::sqlite();
     let log = place.log();
     log.append(vec![Story::new().intent()]).await.unwrap();
     let away = place.directory.path().join("away");
@@ -108,7 +108,7 @@ async fn a_database_that_is_moved_away_takes_no_more_entries_until_it_is_back() 
 /// Whoever held it has ended: nobody has to wait until its time is over.
 #[tokio::test]
 async fn what_is_not_attached_yet_is_due_when_the_log_is_opened_again() {
-    let place = Place::new();
+    let place = Place::sqlite();
     let (waiting, attached) = (Story::new(), Story::new());
     let log = place.log();
     for story in [&waiting, &attached] {
@@ -132,7 +132,7 @@ async fn what_is_not_attached_yet_is_due_when_the_log_is_opened_again() {
 #[test]
 fn only_the_owner_may_read_what_the_store_writes() {
     use std::os::unix::fs::PermissionsExt as _;
-    let place = Place::new();
+    let place = Place::sqlite();
     let mut store = place.store();
     store.commit(&writes(Story::new().intent())).unwrap();
     let mut names = Vec::new();
@@ -146,14 +146,14 @@ fn only_the_owner_may_read_what_the_store_writes() {
 
 #[test]
 fn a_database_that_can_not_be_used_is_refused_with_a_reason() {
-    let newer = Place::new();
+    let newer = Place::sqlite();
     drop(newer.store());
     newer.raw().pragma_update(None, "user_version", 99).unwrap();
-    let foreign = Place::new();
+    let foreign = Place::sqlite();
     foreign.raw().execute_batch("CREATE TABLE notes (text)").unwrap();
-    let text = Place::new();
+    let text = Place::sqlite();
     std::fs::write(text.path(), "these are notes, not a database").unwrap();
-    let missing = Place::new();
+    let missing = Place::sqlite();
     std::fs::remove_dir(missing.directory.path()).unwrap();
 
     for (place, reason) in [
@@ -169,7 +169,7 @@ fn a_database_that_can_not_be_used_is_refused_with_a_reason() {
 
 #[tokio::test]
 async fn the_search_is_made_again_from_the_entries() {
-    let place = Place::new();
+    let place = Place::sqlite();
     let story = Story::new();
     let log = place.log();
     let entries = [story.refusal(), story.intent(), story.signed(), story.attached(), story.adopted()];

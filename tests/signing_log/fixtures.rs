@@ -4,24 +4,36 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use signet::config::{LogBackend, LogConfig};
 use signet::domain::{
     Annotations, AttachResult, BatchId, Claim, Digest, Entry, Event, Format, IdSource as _, KeyReference,
     KeyVersion, Operation, Outcome, Principal, RandomIds, SignatureId, SignatureIdentity, Signing, Timestamp,
 };
 use signet::log::GroupCommitLog;
 use signet::metrics::Metrics;
-use signet::ports::{EntryQuery, NewEntry, SigningLog as _, Writes};
-use signet::store::SqliteStore;
+use signet::ports::{EntryQuery, NewEntry, SigningLog as _, Store, Writes};
+use signet::store::{self, Opened, StoreError};
 use tempfile::TempDir;
 
-/// Runs each of the tests over every store.
+use crate::support::postgres;
+
+/// Runs each of the tests over every store. Those over PostgreSQL need the real servers.
 macro_rules! contract {
     ($($test:ident),+ $(,)?) => {
         mod on_sqlite {
             $(
                 #[tokio::test]
                 async fn $test() {
-                    super::$test(crate::fixtures::Place::new()).await;
+                    super::$test(crate::fixtures::Place::sqlite()).await;
+                }
+            )+
+        }
+
+        mod on_postgres {
+            $(
+                #[tokio::test]
+                async fn $test() {
+                    super::$test(crate::fixtures::Place::postgres().await).await;
                 }
             )+
         }
@@ -30,29 +42,50 @@ macro_rules! contract {
 
 pub(crate) use contract;
 
-/// A directory with a log in it.
+/// A log of a test's own.
 pub struct Place {
     pub directory: TempDir,
+    /// The database, where it is not a file in the directory.
+    pub url: Option<String>,
 }
 
 impl Place {
-    pub fn new() -> Self {
-        Self { directory: tempfile::tempdir().unwrap() }
+    pub fn sqlite() -> Self {
+        Self { directory: tempfile::tempdir().unwrap(), url: None }
     }
 
+    pub async fn postgres() -> Self {
+        Self { url: Some(postgres::database().await), ..Self::sqlite() }
+    }
+
+    /// SQLite's file.
     pub fn path(&self) -> PathBuf {
         self.directory.path().join("log.sqlite")
     }
 
-    pub fn store(&self) -> SqliteStore {
-        SqliteStore::open(&self.path()).unwrap()
+    pub fn config(&self) -> LogConfig {
+        let sqlite = LogConfig::sqlite(self.path());
+        match self.url.clone() {
+            None => sqlite,
+            Some(url) => {
+                LogConfig { backend: LogBackend::Postgres, path: None, url: Some(url.into()), ..sqlite }
+            }
+        }
+    }
+
+    pub fn open(&self) -> Result<Opened, StoreError> {
+        store::open(&self.config())
+    }
+
+    pub fn store(&self) -> Box<dyn Store> {
+        self.open().unwrap_or_else(|error| panic!("{error}")).store
     }
 
     pub fn log(&self) -> GroupCommitLog {
-        GroupCommitLog::start(Box::new(self.store()), Arc::new(Metrics::new())).unwrap()
+        GroupCommitLog::start(self.store(), Arc::new(Metrics::new())).unwrap()
     }
 
-    /// A connection that knows nothing of Signet.
+    /// A connection to SQLite's file that knows nothing of Signet.
     pub fn raw(&self) -> rusqlite::Connection {
         rusqlite::Connection::open(self.path()).unwrap()
     }

@@ -228,6 +228,10 @@ impl Store for Gated {
 struct Unread;
 
 impl StoreReader for Unread {
+    fn width(&self) -> usize {
+        1
+    }
+
     fn entry(&self, _: u64) -> Result<Option<LoggedEntry>, LogError> {
         unreachable!()
     }

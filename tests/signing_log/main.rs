@@ -7,6 +7,10 @@ mod group_commit;
 mod idempotency;
 mod key_archive;
 mod migration;
+mod on_postgres;
 mod pages;
 mod questions;
 mod records;
+
+#[path = "../support/mod.rs"]
+mod support;

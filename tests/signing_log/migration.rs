@@ -1,6 +1,6 @@
 //! Databases of older Signets.
 
-use signet::ports::{SigningLog as _, Store as _};
+use signet::ports::SigningLog as _;
 use signet::store::SqliteStore;
 
 use crate::fixtures::{Place, Story, all, indexes, writes};
@@ -47,7 +47,7 @@ const FIRST: &str = "
 
 #[tokio::test]
 async fn a_log_of_the_first_version_goes_on_with_everything_in_it() {
-    let place = Place::new();
+    let place = Place::sqlite();
     let story = Story::new();
     let entries = [story.intent(), story.signed(), story.attached()];
     let raw = place.raw();
@@ -72,7 +72,7 @@ async fn a_log_of_the_first_version_goes_on_with_everything_in_it() {
 /// A step that is cut off leaves the database as it was.
 #[test]
 fn a_migration_is_done_as_a_whole_or_not_at_all() {
-    let place = Place::new();
+    let place = Place::sqlite();
     place.raw().execute_batch(FIRST).unwrap();
     place.raw().execute_batch("CREATE TABLE idempotency (in_the_way)").unwrap();
     let before = schema(&place);
@@ -85,7 +85,7 @@ fn a_migration_is_done_as_a_whole_or_not_at_all() {
 }
 
 fn fresh() -> Place {
-    let place = Place::new();
+    let place = Place::sqlite();
     drop(place.store());
     place
 }

@@ -117,11 +117,16 @@ pub fn are_real() -> bool {
 
 /// A path that the servers' file names, as `/cosign/2.6.5`.
 pub fn path_of(pointer: &str) -> PathBuf {
+    let value = value_of(pointer);
+    value.as_str().unwrap_or_else(|| panic!("{pointer} of the servers' file is no text")).into()
+}
+
+/// What the servers' file says at `pointer`.
+pub fn value_of(pointer: &str) -> Value {
     let file = std::env::var("SIGNET_TEST_SERVERS").unwrap_or_default();
     let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file}: {error}"));
     let value: Value = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{file}: {error}"));
-    let path = value.pointer(pointer).and_then(Value::as_str);
-    path.unwrap_or_else(|| panic!("{file} has no text at {pointer}")).into()
+    value.pointer(pointer).cloned().unwrap_or_else(|| panic!("{file} has nothing at {pointer}"))
 }
 
 /// A process that ends with this value.

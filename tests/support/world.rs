@@ -12,7 +12,7 @@ use signet::domain::{Descriptor, Digest};
 use tempfile::TempDir;
 
 use super::servers::{self, TestRegistry, Vault, unique};
-use super::{Proxy, Signet, image};
+use super::{Proxy, Signet, image, postgres};
 
 /// A Signet with a key and a repository of its own, and proxies before Vault and the registry.
 pub struct World {
@@ -46,6 +46,8 @@ pub struct Settings {
     pub registry: Option<&'static str>,
     /// A Vault for this test alone, which it may seal.
     pub private_vault: bool,
+    /// The log in a PostgreSQL database of its own, in place of SQLite.
+    pub postgres: bool,
 }
 
 /// An answer of the API.
@@ -94,6 +96,9 @@ impl World {
             "version: 1\nrules:\n  - id: everything\n    effect: allow\n    identity: {{token: ci}}\n    repositories: ['{repository}', '{repository}/**']\n    keys: ['{key}']\n    operations: [sign, log.read]\n"
         );
         std::fs::write(directory.path().join("policy.yaml"), policy).unwrap();
+        if settings.postgres {
+            std::fs::write(directory.path().join("postgres-url"), postgres::database().await).unwrap();
+        }
         let config = config(&settings, &vault_proxy, &registry_proxy, &key, &token, &outsider);
         std::fs::write(directory.path().join("signet.toml"), config).unwrap();
         let signet = Signet::serve(&directory.path().join("signet.toml"));
@@ -361,7 +366,12 @@ fn config(
         );
     }
     section("[policy]", "policy", &["file = 'policy.yaml'".into()]);
-    section("[log]", "log", &["path = 'signet.db'".into()]);
+    match settings.postgres {
+        false => section("[log]", "log", &["path = 'signet.db'".into()]),
+        true => {
+            section("[log]", "log", &["backend = 'postgres'".into(), "url_file = 'postgres-url'".into()]);
+        }
+    }
     section("[limits]", "limits", &[]);
     section("[attach]", "attach", &[]);
     text

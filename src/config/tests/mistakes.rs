@@ -189,7 +189,29 @@ fn each_mistake_names_the_key_and_what_would_be_right() {
             "[telemetry]\nlog_format = \"jsn\"\n[log]",
             r#"telemetry.log_format: must be "json" or "text", got "jsn"; did you mean "json"?"#,
         ),
-        ("[log]", "[log]\nbackend = \"postgres\"", r#"log.backend: must be "sqlite", got "postgres""#),
+        (
+            "[log]",
+            "[log]\nbackend = \"mysql\"",
+            r#"log.backend: must be "sqlite" or "postgres", got "mysql""#,
+        ),
+        ("path = \"data/log.sqlite\"", "", "log.path: the backend sqlite needs it"),
+        ("[log]", "[log]\nurl_file = \"url\"", "log.url_file: this is for backend = \"postgres\""),
+        (
+            "[log]",
+            "[log]\nbackend = \"postgres\"\nurl_file = \"u\"",
+            "log.path: this is for backend = \"sqlite\"",
+        ),
+        (
+            "path = \"data/log.sqlite\"",
+            "backend = \"postgres\"",
+            "log: the backend postgres needs url_file or url",
+        ),
+        (
+            "path = \"data/log.sqlite\"",
+            "backend = \"postgres\"\nurl_file = \"u\"\nurl = \"postgres://u:hunter2@h/d\"",
+            "log.url: url_file is set too",
+        ),
+        ("[log]", "[log]\nconnections = 0", "log.connections: must be at least 1"),
     ] {
         let error = refused(old, new);
         if !error.starts_with(sentence) {

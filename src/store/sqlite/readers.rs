@@ -20,7 +20,7 @@ pub(super) struct Readers {
 
 impl Readers {
     /// Connections that are kept open between questions.
-    const IDLE: usize = 6;
+    const WIDTH: usize = 6;
 
     pub(super) const fn of(path: PathBuf) -> Self {
         Self { path, idle: Mutex::new(Vec::new()) }
@@ -42,7 +42,7 @@ impl Readers {
         let answer = ask(&transaction)?;
         transaction.finish()?;
         let mut idle = self.idle();
-        if idle.len() < Self::IDLE {
+        if idle.len() < Self::WIDTH {
             idle.push(connection);
         }
         Ok(answer)
@@ -63,6 +63,10 @@ impl Readers {
 }
 
 impl StoreReader for Readers {
+    fn width(&self) -> usize {
+        Self::WIDTH
+    }
+
     fn entry(&self, index: u64) -> Result<Option<LoggedEntry>, LogError> {
         let Ok(index) = i64::try_from(index) else { return Ok(None) };
         self.ask(|transaction| {

@@ -1,0 +1,173 @@
+//! A store for any number of replicas: PostgreSQL.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `mod` | [`PostgresStore`], the writing half |
+//! | `write` | one transaction |
+//! | `entries`, `outbox`, `idempotency`, `archive` | the statements of each part |
+//! | `readers`, `search` | the reading half, and questions |
+//! | `locks` | locks between replicas |
+//! | `schema` | the tables, and how they come to be |
+//! | `connector`, `database` | connections, and where they live |
+//! | `fault`, `patience` | what goes wrong, and how long it is tried again |
+//! | `pipeline`, `text` | statements at once; texts |
+
+mod archive;
+mod connector;
+mod database;
+mod entries;
+mod fault;
+mod idempotency;
+mod locks;
+mod outbox;
+mod patience;
+mod pipeline;
+mod readers;
+mod schema;
+mod search;
+mod text;
+mod write;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_postgres::Client;
+use uuid::Uuid;
+
+use self::connector::Connector;
+use self::database::Database;
+use self::fault::{Fault, within};
+use self::locks::AdvisoryLocks;
+use self::patience::Patience;
+use self::readers::Readers;
+use self::write::{Stamp, transact};
+use super::StoreError;
+use crate::config::LogConfig;
+use crate::domain::{SignatureId, Timestamp};
+use crate::ports::{LogError, SharedLocks, Store, StoreReader, Writes, Written};
+
+/// A database that any number of processes write.
+///
+/// Each commit is synchronous, whatever the server's default. A connection that dies is replaced, and what was
+/// under way is tried again for [`Patience::LIMIT`]; so is a transaction that was in the way of another.
+/// Where the connection was lost during a commit, its stamp tells whether it has happened (see the module
+/// `write`). Only where nobody can be asked within the patience is an error returned for a commit that may have
+/// happened: then an intent stands in the log whose signature was never asked for, or an outcome whose signature
+/// is attached from the outbox although its caller was told that it is not durable, and who asks again
+/// gets that same signature.
+pub struct PostgresStore {
+    database: Arc<Database>,
+    client: Option<Client>,
+    stamp: Stamp,
+    patience: Patience,
+    readers: Arc<Readers>,
+}
+
+impl PostgresStore {
+    /// Opens the database, and makes its tables where there are none.
+    ///
+    /// # Errors
+    /// Also where it can not be reached.
+    pub fn open(config: &LogConfig) -> Result<Self, StoreError> {
+        let connector = Connector::new(config)?;
+        let database = Database::new(connector).map_err(|error| StoreError::Postgres(error.to_string()))?;
+        let first = async {
+            let client = database.connector.connect().await;
+            let client = client.map_err(|fault| StoreError::Postgres(fault.reason))?;
+            schema::prepare(&client).await?;
+            Ok(client)
+        };
+        // Whoever opens may be a task of a runtime, whose thread must not wait.
+        let client = std::thread::scope(|scope| scope.spawn(|| database.wait(first)).join());
+        let client = client.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let database = Arc::new(database);
+        let readers = Arc::new(Readers::of(database.clone(), config.connections));
+        let stamp = Stamp { writer: Uuid::new_v4(), number: 0 };
+        Ok(Self { database, client: Some(client), stamp, patience: Patience::default(), readers })
+    }
+
+    /// Locks that hold between all who have this database open.
+    pub fn locks(&self) -> Arc<dyn SharedLocks> {
+        Arc::new(AdvisoryLocks::of(self.database.clone()))
+    }
+
+    /// Works, and again on a new connection where that may help. It has to be harmless to work twice.
+    fn persist<T>(
+        &mut self,
+        work: impl AsyncFnMut(&Client, Duration) -> Result<T, Fault>,
+    ) -> Result<T, LogError> {
+        let database = self.database.clone();
+        database.wait(self.try_persist(&database, work)).map_err(LogError::from)
+    }
+
+    async fn try_persist<T>(
+        &mut self,
+        database: &Database,
+        mut work: impl AsyncFnMut(&Client, Duration) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut attempt = 0;
+        loop {
+            let client = match self.client.take() {
+                Some(client) if !client.is_closed() => Ok(client),
+                _ => database.connector.connect().await,
+            };
+            let done = match client {
+                Ok(client) => work(&client, database.connector.patience()).await.map(|done| (client, done)),
+                Err(fault) => Err(fault),
+            };
+            match done {
+                Ok((client, done)) => {
+                    self.client = Some(client);
+                    self.patience.succeeded();
+                    return Ok(done);
+                }
+                // A connection that met an error is not used again: it may be in the midst of anything.
+                Err(fault) => {
+                    attempt += 1;
+                    self.patience.pause(fault, attempt).await?;
+                }
+            }
+        }
+    }
+}
+
+impl Store for PostgresStore {
+    fn commit(&mut self, writes: &Writes) -> Result<Written, LogError> {
+        self.stamp.number += 1;
+        let stamp = self.stamp;
+        let mut unknown = None;
+        self.persist(async |client, limit| transact(client, limit, stamp, writes, &mut unknown).await)
+    }
+
+    /// What was taken by a call whose answer was lost comes again after `until`.
+    fn take_due(
+        &mut self,
+        now: Timestamp,
+        until: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<SignatureId>, LogError> {
+        self.persist(async |client, patience| {
+            within(patience, outbox::take_due(client, now, until, limit)).await
+        })
+    }
+
+    fn forget(&mut self, before: Timestamp) -> Result<u64, LogError> {
+        self.persist(async |client, patience| within(patience, idempotency::forget(client, before)).await)
+    }
+
+    fn probe(&mut self) -> Result<(), LogError> {
+        self.stamp.number += 1;
+        let stamp = self.stamp;
+        self.persist(async |client, patience| within(patience, write::stamp(client, stamp)).await).map(drop)
+    }
+
+    /// The server tidies up by itself.
+    fn close(&mut self) -> Result<(), LogError> {
+        self.client = None;
+        Ok(())
+    }
+
+    fn reader(&self) -> Arc<dyn StoreReader> {
+        Arc::clone(&self.readers) as Arc<dyn StoreReader>
+    }
+}

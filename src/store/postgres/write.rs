@@ -1,0 +1,79 @@
+//! One transaction.
+
+use std::time::Duration;
+
+use futures::future::{try_join, try_join4};
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::fault::{Fault, within};
+use super::pipeline::Pipeline;
+use super::{archive, entries, idempotency, outbox};
+use crate::ports::{Writes, Written};
+
+/// The name of a transaction. Its writer's own row says which of its transactions was the last, and changes together
+/// with everything else: so the same transaction is never done twice, and after a connection was lost during
+/// a commit, asking for it anew tells how that ended. As the row is locked, the question waits for a transaction that
+/// is still on its way.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Stamp {
+    pub(super) writer: Uuid,
+    /// Counted up.
+    pub(super) number: i64,
+}
+
+/// Makes `writes` durable. `unknown` holds, after an error, what was found where the commit may have happened
+/// nevertheless; with it and the same stamp, this can be called again, on another connection.
+///
+/// Three ways there and back: `BEGIN` alone, because statements behind one that failed would be commits of their own;
+/// everything that needs no index; and entries with what refers to them, with `COMMIT`. The head of the log is held
+/// from the second to the third, and not while large documents arrive.
+pub(super) async fn transact(
+    client: &Client,
+    limit: Duration,
+    stamp: Stamp,
+    writes: &Writes,
+    unknown: &mut Option<Written>,
+) -> Result<Written, Fault> {
+    within(limit, client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")).await?;
+    let rest = outbox::add_documents(client, limit, writes).await?;
+    let together = try_join(
+        try_join4(
+            self::stamp(client, stamp),
+            rest.run(),
+            archive::keep(client, &writes.archived),
+            idempotency::bind(client, &writes.bindings),
+        ),
+        try_join(idempotency::keep(client, &writes.answers), entries::claim(client, writes.entries.len())),
+    );
+    let ((fresh, (), (), bound), (kept, claimed)) = within(limit, together).await?;
+    if !fresh {
+        within(limit, client.batch_execute("ROLLBACK")).await?;
+        return unknown
+            .take()
+            .ok_or_else(|| Fault::lasting("a transaction was done that nobody has asked for"));
+    }
+    let written = Written {
+        first: claimed.first.cast_unsigned(),
+        recalled: idempotency::recalled(&writes.bindings, bound)?,
+        kept: idempotency::kept(&writes.answers, kept)?,
+    };
+
+    let mut last = Pipeline::default();
+    entries::append(&mut last, client, claimed, &writes.entries);
+    outbox::change(&mut last, client, claimed.first, writes)?;
+    last.push(client.batch_execute("COMMIT"));
+    *unknown = Some(written.clone());
+    within(limit, last.run()).await?;
+    Ok(written)
+}
+
+/// Writes the stamp, and says whether it is new.
+pub(super) async fn stamp(client: &Client, stamp: Stamp) -> Result<bool, tokio_postgres::Error> {
+    let sql = "INSERT INTO writers VALUES ($1, $2, now()) ON CONFLICT (id) DO UPDATE
+        SET last = excluded.last, touched = excluded.touched WHERE writers.last < excluded.last";
+    let stamped =
+        client.execute_typed(sql, &[(&stamp.writer, Type::UUID), (&stamp.number, Type::INT8)]).await?;
+    Ok(stamped == 1)
+}

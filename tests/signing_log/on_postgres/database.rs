@@ -1,0 +1,126 @@
+//! The tables themselves, looked at from outside.
+
+use signet::ports::SigningLog as _;
+use tokio_postgres::Client;
+
+use crate::fixtures::{Place, Story};
+use crate::support::postgres;
+
+#[tokio::test]
+async fn entries_can_not_be_changed_deleted_truncated_or_put_elsewhere() {
+    let place = Place::postgres().await;
+    place.log().append(vec![Story::new().intent(); 3]).await.unwrap();
+    let raw = raw(&place).await;
+    for role in ["origin", "replica"] {
+        raw.batch_execute(&format!("SET session_replication_role = {role}")).await.unwrap();
+        for sql in [
+            "UPDATE entries SET bytes = '\\x00' WHERE idx = 1",
+            "DELETE FROM entries WHERE idx = 2",
+            "DELETE FROM entries",
+            "TRUNCATE entries",
+            "INSERT INTO entries VALUES (1, '\\x00') ON CONFLICT (idx) DO UPDATE SET bytes = excluded.bytes",
+            "INSERT INTO entries VALUES (3, '\\x00')",
+            "INSERT INTO entries VALUES (4, '\\x00')",
+            "INSERT INTO entries VALUES (-1, '\\x00')",
+            "WITH claimed AS (UPDATE head SET size = 4) INSERT INTO entries VALUES (3, '')",
+            "BEGIN; UPDATE head SET size = 5; INSERT INTO entries VALUES (4, '\\x00'); COMMIT",
+            "BEGIN; UPDATE head SET size = 6; INSERT INTO entries VALUES (3, '\\x00'), (5, '\\x00'); COMMIT",
+        ] {
+            assert!(raw.batch_execute(sql).await.is_err(), "{role}: {sql}");
+            raw.batch_execute("ROLLBACK").await.unwrap();
+        }
+    }
+    assert_eq!(place.log().append(vec![Story::new().intent()]).await, Ok(3));
+}
+
+#[tokio::test]
+async fn a_commit_is_synchronous_whatever_the_default_and_stays_stronger_where_it_is() {
+    for (default, expected) in [
+        ("off", "on"),
+        ("local", "on"),
+        ("remote_write", "on"),
+        ("on", "on"),
+        ("remote_apply", "remote_apply"),
+    ] {
+        let place = Place::postgres().await;
+        drop(place.store());
+        let raw = raw(&place).await;
+        let watch = format!(
+            "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET synchronous_commit = {default}', current_database()); END $$;
+            CREATE TABLE seen (setting text);
+            CREATE FUNCTION see() RETURNS trigger LANGUAGE plpgsql AS
+                $$ BEGIN INSERT INTO seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END $$;
+            CREATE TRIGGER see AFTER INSERT ON entries FOR EACH STATEMENT EXECUTE FUNCTION see()"
+        );
+        raw.batch_execute(&watch).await.unwrap();
+        place.log().append(vec![Story::new().intent()]).await.unwrap();
+        let seen: String = raw.query_one("SELECT setting FROM seen", &[]).await.unwrap().get(0);
+        assert_eq!(seen, expected, "by default it is {default}");
+    }
+}
+
+#[tokio::test]
+async fn a_database_that_can_not_be_used_is_refused_with_a_reason_and_without_the_password() {
+    let newer = Place::postgres().await;
+    drop(newer.store());
+    raw(&newer).await.batch_execute("UPDATE signet_schema SET version = 99").await.unwrap();
+    let foreign = Place::postgres().await;
+    raw(&foreign).await.batch_execute("CREATE TABLE entries (text text)").await.unwrap();
+    let damaged = Place::postgres().await;
+    damaged.log().append(vec![Story::new().intent()]).await.unwrap();
+    raw(&damaged).await.batch_execute("DELETE FROM search").await.unwrap();
+    let place = Place::postgres().await;
+    let url = place.url.clone().unwrap();
+    let (server, database) = url.rsplit_once('/').unwrap();
+    let other = |url: String| Place { url: Some(url), ..Place::sqlite() };
+    let missing = other(format!("{server}/nowhere"));
+    let (user, host) = server.split_once('@').unwrap();
+    let password = user.rsplit_once(':').unwrap().1;
+    let stranger = other(format!("postgres://signet:hunter2@{host}/{database}"));
+    let unreachable = other(format!("postgres://signet:{password}@127.0.0.1:1/{database}"));
+    let remote = other(format!("postgres://signet:{password}@db.example.com/{database}?sslmode=disable"));
+
+    for (place, reason) in [
+        (newer, "schema version 99, this Signet knows versions up to 1"),
+        (foreign, "tables of another program"),
+        (damaged, "head says 1 entries, there are 1, and search knows 0"),
+        (missing, "database \"nowhere\" does not exist"),
+        (stranger, "password authentication failed"),
+        (unreachable, "Connection refused"),
+        (remote, "log.allow_plaintext"),
+    ] {
+        let error = place.open().map(drop).unwrap_err();
+        assert!(error.to_string().contains(reason), "{error}\n  should say {reason}");
+        for said in [error.to_string(), format!("{error:?} {:?}", place.config())] {
+            assert!(!said.contains(password) && !said.contains("hunter2"), "{said}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn questions_use_their_indexes() {
+    let place = Place::postgres().await;
+    let log = place.log();
+    for number in 0..30 {
+        let story = Story { principal: format!("ci-{number}"), ..Story::new() };
+        log.append(vec![story.signed(); 200]).await.unwrap();
+    }
+    let raw = raw(&place).await;
+    raw.batch_execute("ANALYZE").await.unwrap();
+    for (condition, index) in [
+        ("left(principal, 500) = left('token:ci-1', 500) AND principal = 'token:ci-1'", "search_principal"),
+        ("signature_id = '00000000-0000-0000-0000-000000000000'", "search_signature"),
+        ("identity = '\\x00'", "search_identity"),
+        ("digest = '\\x00'", "search_digest"),
+        ("key = 'unknown'", "search_key"),
+    ] {
+        let sql = format!("EXPLAIN SELECT idx FROM search WHERE {condition} ORDER BY idx LIMIT 10");
+        let plan = raw.query(&sql, &[]).await.unwrap();
+        let plan: Vec<String> = plan.iter().map(|row| row.get(0)).collect();
+        assert!(plan.join("\n").contains(index), "{condition}: {plan:#?}");
+    }
+}
+
+async fn raw(place: &Place) -> Client {
+    postgres::connect(place.url.as_ref().unwrap()).await
+}

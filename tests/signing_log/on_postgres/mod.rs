@@ -1,0 +1,8 @@
+//! What only a database of many writers has to promise. All of it needs the real server.
+
+mod connections;
+mod database;
+mod failures;
+mod locks;
+mod replicas;
+mod tls;

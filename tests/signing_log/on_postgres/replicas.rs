@@ -1,0 +1,121 @@
+//! Several Signets over one database.
+
+use std::collections::BTreeMap;
+
+use futures::future::join_all;
+use signet::domain::{Content, Digest};
+use signet::ports::{
+    DeliveryChange, Idempotency as _, IdempotencyId, Outbox as _, Parcel, Recalled, SigningLog as _,
+};
+
+use crate::fixtures::{Place, Story, all, at, indexes};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn indexes_of_two_writers_have_no_gaps_and_each_keeps_its_order() {
+    let place = Place::postgres().await;
+    let logs = [place.log(), place.log()];
+    let log = &logs;
+    let stories = [Story::new(), Story { principal: "other".to_owned(), ..Story::new() }];
+    let appends = (0..2usize).flat_map(|writer| (0..16).map(move |_| writer)).map(async |writer| {
+        let mut last = None;
+        for _ in 0..20 {
+            let first = log[writer].append(vec![stories[writer].intent(); 3]).await.unwrap();
+            assert!(last < Some(first), "what is appended later comes later");
+            last = Some(first);
+        }
+    });
+    join_all(appends).await;
+    let total: u64 = 2 * 16 * 20 * 3;
+    let mut found = BTreeMap::new();
+    for size in (0..total).step_by(1000) {
+        let query = signet::ports::EntryQuery { after: size.checked_sub(1), ..all() };
+        for entry in logs[0].query(query).await.unwrap().entries {
+            let text = String::from_utf8(entry.bytes).unwrap();
+            found.insert(entry.index, text.contains("token:other"));
+        }
+    }
+    assert_eq!(found.keys().copied().collect::<Vec<_>>(), (0..total).collect::<Vec<_>>());
+    let found: Vec<_> = found.into_values().collect();
+    assert!(found.chunks(3).all(|three| three == [three[0]; 3]), "what is appended together lies together");
+    assert_eq!(found.iter().filter(|other| **other).count() as u64, total / 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_period_is_found_whatever_the_clocks_of_the_writers_say() {
+    let place = Place::postgres().await;
+    let logs = [place.log(), place.log()];
+    for second in 0..40 {
+        // The second writer's clock is ten minutes behind.
+        let behind = i64::from(second % 2 == 1) * 600;
+        let story = Story { second: second - behind, ..Story::new() };
+        logs[usize::from(behind > 0)].append(vec![story.intent()]).await.unwrap();
+    }
+    let query = signet::ports::EntryQuery { from: Some(at(-600)), to: Some(at(-560)), ..all() };
+    assert_eq!(indexes(&logs[0], query).await, (1..40).step_by(2).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_delivery_is_taken_by_one_replica() {
+    let place = Place::postgres().await;
+    let logs = [place.log(), place.log(), place.log()];
+    let stories: Vec<_> = (0..300).map(|_| Story::new()).collect();
+    let adds = stories.iter().map(async |story| {
+        let parcel = Parcel { document: Content::from("payload"), replace: false };
+        let changes = vec![DeliveryChange::Add { entry: 0, parcel, due: at(0) }];
+        logs[0].commit(vec![story.signed()], changes).await.unwrap();
+    });
+    join_all(adds).await;
+    let taken = join_all(logs.iter().map(async |log| {
+        let mut taken = Vec::new();
+        loop {
+            let some = log.take_due(at(0), at(60), 7).await.unwrap();
+            if some.is_empty() {
+                return taken;
+            }
+            taken.extend(some.into_iter().map(|delivery| delivery.entry.signing().unwrap().id));
+        }
+    }))
+    .await;
+    let mut taken: Vec<_> = taken.into_iter().flatten().collect();
+    taken.sort_unstable();
+    let mut expected: Vec<_> = stories.iter().map(|story| story.id).collect();
+    expected.sort_unstable();
+    assert_eq!(taken, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_replicas_that_see_the_same_keys_at_once_one_is_the_first() {
+    let place = Place::postgres().await;
+    let logs = [place.log(), place.log()];
+    let id = |number: u32| IdempotencyId { principal: "ci".to_owned(), key: number.to_string() };
+    // One sees the keys in the opposite order: neither may wait for the other for ever.
+    let recalls = [(0..100).collect::<Vec<u32>>(), (0..100).rev().collect()];
+    let recalled = join_all(logs.iter().zip(&recalls).map(async |(log, numbers)| {
+        let each = numbers.iter().map(async |number| {
+            (*number, log.recall(&id(*number), Digest::of(b"request"), at(0)).await.unwrap())
+        });
+        join_all(each).await
+    }))
+    .await;
+    let mut first = vec![0; 100];
+    for (number, recalled) in recalled.into_iter().flatten() {
+        match recalled {
+            Recalled::New => first[number as usize] += 1,
+            Recalled::Unanswered => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(first, [1; 100]);
+}
+
+#[test]
+fn replicas_that_start_at_once_on_an_empty_database_all_start() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let place = runtime.block_on(Place::postgres());
+    std::thread::scope(|scope| {
+        let starts: Vec<_> = (0..6).map(|_| scope.spawn(|| place.open().map(drop))).collect();
+        for start in starts {
+            start.join().unwrap().unwrap_or_else(|error| panic!("{error}"));
+        }
+    });
+}
