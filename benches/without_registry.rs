@@ -21,7 +21,9 @@ use signet::policy::RulePolicy;
 use signet::ports::{
     Alone, Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, RegistrySettings,
 };
-use signet::service::{Caller, DeliverySettings, ImageLocks, KeyPurposes, Service, SignRequest};
+use signet::service::{
+    Caller, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Service, SignRequest,
+};
 use signet::vault::TransitSigner;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -107,6 +109,7 @@ fn service(
         &config.vault,
         &config.keys,
         log.clone(),
+        log.clone(),
         clock.clone(),
         ids.clone(),
         metrics.clone(),
@@ -123,6 +126,7 @@ fn service(
         ids,
         metrics: metrics.clone(),
         locks: ImageLocks::default(),
+        large_blobs: LargeBlobs::default(),
         keys: KeyPurposes {
             images: config.keys.iter().map(|key| key.name.clone()).collect(),
             ..KeyPurposes::default()
@@ -131,6 +135,7 @@ fn service(
             look_again: config.attach.look_again,
             give_up_after: config.attach.give_up_after,
         },
+        checks: PredicateChecks::default(),
         index_members: config.limits.index_members,
         wake: Notify::new(),
     };

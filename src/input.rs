@@ -25,6 +25,19 @@ pub fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, InputError> {
     from_node(format::json(bytes)?)
 }
 
+/// Reads a JSON object in which what stands under `key` may be large. That is neither parsed nor copied, but returned as
+/// it was written: some JSON, of any depth, in UTF-8. `T` reads it as `()`.
+///
+/// # Errors
+/// As [`from_json`].
+pub fn from_json_around<'a, T: DeserializeOwned>(
+    bytes: &'a [u8],
+    key: &'static str,
+) -> Result<(T, Option<&'a [u8]>), InputError> {
+    let (node, raw) = format::json_around(bytes, key)?;
+    Ok((from_node(node)?, raw))
+}
+
 /// Reads YAML 1.2, one document, without duplicate keys, and without tags of programming languages. Aliases are
 /// replayed within limits; `<<` is a key like any other.
 ///

@@ -14,12 +14,14 @@
 //! | [`http`] | the API: translates | `service`, `domain`, `ports`, `config`, `metrics`, `input` |
 //! | [`server`] | wires everything | all above |
 //! | [`dev`] | embedded stand-ins for trying out and fast tests | `domain`, `format`, `config`, `server` |
-//! | [`cli`] | one file per subcommand | `config`, `policy`, `server`, `dev` |
+//! | [`client`] | a client of the API | nobody |
+//! | [`cli`] | one file per subcommand | `config`, `policy`, `server`, `dev`, `client` |
 //! | `main` | the command | `cli` |
 //!
 //! `tests/project` reads this map and holds the source to it.
 
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod dev;
 pub mod domain;

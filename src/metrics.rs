@@ -19,6 +19,7 @@ pub struct Metrics {
     vault: Calls<VaultLabels>,
     registries: Calls<RegistryLabels>,
     batch: Histogram,
+    token_expires: Gauge,
     commits: Histogram,
     commit_entries: Counter,
     refusals_dropped: Counter,
@@ -77,6 +78,13 @@ impl Metrics {
         let registries = Calls::register(&mut registry, "registry_calls", "Calls to registries");
         let batch = Histogram::new(exponential_buckets(1.0, 2.0, 11));
         registry.register("vault_batch_items", "Signatures that shared one call to Vault", batch.clone());
+        let token_expires = Gauge::default();
+        registry.register_with_unit(
+            "vault_token_expires",
+            "When the token for Vault expires, in Unix time; 0 where it does not, and where there is none",
+            Unit::Seconds,
+            token_expires.clone(),
+        );
         let commits = seconds();
         registry.register_with_unit(
             "log_commit",
@@ -108,6 +116,7 @@ impl Metrics {
             vault,
             registries,
             batch,
+            token_expires,
             commits,
             commit_entries,
             refusals_dropped,
@@ -140,6 +149,11 @@ impl Metrics {
     #[expect(clippy::cast_precision_loss, reason = "batches are far below 2^52")]
     pub fn vault_batch(&self, items: usize) {
         self.batch.observe(items as f64);
+    }
+
+    /// The token for Vault expires `at`, in Unix time; none where it does not, and where there is none.
+    pub fn vault_token_expires(&self, at: Option<i64>) {
+        self.token_expires.set(at.unwrap_or(0));
     }
 
     /// `entries` entries were made durable together.

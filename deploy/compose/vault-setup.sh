@@ -18,7 +18,7 @@ vault write sys/config/auditing/request-headers/X-Signet-Batch-Id hmac=false >/d
 
 vault policy write signet /setup/vault-policy.hcl
 
-# Signet does not renew its token. This one holds for 32 days; `docker compose up` makes a new one.
+# Signet does not renew a token that comes in a file. This one holds for 32 days; `docker compose up` makes a new one.
 umask 077
 vault token create -orphan -no-default-policy -policy=signet -period=768h -field=token >/vault-token/token.new
 # Signet runs as this user, and reads the file again when it changes.

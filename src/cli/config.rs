@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::Failure;
-use crate::config::{self, Config};
+use crate::config::{self, Config, Purpose};
 use crate::policy::RulePolicy;
 
 /// Look at a configuration
@@ -35,10 +35,14 @@ impl ConfigCommand {
         let config = config::load(&check.config).map_err(Failure::refused)?;
         let policy = RulePolicy::load(&config.policy.file).map_err(Failure::refused)?;
         missing_files(&config)?;
-        for warning in policy.unknown_names(
+        let unknown = policy.unknown_names(
             config.keys.iter().map(|key| key.name.as_str()),
             config.identity.tokens.iter().map(|token| token.name.as_str()),
-        ) {
+        );
+        let images = |name: &str| {
+            config.keys.iter().any(|key| key.name.as_str() == name && key.is_for(Purpose::Signature))
+        };
+        for warning in unknown.into_iter().chain(policy.attestations_like_signatures(images)) {
             eprintln!("warning: {warning}");
         }
         println!(
@@ -55,17 +59,15 @@ impl ConfigCommand {
 
 /// Files that the service would miss later rather than at its start.
 fn missing_files(config: &Config) -> Result<(), Failure> {
-    let mut named = vec![
-        ("vault.auth.token_file".to_owned(), &config.vault.auth.token_file),
-        ("vault.ca_file".to_owned(), &config.vault.ca_file),
-        ("log.url_file".to_owned(), &config.log.url_file),
-        ("log.ca_file".to_owned(), &config.log.ca_file),
-    ];
+    let mut named = vec![("vault.ca_file".to_owned(), config.vault.ca_file.as_deref())];
+    named.extend(config.vault.auth.files().map(|(key, file)| (format!("vault.auth.{key}"), Some(file))));
+    named.push(("log.url_file".to_owned(), config.log.url_file.as_deref()));
+    named.push(("log.ca_file".to_owned(), config.log.ca_file.as_deref()));
     for registry in &config.registries {
         let key = |name: &str| format!("registries[{}].{name}", registry.host);
-        named.push((key("ca_file"), &registry.ca_file));
-        named.push((key("password_file"), &registry.password_file));
-        named.push((key("docker_config_file"), &registry.docker_config_file));
+        named.push((key("ca_file"), registry.ca_file.as_deref()));
+        named.push((key("password_file"), registry.password_file.as_deref()));
+        named.push((key("docker_config_file"), registry.docker_config_file.as_deref()));
     }
     for (key, path) in named {
         if let Some(path) = path

@@ -1,9 +1,16 @@
 //! The command line, one file per subcommand.
 
+mod api;
+mod attest;
+mod completions;
 mod config;
 mod dev;
 mod healthcheck;
+mod keys;
 mod serve;
+mod sign;
+mod sign_blob;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -23,15 +30,23 @@ Examples:
   signet dev                                  try the API out, with a curl line to paste
   signet config check --config signet.toml    is this right?
   signet serve --config signet.toml           for real
+  signet sign registry/app@sha256:9f86…       have a Signet sign an image (SIGNET_URL, SIGNET_TOKEN)
+  signet verify --key release IMAGE           is it signed?
 
 Exit codes: 0 done; 1 refused or not verified; 2 usage; 3 could not tell, try again.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Sign(sign::Sign),
+    Attest(attest::Attest),
+    SignBlob(sign_blob::SignBlob),
+    Verify(verify::Verify),
+    Keys(keys::KeysCommand),
     Serve(serve::Serve),
     Dev(dev::Dev),
     Healthcheck(healthcheck::Healthcheck),
     Config(config::ConfigCommand),
+    Completions(completions::Completions),
 }
 
 /// How a command ends when it does not end well.
@@ -61,10 +76,16 @@ impl Failure {
 /// Runs one command to its end.
 pub async fn run(cli: Cli) -> ExitCode {
     let result = match cli.command {
+        Command::Sign(command) => command.run().await,
+        Command::Attest(command) => command.run().await,
+        Command::SignBlob(command) => command.run().await,
+        Command::Verify(command) => command.run().await,
+        Command::Keys(command) => command.run().await,
         Command::Serve(command) => command.run().await,
         Command::Dev(command) => command.run().await,
         Command::Healthcheck(command) => command.run().await,
         Command::Config(command) => command.run(),
+        Command::Completions(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

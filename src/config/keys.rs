@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use crate::domain::KeyName;
+use crate::domain::{HashAlgorithm, KeyName};
 
 /// One key. Keys that no such section names can not be used by any request.
 #[derive(Debug, Clone, Deserialize)]
@@ -16,6 +16,10 @@ pub struct KeyConfig {
     /// The transit engine's path, where it is another than `[vault]` says.
     #[serde(default)]
     pub mount: Option<String>,
+    /// What is hashed with before signing, where it is not SHA-256: verifiers then need a flag. A key of type
+    /// ed25519 hashes by itself, and takes no notice of it.
+    #[serde(default)]
+    pub hash: Option<HashAlgorithm>,
     #[serde(default = "KeyConfig::all_purposes")]
     pub purposes: Vec<Purpose>,
 }

@@ -15,6 +15,9 @@ pub struct LimitsConfig {
     pub queue: usize,
     /// A request's body, in bytes.
     pub body_bytes: usize,
+    /// Bytes of attestations and files that are being worked on at once, together; what does not fit waits, in the
+    /// same queue. They take about four times as much memory.
+    pub bytes_in_flight: usize,
     /// Items of one `POST /v1/signatures:batch`.
     pub batch_items: usize,
     /// Manifests that a recursive request signs: an index and all that it lists.
@@ -30,6 +33,7 @@ impl Default for LimitsConfig {
             in_flight: 256,
             queue: 1024,
             body_bytes: 1024 * 1024,
+            bytes_in_flight: 256 * 1024 * 1024,
             batch_items: 256,
             index_members: 1024,
             request_timeout: Duration::from_secs(60),

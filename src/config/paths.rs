@@ -29,7 +29,16 @@ fn all(config: &mut Config) -> Vec<&mut PathBuf> {
     let mut paths = vec![&mut policy.file];
     paths.extend([&mut log.path, &mut log.url_file, &mut log.ca_file].into_iter().flatten());
     paths.extend(vault.ca_file.as_mut());
-    paths.extend(vault.auth.token_file.as_mut());
+    let auth = &mut vault.auth;
+    let files = [
+        &mut auth.token_file,
+        &mut auth.role_id_file,
+        &mut auth.secret_id_file,
+        &mut auth.jwt_file,
+        &mut auth.cert_file,
+        &mut auth.key_file,
+    ];
+    paths.extend(files.into_iter().flatten());
     for registry in registries {
         let files = [&mut registry.ca_file, &mut registry.password_file, &mut registry.docker_config_file];
         paths.extend(files.into_iter().flatten());

@@ -60,6 +60,26 @@ fn relative_paths_start_at_the_directory_of_the_file() {
 }
 
 #[test]
+fn each_method_is_read_with_its_defaults_and_its_files() {
+    let with = |auth: &str| {
+        let text = LEAST.replace("method = \"token\"\ntoken_file = \"vault-token\"", auth);
+        read(&text, &[]).unwrap().vault.auth
+    };
+    let approle = with("method = \"approle\"\nrole_id_file = \"r\"\nsecret_id_file = \"s\"\nwrapped = true");
+    assert_eq!((approle.mount(), approle.wrapped), ("approle", Some(true)));
+    let kubernetes = with("method = \"kubernetes\"\nrole = \"signet\"");
+    let jwt_file = kubernetes.jwt_file().unwrap();
+    assert_eq!(jwt_file, Path::new("/var/run/secrets/kubernetes.io/serviceaccount/token"));
+    let jwt = with("method = \"jwt\"\nmount = \"team/ci\"\nrole = \"signet\"\njwt_file = \"j\"");
+    assert_eq!((jwt.mount(), jwt.jwt_file().as_deref()), ("team/ci", Some(Path::new("/etc/signet/j"))));
+    let cert = with("method = \"cert\"\ncert_file = \"c\"\nkey_file = \"/k\"");
+    assert_eq!((cert.mount(), cert.role.as_deref()), ("cert", None));
+    for (auth, expected) in [(approle, ["/etc/signet/r", "/etc/signet/s"]), (cert, ["/etc/signet/c", "/k"])] {
+        assert!(auth.files().map(|(_, file)| file).eq(expected.map(Path::new)), "{auth:?}");
+    }
+}
+
+#[test]
 fn a_relative_file_leads_to_absolute_paths() {
     let config = load_str(LEAST, Path::new("signet.toml"), []).unwrap();
     let path = config.log.path.unwrap();

@@ -16,6 +16,9 @@ use crate::domain::Repository;
 /// A key's path, and what would be right.
 type Wrong = (String, String);
 
+/// Bytes of a request that Vault and OpenBao take.
+const MAX_BODY: usize = 32 * 1024 * 1024;
+
 /// # Errors
 /// The first thing that makes no sense.
 pub(super) fn check(config: &Config) -> Result<(), Wrong> {
@@ -52,21 +55,86 @@ fn vault(vault: &VaultConfig) -> Result<(), Wrong> {
         mount("vault.namespace", namespace)?;
     }
     path("vault.ca_file", vault.ca_file.as_deref())?;
-    let auth = &vault.auth;
-    match auth.method {
-        AuthMethod::Token => match (&auth.token, &auth.token_file) {
-            (Some(_), None) | (None, Some(_)) => {}
-            (None, None) => return wrong("vault.auth", "the method token needs token_file or token"),
-            (Some(_), Some(_)) => {
-                return wrong("vault.auth.token", "token_file is set too: keep one of the two");
-            }
-        },
+    for (index, node) in vault.node_addresses.iter().enumerate() {
+        let key = format!("vault.node_addresses[{index}]");
+        web_address(&key, node)?;
+        ensure(node.scheme() == vault.address.scheme(), key, || {
+            format!(
+                "vault.address begins with {}://, and so must this: the token goes to both",
+                vault.address.scheme()
+            )
+        })?;
     }
-    path("vault.auth.token_file", auth.token_file.as_deref())?;
+    vault_auth(vault)?;
     let BatchConfig { max_items, max_bytes, max_in_flight } = vault.batch;
     at_least_one("vault.batch.max_items", max_items)?;
     at_least_one("vault.batch.max_bytes", max_bytes)?;
+    ensure(max_bytes <= MAX_BODY, "vault.batch.max_bytes", || {
+        format!("Vault takes no body of more than {MAX_BODY} bytes")
+    })?;
     at_least_one("vault.batch.max_in_flight", max_in_flight)
+}
+
+fn vault_auth(vault: &VaultConfig) -> Result<(), Wrong> {
+    use AuthMethod::{AppRole, Cert, Jwt, Kubernetes, Token};
+    let auth = &vault.auth;
+    let (method, name) = (auth.method, auth.method.name());
+    // Each key, whether it is there, and whose it is.
+    let keys: [(&str, bool, &[AuthMethod]); 12] = [
+        ("token", auth.token.is_some(), &[Token]),
+        ("token_file", auth.token_file.is_some(), &[Token]),
+        ("mount", auth.mount.is_some(), &[AppRole, Kubernetes, Jwt, Cert]),
+        ("role", auth.role.is_some(), &[Kubernetes, Jwt, Cert]),
+        ("role_id", auth.role_id.is_some(), &[AppRole]),
+        ("role_id_file", auth.role_id_file.is_some(), &[AppRole]),
+        ("secret_id", auth.secret_id.is_some(), &[AppRole]),
+        ("secret_id_file", auth.secret_id_file.is_some(), &[AppRole]),
+        ("wrapped", auth.wrapped.is_some(), &[AppRole]),
+        ("jwt_file", auth.jwt_file.is_some(), &[Kubernetes, Jwt]),
+        ("cert_file", auth.cert_file.is_some(), &[Cert]),
+        ("key_file", auth.key_file.is_some(), &[Cert]),
+    ];
+    let given = |key: &str| keys.iter().any(|(name, given, _)| *name == key && *given);
+    for (key, given, owners) in &keys {
+        ensure(!given || owners.contains(&method), format!("vault.auth.{key}"), || {
+            let owners: Vec<_> = owners.iter().map(|owner| owner.name()).collect();
+            format!("the method {name} does not use it: it belongs to {}", owners.join(" and "))
+        })?;
+    }
+    for (key, file) in [("token", "token_file"), ("role_id", "role_id_file"), ("secret_id", "secret_id_file")]
+    {
+        ensure(!(given(key) && given(file)), format!("vault.auth.{key}"), || {
+            format!("{file} is set too: keep one of the two")
+        })?;
+    }
+    // What each method needs; of a list, one.
+    let needs: &[&[&str]] = match method {
+        Token => &[&["token_file", "token"]],
+        AppRole => &[&["role_id_file", "role_id"], &["secret_id_file", "secret_id"]],
+        Kubernetes => &[&["role"]],
+        Jwt => &[&["role"], &["jwt_file"]],
+        Cert => &[&["cert_file"], &["key_file"]],
+    };
+    for choice in needs {
+        ensure(choice.iter().any(|key| given(key)), "vault.auth", || {
+            format!("the method {name} needs {}", choice.join(" or "))
+        })?;
+    }
+    ensure(auth.wrapped != Some(true) || given("secret_id_file"), "vault.auth.wrapped", || {
+        "a wrapping token can be used once: put it into secret_id_file, where the next one can replace it"
+            .to_owned()
+    })?;
+    ensure(method != Cert || vault.address.scheme() == "https", "vault.auth.method", || {
+        "the method cert shows a certificate, which needs a vault.address with https://".to_owned()
+    })?;
+    mount("vault.auth.mount", auth.mount())?;
+    ensure(auth.role.as_ref().is_none_or(|role| !role.trim().is_empty()), "vault.auth.role", || {
+        "this is no role: write its name in Vault".to_owned()
+    })?;
+    for (key, file) in auth.files() {
+        path(format!("vault.auth.{key}"), Some(file))?;
+    }
+    Ok(())
 }
 
 fn keys(keys: &[KeyConfig]) -> Result<(), Wrong> {
@@ -161,12 +229,20 @@ fn identity(identity: &IdentityConfig) -> Result<(), Wrong> {
 }
 
 fn limits(limits: &LimitsConfig) -> Result<(), Wrong> {
-    let LimitsConfig { in_flight, queue, body_bytes, batch_items, index_members, request_timeout: _ } =
-        limits;
+    let LimitsConfig {
+        in_flight,
+        queue,
+        body_bytes,
+        bytes_in_flight,
+        batch_items,
+        index_members,
+        request_timeout: _,
+    } = limits;
     for (key, number) in [
         ("in_flight", in_flight),
         ("queue", queue),
         ("body_bytes", body_bytes),
+        ("bytes_in_flight", bytes_in_flight),
         ("batch_items", batch_items),
         ("index_members", index_members),
     ] {

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::Environment;
 use super::environment::loopback_client;
 use crate::domain::{HashAlgorithm, PublicKey, SigningInput};
-use crate::format::simple_signing::SignatureManifest;
+use crate::format::signature_manifest::SignatureManifest;
 
 /// Plays a CI job, a verifier and an auditor against `environment`, and prints what they see.
 ///

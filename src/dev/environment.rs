@@ -138,19 +138,25 @@ fn config(setting: &Setting<'_>) -> Config {
         http: HttpConfig { listen: setting.listen, admin_listen: loopback(), ..HttpConfig::default() },
         vault: VaultConfig {
             address: Url::parse(&vault_url).expect("invariant: a socket address makes a URL"),
+            node_addresses: Vec::new(),
             namespace: None,
             mount: MOUNT.to_owned(),
             ca_file: None,
             request_timeout: std::time::Duration::from_secs(10),
             key_poll: std::time::Duration::from_secs(1),
             auth: VaultAuthConfig {
-                method: AuthMethod::Token,
                 token: Some(setting.vault_token.clone().into()),
-                token_file: None,
+                ..VaultAuthConfig::new(AuthMethod::Token)
             },
             batch: BatchConfig::default(),
         },
-        keys: vec![KeyConfig { name: key, vault_key: None, mount: None, purposes: vec![Purpose::Signature] }],
+        keys: vec![KeyConfig {
+            name: key,
+            vault_key: None,
+            mount: None,
+            hash: None,
+            purposes: vec![Purpose::Signature],
+        }],
         registries: vec![RegistryConfig {
             host: setting.registry.to_string(),
             plain_http: true,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Digest;
+use super::{Content, Digest};
 
 /// An OCI content descriptor, with the fields that signing needs.
 /// <https://github.com/opencontainers/image-spec/blob/main/descriptor.md>
@@ -24,10 +24,19 @@ pub struct Descriptor {
 impl Descriptor {
     /// The descriptor of `content`.
     pub fn of(media_type: &str, content: &[u8]) -> Self {
+        Self::new(media_type, content.len(), Digest::of(content))
+    }
+
+    /// The descriptor of `content`, which may be large and in pieces.
+    pub fn of_content(media_type: &str, content: &Content) -> Self {
+        Self::new(media_type, content.len(), content.digest())
+    }
+
+    fn new(media_type: &str, len: usize, digest: Digest) -> Self {
         Self {
             media_type: media_type.to_owned(),
-            size: content.len() as u64,
-            digest: Digest::of(content),
+            size: len as u64,
+            digest,
             artifact_type: None,
             annotations: BTreeMap::new(),
         }

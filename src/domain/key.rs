@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::num::NonZeroU32;
 use std::str::FromStr;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -51,9 +52,16 @@ pub struct Key {
     pub latest: KeyVersion,
     /// Vault signs with versions from this one on.
     pub minimum: KeyVersion,
+    /// Whether Vault has the key now. Where it has been deleted nothing is signed, and what was signed is still to
+    /// be verified.
+    pub in_vault: bool,
+    /// How often Vault makes a new version by itself, where it does.
+    pub auto_rotate_period: Option<Duration>,
     /// Those of a supported type; empty where the type is not. Also versions that Vault has archived or trimmed,
     /// whose signatures are still to be verified.
     pub versions: BTreeMap<KeyVersion, PublishedVersion>,
+    /// Versions whose numbers are those of other key pairs now, because the key was deleted and made anew. Oldest first.
+    pub former: Vec<(KeyVersion, PublishedVersion)>,
 }
 
 /// One version of a key.
@@ -172,7 +180,16 @@ impl Key {
 
     /// Whether Vault signs with `version` now.
     pub fn can_sign_with(&self, version: KeyVersion) -> bool {
-        (self.minimum..=self.latest).contains(&version) && self.versions.contains_key(&version)
+        self.in_vault
+            && (self.minimum..=self.latest).contains(&version)
+            && self.versions.contains_key(&version)
+    }
+
+    /// The version with this fingerprint, also a former one: what a signature's annotations name for ever.
+    pub fn with_fingerprint(&self, fingerprint: Fingerprint) -> Option<(KeyVersion, &PublishedVersion)> {
+        let former = self.former.iter().map(|(version, published)| (*version, published));
+        let versions = self.versions.iter().map(|(version, published)| (*version, published));
+        versions.chain(former).find(|(_, published)| published.public_key.fingerprint() == fingerprint)
     }
 
     /// `version` as a reference, where it is published.

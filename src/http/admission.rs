@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::task::TaskTracker;
 use tracing::Instrument as _;
 
@@ -13,13 +13,16 @@ use super::problem::Problem;
 use crate::config::LimitsConfig;
 use crate::metrics::Metrics;
 
-/// Lets `in_flight` operations run and `queue` wait, and sheds the rest.
+/// Lets `in_flight` operations run and `queue` wait, and sheds the rest. Large bodies share `bytes_in_flight` besides.
 ///
 /// An operation that has begun runs to its end, also when its caller hangs up or runs out of
 /// patience: between signing and attaching is no place to stop. [`Admission::drained`] waits for all of them.
 #[derive(Clone)]
 pub struct Admission {
     slots: Arc<Semaphore>,
+    /// A permit for each KiB.
+    bytes: Arc<Semaphore>,
+    kibibytes: usize,
     waiting: Arc<AtomicUsize>,
     queue: usize,
     timeout: Duration,
@@ -29,8 +32,11 @@ pub struct Admission {
 
 impl Admission {
     pub fn new(limits: &LimitsConfig, metrics: Arc<Metrics>) -> Self {
+        let kibibytes = limits.bytes_in_flight.div_ceil(1024).min(Semaphore::MAX_PERMITS);
         Self {
             slots: Arc::new(Semaphore::new(limits.in_flight)),
+            bytes: Arc::new(Semaphore::new(kibibytes)),
+            kibibytes,
             waiting: Arc::new(AtomicUsize::new(0)),
             queue: limits.queue,
             timeout: limits.request_timeout,
@@ -66,19 +72,41 @@ impl Admission {
         tokio::time::timeout(self.timeout, answer).await.map_err(|_| Problem::timeout(self.timeout))?
     }
 
+    /// Waits until there is room for a body of `bytes`. What is larger than all the room there is takes all of it.
+    ///
+    /// # Errors
+    /// `overloaded` at once where the queue is full, and where waiting takes longer than the caller is kept.
+    pub async fn share(&self, bytes: usize) -> Result<Share, Problem> {
+        let kibibytes = u32::try_from(bytes.div_ceil(1024).min(self.kibibytes)).unwrap_or(u32::MAX);
+        if let Ok(permit) = self.bytes.clone().try_acquire_many_owned(kibibytes) {
+            return Ok(Share { _permit: permit });
+        }
+        let _waiting = Waiting::enter(self).ok_or_else(Problem::overloaded)?;
+        match tokio::time::timeout(self.timeout, self.bytes.clone().acquire_many_owned(kibibytes)).await {
+            Ok(Ok(permit)) => Ok(Share { _permit: permit }),
+            _ => Err(Problem::overloaded()),
+        }
+    }
+
     /// Waits until every operation that has begun has ended. No more are let in afterwards by anybody who has stopped asking.
     pub async fn drained(&self) {
         self.tasks.close();
         self.tasks.wait().await;
     }
 
-    async fn slot(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Problem> {
+    async fn slot(&self) -> Result<OwnedSemaphorePermit, Problem> {
         if let Ok(slot) = self.slots.clone().try_acquire_owned() {
             return Ok(slot);
         }
         let _waiting = Waiting::enter(self).ok_or_else(Problem::overloaded)?;
         self.slots.clone().acquire_owned().await.map_err(|_| Problem::overloaded())
     }
+}
+
+/// Room for a body, until it is dropped.
+#[derive(Debug)]
+pub struct Share {
+    _permit: OwnedSemaphorePermit,
 }
 
 /// A place in the queue; given back however the waiting ends.
@@ -134,6 +162,25 @@ mod tests {
         release.send(()).unwrap();
         assert!(first.await.unwrap());
         assert_eq!(second.await.unwrap(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bodies_share_the_bytes_and_one_that_is_too_large_for_all_waits_until_it_is_alone() {
+        let limits = LimitsConfig { bytes_in_flight: 10 * 1024, queue: 1, ..LimitsConfig::default() };
+        let admission = Admission::new(&limits, Arc::new(Metrics::new()));
+        let first = admission.share(9 * 1024).await.unwrap();
+        let small = admission.share(1024).await.unwrap();
+        let mut large = std::pin::pin!(admission.share(100 * 1024 * 1024));
+        assert!(futures::poll!(&mut large).is_pending());
+        assert_eq!(admission.share(1).await.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
+        drop(first);
+        assert!(futures::poll!(&mut large).is_pending());
+        drop(small);
+        let large = large.await.unwrap();
+        // Nobody is kept longer than a request may take.
+        assert_eq!(admission.share(1).await.unwrap_err().status(), StatusCode::SERVICE_UNAVAILABLE);
+        drop(large);
+        assert!(admission.share(1).await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]

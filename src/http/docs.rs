@@ -20,6 +20,7 @@ use super::ApiState;
     modifiers(&BearerToken),
     tags(
         (name = "signatures", description = "Sign images, and look signatures up"),
+        (name = "verifications", description = "Is this image signed? Needs `verify`"),
         (name = "keys", description = "Public keys, for those who verify. No credentials needed"),
         (name = "log", description = "The signing log, for auditors: needs `log.read`")
     )

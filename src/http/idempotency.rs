@@ -1,17 +1,21 @@
 //! `Idempotency-Key`: the same request again gets the same answer.
 //! <https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use axum::extract::FromRequestParts;
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tokio_util::sync::CancellationToken;
 
 use super::ApiState;
 use super::problem::Problem;
-use crate::domain::Digest;
-use crate::ports::{IdempotencyId, KeptAnswer, Recalled};
+use crate::domain::{Clock, Digest, Timestamp};
+use crate::ports::{Idempotency, IdempotencyId, KeptAnswer, Recalled};
 use crate::service::{Caller, ServiceError};
 
 const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
@@ -68,6 +72,38 @@ impl IdempotencyKey {
     }
 }
 
+/// How long an answer is kept.
+const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Between two times of forgetting.
+const PAUSE: Duration = Duration::from_secs(15 * 60);
+
+/// Forgets what is older than a day, now and again until `stopped`.
+pub async fn forget_old_answers(
+    idempotency: Arc<dyn Idempotency>,
+    clock: Arc<dyn Clock>,
+    stopped: CancellationToken,
+) {
+    let forgetting = async {
+        loop {
+            let before = clock.now().checked_sub(KEPT).unwrap_or(Timestamp::MIN);
+            // A part at a time, so that nobody who signs waits long behind it.
+            loop {
+                match idempotency.forget(before).await {
+                    Ok(0) => break,
+                    Ok(count) => tracing::debug!(count, "old answers were forgotten"),
+                    Err(error) => {
+                        tracing::warn!(%error, "old answers could not be forgotten");
+                        break;
+                    }
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    stopped.run_until_cancelled(forgetting).await;
+}
+
 impl Answer {
     pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Self, Problem> {
         let body = serde_json::to_vec(body).map_err(|error| {
@@ -115,7 +151,9 @@ impl FromRequestParts<ApiState> for IdempotencyKey {
                     Self::MAX
                 ))),
             },
-            (Some(_), Some(_)) => Err(Problem::invalid("Send `Idempotency-Key` once.")),
+            (Some(_), Some(_)) => {
+                Err(Problem::invalid("There are several `Idempotency-Key` headers. Send one."))
+            }
         }
     }
 }

@@ -2,7 +2,9 @@
 
 mod admin;
 mod admission;
+mod attestations;
 mod authenticated;
+mod blobs;
 mod body;
 mod docs;
 mod idempotency;
@@ -16,8 +18,11 @@ mod remainder;
 mod router;
 mod signatures;
 mod state;
+mod verifications;
+mod well_known;
 
 pub use admin::{AdminState, router as admin_router};
 pub use admission::Admission;
+pub use idempotency::forget_old_answers;
 pub use router::{openapi, router};
 pub use state::ApiState;

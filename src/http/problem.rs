@@ -72,6 +72,10 @@ impl Problem {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "payload-too-large", detail)
     }
 
+    pub fn unfinished_body() -> Self {
+        Self::invalid("The body could not be read to its end. Send it again.")
+    }
+
     pub fn slow_body(after: Duration) -> Self {
         let detail = format!("The body did not arrive within {after:?}. Send it again, whole.");
         Self::new(StatusCode::REQUEST_TIMEOUT, "timeout", detail)
@@ -188,7 +192,9 @@ impl From<ServiceError> for Problem {
 
 fn status_of(code: &str) -> StatusCode {
     match code {
-        "invalid-request" | "digest-required" | "format-unsupported" => StatusCode::BAD_REQUEST,
+        "invalid-request" | "digest-required" | "format-unsupported" | "digest-unsupported-for-key" => {
+            StatusCode::BAD_REQUEST
+        }
         "forbidden" => StatusCode::FORBIDDEN,
         "image-not-found" | "key-not-found" | "signature-not-found" => StatusCode::NOT_FOUND,
         "key-version-unavailable" | "layout-conflict" | "tag-protected" | "too-many-signatures" => {

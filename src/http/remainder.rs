@@ -17,7 +17,7 @@ pub struct Remainder {
 
 impl Remainder {
     /// Bytes that are thrown away. Whoever sends more loses the answer.
-    const MAX_BYTES: usize = 16 * 1024 * 1024;
+    const MAX_BYTES: usize = 32 * 1024 * 1024;
     const MAX_TIME: Duration = Duration::from_secs(5);
 
     /// The body for the handler, and what will be left of it. None where there is no body.

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::Problem;
-use super::{ApiState, docs, keys, log, observe, signatures};
+use super::{ApiState, attestations, blobs, docs, keys, log, observe, signatures, verifications, well_known};
 
 /// The API with its documentation. `public_url` is how callers reach it.
 pub fn router(state: ApiState, public_url: Option<&str>) -> Router {
@@ -44,9 +44,14 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(signatures::sign))
         .routes(routes!(signatures::sign_many))
         .routes(routes!(signatures::read))
+        .routes(routes!(attestations::attest))
+        .routes(routes!(blobs::sign))
+        .routes(routes!(verifications::verify))
         .routes(routes!(keys::list))
         .routes(routes!(keys::read))
         .routes(routes!(keys::public_key))
+        .routes(routes!(keys::public_keys))
+        .routes(routes!(well_known::keys))
         .routes(routes!(log::list))
         .routes(routes!(log::read))
 }

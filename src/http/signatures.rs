@@ -20,7 +20,8 @@ use super::path::Path;
 use super::preference::Preferences;
 use super::problem::{Problem, ProblemBody};
 use crate::domain::{
-    Annotations, Format, ImageReference, KeyReference, KeyVersion, RequestId, SignatureId, State as Stage,
+    Annotations, Claim, Format, ImageReference, KeyName, KeyReference, KeyVersion, RequestId, SignatureId,
+    State as Stage,
 };
 use crate::input::{self, Node};
 use crate::service::{
@@ -68,6 +69,9 @@ pub struct SignatureBody {
     image: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     key: Option<KeyReferenceBody>,
+    /// Of an attestation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    predicate_type: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
     signatures: Vec<LayoutBody>,
@@ -96,7 +100,7 @@ pub struct KeyReferenceBody {
 pub struct LayoutBody {
     format: Format,
     /// Base64 of the simple-signing payload or the in-toto statement, in the bytes that were signed. Left out where
-    /// somebody else wrote it in other bytes than Signet does: then only the registry has it.
+    /// somebody else wrote it in other bytes than Signet does, and for attestations: then only the registry has it.
     #[serde(skip_serializing_if = "Option::is_none")]
     payload: Option<String>,
     /// Base64 of the signature in ASN.1 DER.
@@ -114,7 +118,7 @@ pub struct LayoutBody {
 #[derive(Serialize, ToSchema)]
 pub struct LogBody {
     /// The entry that holds the signature.
-    index: u64,
+    pub index: u64,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -262,26 +266,37 @@ fn status_of(SignAnswer { image, children }: &SignAnswer) -> StatusCode {
 
 /// Strings become types, once.
 fn parse(request: SignatureRequest, preferences: Preferences) -> Result<SignRequest, Problem> {
-    let format = match request.format.as_deref() {
-        None => None,
-        Some("cosign") => Some(Format::Cosign),
-        Some("bundle") => Some(Format::Bundle),
-        Some(other) => return Err(Problem::unknown_format(other)),
-    };
+    Ok(SignRequest {
+        image: request.image.parse().map_err(ServiceError::Image)?,
+        key: key(request.key.as_deref())?,
+        key_version: key_version(request.key_version)?,
+        format: format(request.format.as_deref())?,
+        annotations: Annotations::new(request.annotations).map_err(ServiceError::Annotations)?,
+        recursive: request.recursive,
+        respond_async: preferences.respond_async,
+    })
+}
+
+pub fn key(name: Option<&str>) -> Result<Option<KeyName>, Problem> {
+    name.map(key_name).transpose()
+}
+
+pub fn key_version(number: Option<u32>) -> Result<Option<KeyVersion>, Problem> {
     let version = |number| {
         KeyVersion::new(number).ok_or_else(|| {
             Problem::invalid("`key_version` is a number from 1; leave it out for the latest version.")
         })
     };
-    Ok(SignRequest {
-        image: request.image.parse().map_err(ServiceError::Image)?,
-        key: request.key.as_deref().map(key_name).transpose()?,
-        key_version: request.key_version.map(version).transpose()?,
-        format,
-        annotations: Annotations::new(request.annotations).map_err(ServiceError::Annotations)?,
-        recursive: request.recursive,
-        respond_async: preferences.respond_async,
-    })
+    number.map(version).transpose()
+}
+
+pub fn format(name: Option<&str>) -> Result<Option<Format>, Problem> {
+    match name {
+        None => Ok(None),
+        Some("cosign") => Ok(Some(Format::Cosign)),
+        Some("bundle") => Ok(Some(Format::Bundle)),
+        Some(other) => Err(Problem::unknown_format(other)),
+    }
 }
 
 impl SignatureBody {
@@ -301,6 +316,7 @@ impl SignatureBody {
             state: "failed",
             image: Some(image.to_string()),
             key: None,
+            predicate_type: None,
             annotations: BTreeMap::new(),
             signatures: Vec::new(),
             signed_at: None,
@@ -310,7 +326,7 @@ impl SignatureBody {
         }
     }
 
-    fn of(view: SignatureView, created: bool) -> Self {
+    pub fn of(view: SignatureView, created: bool) -> Self {
         let SignatureView { record, payload } = view;
         let layout = |(signature, _): (&Vec<u8>, _)| LayoutBody {
             format: record.signing.format,
@@ -330,6 +346,10 @@ impl SignatureBody {
             },
             image: record.subject.image().map(|image| image.to_string()),
             key: Some(KeyReferenceBody::of(&record.signing.key)),
+            predicate_type: match &record.signing.claim {
+                Claim::Attestation { predicate_type, .. } => Some(predicate_type.clone()),
+                Claim::Image | Claim::Blob { .. } => None,
+            },
             annotations: record.signing.annotations.as_map().clone(),
             signatures: record.signature().map(layout).into_iter().collect(),
             signed_at: record.signature().map(|(_, signed_at)| signed_at.to_string()),

@@ -1,10 +1,10 @@
 //! From the formats to trees.
 
-use serde::de::DeserializeSeed as _;
+use serde::de::{DeserializeSeed as _, Deserializer as _};
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
 use serde_saphyr::{Error as YamlError, MessageFormatter as _, UserMessageFormatter};
 
-use super::node::Tree;
+use super::node::{Around, Tree};
 use super::{InputError, Node};
 
 /// Levels of lists and maps within each other in YAML, whose reader takes much stack for each. JSON has its
@@ -15,13 +15,32 @@ pub(super) const MAX_YAML_DEPTH: usize = 32;
 const MAX_YAML: usize = 4 * 1024 * 1024;
 
 pub(super) fn json(bytes: &[u8]) -> Result<Node, InputError> {
-    let mut reader = serde_json::Deserializer::from_slice(bytes);
     let tree = Tree::default();
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
     let node = (&tree).deserialize(&mut reader).and_then(|node| reader.end().map(|()| node));
-    node.map_err(|error| {
-        let place = (error.line(), error.column());
-        tree.into_duplicate().unwrap_or_else(|| InputError::syntax("JSON", json_sentence(&error))).at(place)
-    })
+    node.map_err(|error| json_error(&error, tree))
+}
+
+/// The tree, with `null` in the place of what stands under `key` at the top; and that, as it was written.
+pub(super) fn json_around<'a>(
+    bytes: &'a [u8],
+    key: &'static str,
+) -> Result<(Node, Option<&'a [u8]>), InputError> {
+    // What is no object has no keys.
+    if bytes.iter().find(|b| !b.is_ascii_whitespace()) != Some(&b'{') {
+        return json(bytes).map(|node| (node, None));
+    }
+    let tree = Tree::default();
+    let mut around = Around { tree: &tree, key, raw: None };
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let node = reader.deserialize_map(&mut around).and_then(|node| reader.end().map(|()| node));
+    let raw = around.raw;
+    node.map(|node| (node, raw.map(|raw| raw.get().as_bytes()))).map_err(|error| json_error(&error, tree))
+}
+
+fn json_error(error: &serde_json::Error, tree: Tree) -> InputError {
+    let place = (error.line(), error.column());
+    tree.into_duplicate().unwrap_or_else(|| InputError::syntax("JSON", json_sentence(error))).at(place)
 }
 
 /// The error's text without the place, which it ends with.

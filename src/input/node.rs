@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::{InputError, Segment};
 
@@ -145,7 +146,43 @@ impl<'de> Visitor<'de> for &Tree {
         }
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Node, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Node, A::Error> {
+        self.map(entries, |_, entries| entries.next_value_seed(self))
+    }
+}
+
+/// Reads a tree of JSON at whose top one value is left as it was written.
+pub(super) struct Around<'t, 'de> {
+    pub(super) tree: &'t Tree,
+    pub(super) key: &'static str,
+    pub(super) raw: Option<&'de RawValue>,
+}
+
+impl<'de> Visitor<'de> for &mut Around<'_, 'de> {
+    type Value = Node;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a map")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Node, A::Error> {
+        self.tree.map(entries, |key, entries| {
+            if key != self.key {
+                return entries.next_value_seed(self.tree);
+            }
+            self.raw = Some(entries.next_value()?);
+            Ok(Node::Null)
+        })
+    }
+}
+
+impl Tree {
+    /// A map whose values are read by `value`, which is given their keys.
+    fn map<'de, A: MapAccess<'de>>(
+        &self,
+        mut entries: A,
+        mut value: impl FnMut(&str, &mut A) -> Result<Node, A::Error>,
+    ) -> Result<Node, A::Error> {
         let mut nodes: Vec<(String, Node)> = Vec::new();
         // Maps are small where people write them. Where they are not, comparing each key with all the others
         // would cost more than the rest of the reading.
@@ -157,15 +194,12 @@ impl<'de> Visitor<'de> for &Tree {
                 *self.twice.borrow_mut() = Some(error);
                 return Err(text);
             }
-            let node =
-                entries.next_value_seed(self).inspect_err(|_| self.within(Segment::Key(key.clone())))?;
+            let node = value(&key, &mut entries).inspect_err(|_| self.within(Segment::Key(key.clone())))?;
             nodes.push((key, node));
         }
         Ok(Node::Map(nodes))
     }
-}
 
-impl Tree {
     /// The problem, where there is one, lies within `segment`.
     fn within(&self, segment: Segment) {
         let found = self.twice.take();

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::format::MAX_YAML_DEPTH;
-use super::{InputError, Node, Problem, Segment, from_json, from_node, from_yaml};
+use super::{InputError, Node, Problem, Segment, from_json, from_json_around, from_node, from_yaml};
 
 /// One of everything that requests, policies and configurations are made of.
 #[derive(Debug, Default, Deserialize)]
@@ -353,4 +353,55 @@ fn arbitrary(levels: u32) -> impl Strategy<Value = serde_json::Value> {
                 .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
         ]
     })
+}
+
+/// A request with something large in it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Around {
+    name: Name,
+    #[serde(rename = "large")]
+    _large: (),
+}
+
+fn around(text: &str) -> Result<(Around, Option<&str>), String> {
+    let read = from_json_around::<Around>(text.as_bytes(), "large").map_err(|error| error.to_string())?;
+    Ok((read.0, read.1.map(|raw| std::str::from_utf8(raw).unwrap())))
+}
+
+#[test]
+fn what_stands_under_the_key_is_returned_as_it_was_written_however_deep_it_is() {
+    let deep = "[".repeat(100_000) + &"]".repeat(100_000);
+    for raw in ["{ \"large\":\n1.50, \"a\": 1, \"a\": 2 }", "\"\\ud800\"", "null", &deep] {
+        for text in
+            [format!(r#" {{"name": "n", "large" : {raw} }} "#), format!(r#"{{"large":{raw},"name":"n"}}"#)]
+        {
+            let (read, found) = around(&text).unwrap();
+            assert_eq!(read.name, Name("n".to_owned()));
+            assert_eq!(found, Some(raw));
+        }
+    }
+}
+
+#[test]
+fn around_the_key_everything_is_as_strict_as_ever() {
+    for (text, expected) in [
+        (r#"{"name": "n"}"#, "large: missing"),
+        (r#"{"large": {}}"#, "name: missing"),
+        (r#"{"name": 7, "large": {}}"#, "name: must be a string"),
+        (r#"{"name": "n", "large": 1, "large": 2}"#, "large: this key is here twice (line 1"),
+        (r#"{"name": "n", "name": "n", "large": 2}"#, "name: this key is here twice"),
+        (r#"{"name": "n", "lage": {}, "large": {}}"#, "lage: unknown key; did you mean \"large\"?"),
+        (r#"{"name": {"large": {}}, "large": {}}"#, "name: must be a string"),
+        (r#"{"name": "n", "large": {]}"#, "this is no JSON"),
+        (r#"{"name": "n", "large": {}"#, "this is no JSON"),
+        (r#"{"name": "n", "large": {}} {}"#, "this is no JSON"),
+        (r#"["large"]"#, "a map"),
+        ("", "this is no JSON"),
+    ] {
+        let error = around(text).unwrap_err();
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+    let error = from_json_around::<Around>(b"{\"large\": \"\xff\"}", "large").unwrap_err();
+    assert!(error.to_string().contains("this is no JSON"), "{error}");
 }

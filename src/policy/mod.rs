@@ -6,7 +6,7 @@ mod rule;
 use std::collections::HashSet;
 use std::path::Path;
 
-use crate::domain::Digest;
+use crate::domain::{Digest, Operation};
 use crate::ports::{Decision, Policy, Question};
 
 pub use file::PolicyError;
@@ -58,6 +58,22 @@ impl RulePolicy {
         sentences.collect()
     }
 
+    /// A sentence for each rule that lets somebody attest, in bundles, with a key that signs images: `cosign verify` takes
+    /// any bundle by the key for a signature of the image, whatever its statement says.
+    pub fn attestations_like_signatures(&self, signs_images: impl Fn(&str) -> bool) -> Vec<String> {
+        let attests =
+            |rule: &&Rule| rule.effect == Effect::Allow && rule.allows_bundles_of(Operation::Attest);
+        let sentences = self.rules.iter().filter(attests).flat_map(|rule| {
+            rule.keys.iter().filter(|key| signs_images(key.as_str())).map(|key| {
+                format!(
+                    "rule `{}` lets bundles be attested with the key `{key}`, which `cosign verify` takes for signatures of the image; give attestations a key of their own, by `purposes`",
+                    rule.id
+                )
+            })
+        });
+        sentences.collect()
+    }
+
     /// Whether everything is denied.
     pub fn is_empty(&self) -> bool {
         self.rules.is_empty()
@@ -81,7 +97,7 @@ impl Policy for RulePolicy {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Format, Operation, Principal};
+    use crate::domain::{Format, Principal};
 
     fn policy(text: &str) -> RulePolicy {
         file::parse(text).unwrap()
@@ -178,6 +194,42 @@ rules:
     }
 
     #[test]
+    fn a_rule_for_files_needs_a_key_and_no_repository() {
+        let rules = "version: 1\nrules: [{id: a, effect: allow, identity: {token: ci}, keys: [release], operations: [blob]}]";
+        let (policy, ci) = (policy(rules), Principal::Token { name: "ci".to_owned() });
+        let (release, other) = ("release".parse().unwrap(), "other".parse().unwrap());
+        let question = Question {
+            principal: &ci,
+            operation: Operation::Blob,
+            repository: None,
+            key: Some(&release),
+            format: None,
+        };
+        assert!(policy.decide(&question).allowed);
+        assert!(!policy.decide(&Question { key: Some(&other), ..question }).allowed);
+        let repository = "registry.example.com/payments/app".parse().unwrap();
+        for operation in [Operation::Sign, Operation::Attest, Operation::Verify] {
+            let question = Question { operation, repository: Some(&repository), ..question };
+            assert!(!policy.decide(&question).allowed, "{operation}");
+        }
+    }
+
+    #[test]
+    fn attesting_bundles_with_a_key_for_images_is_warned_of() {
+        let rule = |more: &str| {
+            let rule = format!(
+                "{{id: a, effect: allow, identity: {{token: ci}}, repositories: [x.y/z], keys: [release, sbom], {more}}}"
+            );
+            policy(&format!("version: 1\nrules: [{rule}]"))
+                .attestations_like_signatures(|key| key == "release")
+        };
+        let warnings = rule("operations: [attest]");
+        assert!(warnings.len() == 1 && warnings[0].contains("`release`"), "{warnings:?}");
+        assert!(rule("operations: [sign]").is_empty());
+        assert!(rule("operations: [attest], formats: [cosign]").is_empty());
+    }
+
+    #[test]
     fn a_wrong_file_says_which_rule_and_what_would_be_right() {
         for (text, expected) in [
             ("version: 2\nrules: []", "version"),
@@ -190,12 +242,24 @@ rules:
                 "rule `a`: `keys`",
             ),
             (
+                "version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, keys: [k], operations: [verify]}]",
+                "rule `a`: `repositories`",
+            ),
+            (
                 "version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, repositories: ['x.y/[z'], keys: [k]}]",
                 "rule `a`: `repositories`",
             ),
             (
                 "version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, operations: [log.read]}, {id: a, effect: deny, identity: {token: x}, operations: [log.read]}]",
                 "rule `a`",
+            ),
+            (
+                "version: 1\nrules: [{id: a, effect: deny, identity: {token: x}, keys: [k], operations: [blob, attest]}]",
+                "could never match `attest`",
+            ),
+            (
+                "version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, repositories: [x.y/z], operations: [blob]}]",
+                "rule `a`: `keys`",
             ),
             ("version: 1\nrules: [{id: a, efect: allow, identity: {token: x}}]", "did you mean"),
             ("version: 1\nrules: [{id: a, effect: allow, identity: {}}]", "token"),

@@ -55,11 +55,15 @@ impl Rule {
     /// A sentence that names the rule and the key.
     pub fn new(text: RuleText) -> Result<Self, String> {
         let id = text.id;
-        if text.operations.contains(&Operation::Sign) {
-            let needed = [("repositories", text.repositories.is_empty()), ("keys", text.keys.is_empty())];
+        for operation in &text.operations {
+            let (repository, key) = concerns(*operation);
+            let needed = [
+                ("repositories", repository && text.repositories.is_empty()),
+                ("keys", key && text.keys.is_empty()),
+            ];
             if let Some((name, _)) = needed.iter().find(|(_, missing)| *missing) {
                 return Err(format!(
-                    "rule `{id}`: `{name}` is empty, so that the rule could never match a `sign`; name at least one"
+                    "rule `{id}`: `{name}` is empty, so that the rule could never match `{operation}`; name at least one"
                 ));
             }
         }
@@ -76,6 +80,11 @@ impl Rule {
         })
     }
 
+    /// Whether the rule speaks of `operation` in bundles.
+    pub fn allows_bundles_of(&self, operation: Operation) -> bool {
+        self.operations.contains(&operation) && self.formats.contains(&Format::Bundle)
+    }
+
     /// Whether the rule speaks of what is asked. What the question leaves open, the rule may choose.
     pub fn matches(&self, question: &Question<'_>) -> bool {
         let Principal::Token { name } = question.principal;
@@ -84,6 +93,15 @@ impl Rule {
             && question.key.is_none_or(|key| self.keys.contains(key))
             && question.format.is_none_or(|format| self.formats.contains(&format))
             && question.repository.is_none_or(|repository| self.repositories.is_match(repository.to_string()))
+    }
+}
+
+/// Whether every question about `operation` names a repository, and whether it names a key.
+const fn concerns(operation: Operation) -> (bool, bool) {
+    match operation {
+        Operation::Sign | Operation::Attest | Operation::Verify => (true, true),
+        Operation::Blob => (false, true),
+        Operation::LogRead => (false, false),
     }
 }
 

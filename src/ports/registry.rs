@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use crate::domain::{Descriptor, Digest, Format, ImageReference, Repository};
+use crate::domain::{Content, Descriptor, Digest, Format, ImageReference, Repository};
 
 /// A manifest, as exact bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +20,7 @@ impl Manifest {
 /// A manifest to push, with the blobs that it names and the registry may not have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Upload {
-    pub blobs: Vec<Vec<u8>>,
+    pub blobs: Vec<Content>,
     pub manifest: Manifest,
 }
 
@@ -80,7 +80,7 @@ pub trait Registry: Send + Sync {
     /// The blob of this digest, checked against it.
     ///
     /// # Errors
-    /// Also where it has more than `limit` bytes.
+    /// [`RegistryError::TooLarge`] where it has more than `limit` bytes, or more are announced: then none is read.
     async fn blob(&self, repository: &Repository, digest: Digest, limit: u64) -> RegistryReply<Vec<u8>>;
 
     /// Everything that refers to the image: from the referrers API, or from the fallback index.
@@ -132,6 +132,8 @@ pub enum RegistryError {
     ManifestRefused { host: String, reason: String },
     #[error("{host} has something else at {reference}: {reason}")]
     Occupied { host: String, reference: String, reason: String },
+    #[error("{host} has something of more than {limit} bytes")]
+    TooLarge { host: String, limit: u64 },
     #[error("{host} broke the distribution specification: {reason}")]
     Protocol { host: String, reason: String },
 }

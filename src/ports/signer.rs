@@ -45,17 +45,19 @@ pub trait Signer: Send + Sync {
     /// The names of the keys that are configured, sorted.
     fn names(&self) -> Vec<KeyName>;
 
-    /// The key with its published versions, from a cache that follows the key holder.
+    /// The key with its versions, from a cache that follows the key holder. Where the holder has deleted the key and
+    /// its public keys were kept, they are here: see [`Key::in_vault`].
     ///
     /// # Errors
     /// [`SignerError::UnknownKey`] for a name that is not configured, without asking anybody.
     async fn key(&self, name: &KeyName) -> Result<Arc<Key>, SignerError>;
 
-    /// The key as its holder has it now, also where that has just changed. However many ask, the holder is
-    /// asked at most about once a second.
+    /// The key as the holder has it from now on, for when the cache lags behind: a caller names a version above the
+    /// latest that is known, or a signature does not verify. The holder is asked at most about once a second for
+    /// each key, however many ask here; those who come in between wait for the next answer, and share it.
     ///
     /// # Errors
-    /// As [`Signer::key`].
+    /// As [`Signer::key`], and where the holder can not be asked.
     async fn key_anew(&self, name: &KeyName) -> Result<Arc<Key>, SignerError>;
 
     /// Signs, in one call with what else waits for the same key version.
@@ -68,7 +70,8 @@ pub trait Signer: Send + Sync {
     }
 
     /// Signs all of `tasks`, those of one key version in as few calls as their size allows. As many results as
-    /// tasks, in their order: one may fail alone.
+    /// tasks, in their order: one may fail alone. After [`SignerError::VersionUnavailable`] and
+    /// [`SignerError::NoSuchKey`], [`Signer::key`] says what is true now.
     async fn sign_all(&self, tasks: Vec<SigningTask>) -> Vec<Result<Signed, SignerError>>;
 
     /// Whether a signature could be made now, as far as a cheap look can tell.
@@ -87,6 +90,8 @@ pub enum SignerError {
     NoSuchKey(KeyName),
     #[error("version {version} of key `{key}` can not sign: {reason}")]
     VersionUnavailable { key: KeyName, version: KeyVersion, reason: String },
+    #[error("{bytes} bytes are more than key `{key}` signs: {}", SigningInput::MAX_MESSAGE)]
+    MessageTooLarge { key: KeyName, bytes: usize },
     #[error("Vault can not be reached or failed: {reason}")]
     Unavailable { reason: String, retry_after: Option<Duration> },
     #[error("Vault is sealed or not initialised")]

@@ -112,7 +112,7 @@ pub trait StoreReader: Send + Sync {
 impl Writes {
     /// Bytes of documents, roughly, that are written or taken at once: the next transaction must not wait for all
     /// that is on its way.
-    pub const DOCUMENT_BYTES: usize = 64 * 1024 * 1024;
+    pub const DOCUMENT_BYTES: usize = 32 * 1024 * 1024;
 
     /// Bytes of the documents among the changes.
     pub fn document_bytes(&self) -> usize {

@@ -48,7 +48,7 @@ impl Client {
                 tracing::info!(registry = self.host.name(), repository, tag, round, "writing the tag again");
             }
             let missing: Vec<_> =
-                upload.blobs.into_iter().filter(|blob| pushed.insert(Digest::of(blob))).collect();
+                upload.blobs.into_iter().filter(|blob| pushed.insert(blob.digest())).collect();
             self.push_blobs(repository, &missing).await?;
             current = match self.put_manifest(repository, tag, &upload.manifest).await {
                 Ok(_) => {

@@ -48,7 +48,7 @@ impl Client {
     pub(super) async fn push_empty(&self, repository: &str) -> Result<bool, RegistryError> {
         let pushed = self.empty_blobs.of(repository);
         let before = pushed.initialized();
-        let push = async || self.push_blobs(repository, &[EMPTY.to_vec()]).await;
+        let push = async || self.push_blobs(repository, &[EMPTY.into()]).await;
         pushed.get_or_try_init(push).await?;
         Ok(before)
     }

@@ -59,6 +59,10 @@ impl Host {
         RegistryError::Occupied { host: self.0.clone(), reference: reference.into(), reason: reason.into() }
     }
 
+    pub(super) fn too_large(&self, limit: u64) -> RegistryError {
+        RegistryError::TooLarge { host: self.0.clone(), limit }
+    }
+
     pub(super) fn protocol(&self, reason: impl Into<String>) -> RegistryError {
         RegistryError::Protocol { host: self.0.clone(), reason: reason.into() }
     }

@@ -1,7 +1,6 @@
 //! Manifests: HEAD, GET, PUT.
 //! <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
 
-use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use oci_distribution::manifest::{
@@ -43,7 +42,7 @@ impl Client {
         self.check_stated_digest(&answer, digest)?;
         let size = answer.header(&CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok());
         match (answer.media_type(), size) {
-            (Some(_), Some(size)) if size > MAX_MANIFEST => Err(self.too_large()),
+            (Some(_), Some(size)) if size > MAX_MANIFEST => Err(self.host.too_large(MAX_MANIFEST)),
             (Some(media_type), Some(size)) if size > 0 => Ok(Some(Descriptor {
                 media_type: media_type.to_owned(),
                 size,
@@ -94,13 +93,13 @@ impl Client {
         manifest: &Manifest,
     ) -> RegistryReply<Digest> {
         if manifest.bytes.len() as u64 > MAX_MANIFEST {
-            return Err(self.too_large());
+            return Err(self.host.too_large(MAX_MANIFEST));
         }
         let media_type = HeaderValue::try_from(&manifest.media_type)
             .map_err(|_| self.host.protocol("a media type has control characters"))?;
         let call = Call::new("put_manifest", Method::PUT, self.manifest_url(repository, reference))
             .header(CONTENT_TYPE, media_type)
-            .body(Bytes::copy_from_slice(&manifest.bytes));
+            .body(manifest.bytes.clone().into());
         let answer = self.ask(repository, &call).await?;
         match answer.status.is_success() {
             true => Ok(answer.header(&OCI_SUBJECT).and_then(|subject| subject.trim().parse().ok())),
@@ -166,10 +165,6 @@ impl Client {
 
     fn manifest_url(&self, repository: &str, reference: &str) -> url::Url {
         self.url(repository, &format!("manifests/{reference}"))
-    }
-
-    fn too_large(&self) -> RegistryError {
-        self.host.protocol(format!("a manifest has more than {MAX_MANIFEST} bytes"))
     }
 }
 

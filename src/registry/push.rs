@@ -11,7 +11,7 @@ use super::empty::EMPTY;
 use super::index::{AddReferrer, fallback_tag};
 use super::referrers::Listing;
 use crate::config::ReferrersMode;
-use crate::domain::Digest;
+use crate::domain::{Content, Digest};
 use crate::ports::{Referrer, RegistryError};
 
 impl Client {
@@ -24,7 +24,8 @@ impl Client {
         none_known: bool,
     ) -> Result<(), RegistryError> {
         let Referrer { upload, descriptor } = referrer;
-        let (empty, blobs): (Vec<_>, Vec<_>) = upload.blobs.into_iter().partition(|blob| blob == EMPTY);
+        let empty = Content::from(EMPTY);
+        let (empty, blobs): (Vec<_>, Vec<_>) = upload.blobs.into_iter().partition(|blob| *blob == empty);
         let share_empty =
             async { if empty.is_empty() { Ok(false) } else { self.push_empty(repository).await } };
         let ((), taken_on_trust) = try_join(self.push_blobs(repository, &blobs), share_empty).await?;

@@ -93,6 +93,7 @@ impl Retry {
             | RegistryError::TagProtected { .. }
             | RegistryError::ManifestRefused { .. }
             | RegistryError::Occupied { .. }
+            | RegistryError::TooLarge { .. }
             | RegistryError::Protocol { .. } => None,
         }
     }

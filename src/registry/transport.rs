@@ -1,9 +1,11 @@
 //! One HTTP call: counted, and bounded in time and size.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::stream;
 use http::header::{AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue};
 use http::{Method, StatusCode};
 use tokio::time::Instant;
@@ -11,6 +13,7 @@ use url::Url;
 
 use super::answer::Answer;
 use super::failure::{Host, causes};
+use crate::domain::Content;
 use crate::metrics::Metrics;
 use crate::ports::RegistryError;
 
@@ -32,7 +35,7 @@ pub(super) struct Call {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
-    pub(super) body: Option<Bytes>,
+    pub(super) body: Option<Content>,
     /// Bytes of a successful answer's body. More is an error.
     pub(super) limit: u64,
 }
@@ -49,7 +52,7 @@ impl Call {
     }
 
     /// With a body, which may be empty.
-    pub(super) fn body(mut self, body: Bytes) -> Self {
+    pub(super) fn body(mut self, body: Content) -> Self {
         self.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
         self.body = Some(body);
         self
@@ -96,13 +99,18 @@ impl Transport {
         let mut request =
             self.http.request(call.method.clone(), call.url.clone()).headers(call.headers.clone());
         if let Some(body) = &call.body {
-            request = request.body(body.clone());
+            request = request.body(streamed(body));
         }
         if let Some(authorization) = authorization {
             request = request.header(AUTHORIZATION, authorization.clone());
         }
         let mut response = request.send().await.map_err(|error| self.failure(error))?;
         let status = response.status();
+        // What is announced as too large is not waited for. An answer to HEAD announces what it does not have.
+        let announced = response.content_length().filter(|_| call.method != Method::HEAD);
+        if status.is_success() && announced.is_some_and(|length| length > call.limit) {
+            return Err(self.host.too_large(call.limit));
+        }
         let headers = std::mem::take(response.headers_mut());
         let body = self.read(response, status, call.limit).await?;
         Ok(Answer { status, headers, body })
@@ -119,7 +127,7 @@ impl Transport {
         while let Some(chunk) = response.chunk().await.map_err(|error| self.failure(error))? {
             let length = (body.len() + chunk.len()) as u64;
             if status.is_success() && length > limit {
-                return Err(self.host.protocol(format!("its answer has more than {limit} bytes")));
+                return Err(self.host.too_large(limit));
             }
             if !status.is_success() && length > Self::MAX_NOTE {
                 break;
@@ -139,5 +147,14 @@ impl Transport {
         } else {
             self.host.unavailable(causes(error))
         }
+    }
+}
+
+/// The bytes of `content` as they are: what comes in pieces goes in pieces, with the length that the call announces.
+fn streamed(content: &Content) -> reqwest::Body {
+    let mut pieces = content.pieces().cloned().collect::<Vec<_>>();
+    match pieces.len() {
+        0 | 1 => pieces.pop().unwrap_or_default().into(),
+        _ => reqwest::Body::wrap_stream(stream::iter(pieces.into_iter().map(Ok::<Bytes, Infallible>))),
     }
 }

@@ -3,7 +3,6 @@
 
 use std::sync::atomic::Ordering;
 
-use bytes::Bytes;
 use futures::future::try_join_all;
 use http::header::{CONTENT_TYPE, HeaderValue, LOCATION};
 use http::{Method, StatusCode};
@@ -13,7 +12,7 @@ use super::answer::Answer;
 use super::client::Client;
 use super::location::resolve;
 use super::transport::Call;
-use crate::domain::Digest;
+use crate::domain::{Content, Digest};
 use crate::ports::RegistryError;
 
 /// Whether a registry takes a blob with the request that would start an upload. The
@@ -33,17 +32,16 @@ const MAX_TRIAL: usize = 64 * 1024;
 impl Client {
     /// Pushes `blobs`, whether or not the registry has them: asking first costs as much as pushing
     /// something that small.
-    pub(super) async fn push_blobs(&self, repository: &str, blobs: &[Vec<u8>]) -> Result<(), RegistryError> {
+    pub(super) async fn push_blobs(&self, repository: &str, blobs: &[Content]) -> Result<(), RegistryError> {
         let pushes = blobs.iter().map(|blob| async {
-            let blob = Bytes::copy_from_slice(blob);
+            let digest = blob.digest();
             // An upload session that failed is not continued but begun again.
-            self.retry.run(|| self.push_blob(repository, blob.clone())).await
+            self.retry.run(|| self.push_blob(repository, blob, digest)).await
         });
         try_join_all(pushes).await.map(|_| ())
     }
 
-    async fn push_blob(&self, repository: &str, blob: Bytes) -> Result<(), RegistryError> {
-        let digest = Digest::of(&blob);
+    async fn push_blob(&self, repository: &str, blob: &Content, digest: Digest) -> Result<(), RegistryError> {
         let try_single = match self.single_request() {
             SingleRequest::Unknown => blob.len() <= MAX_TRIAL,
             SingleRequest::Taken => true,
@@ -68,7 +66,7 @@ impl Client {
                 _ => return Err(answer.unexpected(&self.host, "POST blob")),
             }
         }
-        start = start.body(Bytes::new());
+        start = start.body(Content::default());
         let answer = self.send(repository, &start).await?;
         if answer.status != StatusCode::ACCEPTED {
             return Err(answer.unexpected_for_write(&self.host, "POST upload"));
@@ -85,7 +83,7 @@ impl Client {
         repository: &str,
         url: &Url,
         started: &Answer,
-        blob: Bytes,
+        blob: &Content,
         digest: Digest,
     ) -> Result<(), RegistryError> {
         let location = started.header(&LOCATION).ok_or("there is no `Location`");
@@ -93,8 +91,9 @@ impl Client {
             .and_then(|location| resolve(url, location))
             .map_err(|reason| self.host.protocol(format!("an upload's session: {reason}")))?;
         session.query_pairs_mut().append_pair("digest", &digest.to_string());
-        let call =
-            Call::new("finish_upload", Method::PUT, session).header(CONTENT_TYPE, OCTET_STREAM).body(blob);
+        let call = Call::new("finish_upload", Method::PUT, session)
+            .header(CONTENT_TYPE, OCTET_STREAM)
+            .body(blob.clone());
         let answer = self.send(repository, &call).await?;
         if answer.status.is_success() {
             Ok(())

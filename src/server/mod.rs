@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError};
-use crate::http::{AdminState, Admission, admin_router, router};
+use crate::http::{AdminState, Admission, admin_router, forget_old_answers, router};
 use crate::log::GroupCommitLog;
 use crate::policy::PolicyError;
 
@@ -68,6 +68,8 @@ impl Server {
         // Deliveries end with the draining, so that no signature is put back by somebody who is about to go.
         let service = parts.api.service.clone();
         let deliveries = tokio::spawn(service.deliver_until(draining.clone()));
+        let (answers, clock) = (parts.api.idempotency.clone(), parts.api.clock.clone());
+        tokio::spawn(forget_old_answers(answers, clock, stopped.clone()));
         let admission = parts.api.admission.clone();
         let admin_state = AdminState {
             signer: parts.api.service.signer.clone(),

@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::policy::RulePolicy;
 use crate::ports::{Policy, Registry, SharedLocks, Signer, SigningLog};
 use crate::registry::OciRegistries;
-use crate::service::{DeliverySettings, ImageLocks, KeyPurposes, Service};
+use crate::service::{DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Service};
 use crate::store;
 use crate::vault::TransitSigner;
 
@@ -34,6 +34,12 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     if policy.is_empty() {
         tracing::warn!("the policy has no rules, so that nobody may do anything");
     }
+    let keys = key_purposes(config);
+    for warning in
+        policy.attestations_like_signatures(|name| keys.images.iter().any(|key| key.as_str() == name))
+    {
+        tracing::warn!("{warning}");
+    }
     let (log, shared_locks) = open_log(config, &metrics)?;
     let signing_log: Arc<dyn SigningLog> = log.clone();
     let registry = OciRegistries::new(&config.registries, metrics.clone())
@@ -42,6 +48,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         &config.vault,
         &config.keys,
         signing_log.clone(),
+        log.clone(),
         clock.clone(),
         ids.clone(),
         metrics.clone(),
@@ -59,11 +66,13 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         ids: ids.clone(),
         metrics: metrics.clone(),
         locks: ImageLocks::default(),
-        keys: key_purposes(config),
+        large_blobs: LargeBlobs::default(),
+        keys,
         delivery: DeliverySettings {
             look_again: config.attach.look_again.clone(),
             give_up_after: config.attach.give_up_after,
         },
+        checks: PredicateChecks::default(),
         index_members: config.limits.index_members,
         wake: Notify::new(),
     };

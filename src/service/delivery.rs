@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::domain::{AttachResult, Attachment, Entry, Event, Record, Signing, State, Timestamp};
+use crate::domain::{AttachResult, Attachment, Content, Entry, Event, Record, Signing, State, Timestamp};
 use crate::ports::{Delivery, DeliveryChange, Stage};
 
 use super::attach::{Finished, Seen};
-use super::wanted::Wanted;
+use super::replace::REPLACED;
 use super::{Service, ServiceError};
 
 /// When what is done again.
@@ -56,14 +56,16 @@ impl Service {
     pub(super) async fn attach(
         &self,
         head: &Entry,
-        wanted: &Wanted,
+        document: &Content,
         mut record: Record,
         seen: Option<Seen>,
+        replace: bool,
     ) -> Result<Record, ServiceError> {
-        let Some(finished) = Finished::of_record(&record, &wanted.document) else { return Ok(record) };
-        match self.attach_beside(&finished, seen).await {
+        let Some(finished) = Finished::of_record(&record, document) else { return Ok(record) };
+        match self.attach_beside(&finished, seen, replace).await {
             Ok(attachment) => {
-                self.attached(head, &record.signing, &attachment).await?;
+                let replaced = self.replaced(head, &finished, replace).await?;
+                self.attached(head, &record.signing, &attachment, &replaced).await?;
                 let (signature, signed_at) = (finished.signature, finished.signed_at);
                 record.state = State::Attached { signature, signed_at, attachment };
                 Ok(record)
@@ -75,16 +77,23 @@ impl Service {
         }
     }
 
-    /// Writes down that a signature is attached, and when to look at it again.
+    /// Writes down that a signature is attached, and when to look at it again; and that it `replaced` others.
     pub(super) async fn attached(
         &self,
         head: &Entry,
         signing: &Signing,
         attachment: &Attachment,
+        replaced: &[Signing],
     ) -> Result<(), ServiceError> {
         let now = self.clock.now();
-        let entry = head.followed_by(now, attach_event(signing, attached_result(attachment)));
-        self.log.commit(vec![entry], vec![self.delivery.next_look(signing.id, 0, now)]).await?;
+        let mut entries = vec![head.followed_by(now, attach_event(signing, attached_result(attachment)))];
+        let mut changes = vec![self.delivery.next_look(signing.id, 0, now)];
+        for other in replaced {
+            changes.push(DeliveryChange::Settle { id: other.id });
+            let result = AttachResult::GivenUp { code: REPLACED.to_owned() };
+            entries.push(head.followed_by(now, attach_event(other, result)));
+        }
+        self.log.commit(entries, changes).await?;
         Ok(())
     }
 
@@ -124,13 +133,15 @@ impl Service {
         &self,
         finished: &Finished,
         seen: Option<Seen>,
+        replace: bool,
     ) -> Result<Attachment, ServiceError> {
         let registry = self.registry.as_ref();
+        let outdated = self.outdated(finished, replace).await;
         let seen = match seen {
             Some(seen) => seen,
             None => finished.look(registry).await?.1,
         };
-        finished.attach(registry, seen).await
+        finished.attach(registry, seen, &outdated).await
     }
 
     async fn attach_later(
@@ -139,9 +150,11 @@ impl Service {
         finished: &Finished,
         seen: Option<Seen>,
     ) -> Result<(), ServiceError> {
-        match self.attach_beside(finished, seen).await {
+        match self.attach_beside(finished, seen, delivery.parcel.replace).await {
             Ok(attachment) => {
-                self.attached(&delivery.entry, &finished.signing, &attachment).await?;
+                let Delivery { entry, parcel, .. } = delivery;
+                let replaced = self.replaced(entry, finished, parcel.replace).await?;
+                self.attached(entry, &finished.signing, &attachment, &replaced).await?;
                 self.metrics.delivery("attached");
             }
             Err(error) => self.not_attached(&delivery.entry, finished, delivery.attempts, &error).await,

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::domain::{
-    AnnotationsError, DigestError, Format, ImageError, ImageReference, KeyName, KeyType, KeyVersion,
-    Operation, SignatureId, SigningInput,
+    AnnotationsError, DigestError, Format, HashAlgorithm, ImageError, ImageReference, KeyName, KeyType,
+    KeyVersion, Operation, SignatureId, SigningInput,
 };
+use crate::format::predicate::{self, PredicateError, PredicateTypeError};
 use crate::ports::{LogError, RegistryError, SignerError};
 
 /// Knows nothing of HTTP. `Display` is for our log; callers get [`ServiceError::detail`].
@@ -19,12 +20,25 @@ pub enum ServiceError {
     Image(#[from] ImageError),
     #[error("{0}")]
     Annotations(#[from] AnnotationsError),
+    #[error("{0}")]
+    PredicateType(#[from] PredicateTypeError),
+    #[error("{0}")]
+    Predicate(#[from] PredicateError),
+    #[error("the predicate has {size} bytes")]
+    PredicateTooLarge { size: usize },
+    #[error("the file has more than {limit} bytes")]
+    BlobTooLarge { limit: usize },
+    #[error("{0}")]
+    BlobDigest(DigestError),
+    /// `hash`: what the key hashes with; none where it does not.
+    #[error("key {key} can not sign a sha256 digest")]
+    DigestUnsupported { key: KeyName, hash: Option<HashAlgorithm> },
+    #[error("bundles can not be replaced")]
+    ReplaceUnsupported,
     #[error("a choice of keys: {0:?}")]
     KeyRequired(Vec<KeyName>),
     #[error("key {key} is not for {operation}")]
     KeyPurpose { key: KeyName, operation: Operation },
-    #[error("{size} bytes are more than key {key} signs")]
-    MessageTooLarge { key: KeyName, size: usize },
     #[error("the index has more than {limit} members")]
     IndexTooLarge { limit: usize },
     #[error("image {0} is not in its registry")]
@@ -43,6 +57,8 @@ pub enum ServiceError {
     Occupied { reference: String, reason: String },
     #[error("the image has {limit} signatures already")]
     TooManySignatures { limit: usize },
+    #[error("the image has {has} signatures, and verifiers take {limit}")]
+    TooManyToVerify { has: usize, limit: usize },
     #[error(transparent)]
     Signer(#[from] SignerError),
     #[error(transparent)]
@@ -58,11 +74,16 @@ impl ServiceError {
             Self::Forbidden => "forbidden",
             Self::Image(ImageError::DigestRequired) => "digest-required",
             Self::Annotations(AnnotationsError::TooLarge(_))
-            | Self::MessageTooLarge { .. }
+            | Self::Signer(SignerError::MessageTooLarge { .. })
+            | Self::PredicateTooLarge { .. }
+            | Self::BlobTooLarge { .. }
             | Self::IndexTooLarge { .. } => "payload-too-large",
             Self::Invalid(_)
             | Self::Image(_)
             | Self::Annotations(_)
+            | Self::PredicateType(_)
+            | Self::Predicate(_)
+            | Self::BlobDigest(_)
             | Self::KeyRequired(_)
             | Self::KeyPurpose { .. }
             | Self::Registry(RegistryError::NotConfigured(_)) => "invalid-request",
@@ -71,7 +92,9 @@ impl ServiceError {
             Self::KeyVersionUnavailable { .. } | Self::Signer(SignerError::VersionUnavailable { .. }) => {
                 "key-version-unavailable"
             }
+            Self::DigestUnsupported { .. } => "digest-unsupported-for-key",
             Self::KeyTypeUnsupported { .. }
+            | Self::ReplaceUnsupported
             | Self::FormatUnsupported { .. }
             | Self::Registry(
                 RegistryError::ReferrersUnsupported { .. } | RegistryError::ManifestRefused { .. },
@@ -79,7 +102,7 @@ impl ServiceError {
             Self::LayoutConflict { .. }
             | Self::Occupied { .. }
             | Self::Registry(RegistryError::Occupied { .. }) => "layout-conflict",
-            Self::TooManySignatures { .. } => "too-many-signatures",
+            Self::TooManySignatures { .. } | Self::TooManyToVerify { .. } => "too-many-signatures",
             Self::Signer(SignerError::UnknownKey(_) | SignerError::NoSuchKey(_)) => "key-not-found",
             Self::Signer(SignerError::Unavailable { .. }) => "vault-unavailable",
             Self::Signer(SignerError::Sealed) => "vault-sealed",
@@ -91,6 +114,7 @@ impl ServiceError {
             Self::Registry(
                 RegistryError::Unavailable { .. }
                 | RegistryError::TooManyRequests { .. }
+                | RegistryError::TooLarge { .. }
                 | RegistryError::Protocol { .. },
             ) => "registry-unavailable",
             Self::Registry(RegistryError::Denied { .. }) => "registry-denied",
@@ -115,6 +139,7 @@ impl ServiceError {
                         | RegistryError::TooManyRequests { .. }
                         | RegistryError::Denied { .. }
                         | RegistryError::Timeout { .. }
+                        | RegistryError::TooLarge { .. }
                         | RegistryError::Protocol { .. }
                 )
         )
@@ -154,6 +179,26 @@ impl ServiceError {
             Self::Image(ImageError::Digest(error)) => digest_sentence(error),
             Self::Image(error) => sentence(error),
             Self::Annotations(error) => sentence(error),
+            Self::PredicateType(error) => format!("`predicate_type`: {}", sentence(error)),
+            Self::Predicate(error) => sentence(error),
+            Self::PredicateTooLarge { size } => format!(
+                "The predicate has {size} bytes, and at most {} are attested. Sign the digest of a file that holds it: `POST /v1/blobs`.",
+                predicate::MAX_BYTES
+            ),
+            Self::BlobTooLarge { limit } => {
+                format!("The file has more than {limit} bytes. Send its `digest` instead of its `content`.")
+            }
+            Self::BlobDigest(error) => format!("`digest`: {}", sentence(error)),
+            Self::DigestUnsupported { key, hash: None } => format!(
+                "Key `{key}` is of type ed25519, which signs no digest but the whole content. Send `content`, or name a key of another type."
+            ),
+            Self::DigestUnsupported { key, hash: Some(hash) } => format!(
+                "Key `{key}` hashes with {hash}, so that it can not sign a sha256 digest. Send `content`, or name a key that hashes with {}.",
+                HashAlgorithm::Sha256
+            ),
+            Self::ReplaceUnsupported => {
+                "The image has bundles, which are manifests of their own that stay until somebody deletes them. Leave `replace` out, or ask for the format `cosign`.".into()
+            }
             Self::KeyRequired(names) => {
                 format!("Name a `key`: you may use {}.", list(names))
             }
@@ -165,10 +210,6 @@ impl ServiceError {
                 };
                 format!("Key `{key}` is not for {what}. Name another key.")
             }
-            Self::MessageTooLarge { key, size } => format!(
-                "Key `{key}` is an Ed25519 key, which signs all of the {size} bytes and not their hash, and Vault takes at most {} bytes. Send less, or name a key of another type.",
-                SigningInput::MAX_MESSAGE
-            ),
             Self::IndexTooLarge { limit } => format!(
                 "The index and what it lists are more than {limit} manifests. Sign its parts by their own digests, or have `limits.index_members` raised."
             ),
@@ -187,7 +228,8 @@ impl ServiceError {
                 None => format!("Key `{key}` has no version {version}."),
             },
             Self::KeyTypeUnsupported { key, key_type } => {
-                format!("Key `{key}` is of type {key_type}; which signs nothing. Name another key.")
+                let types = KeyType::SUPPORTED.map(|known| known.to_string()).join(", ");
+                format!("Key `{key}` is of type {key_type}. Signet signs with {types}: name another key.")
             }
             Self::FormatUnsupported { host, format, reason } => format!(
                 "{host} can not hold signatures in the format `{format}`: {reason}. Ask for another format."
@@ -200,6 +242,9 @@ impl ServiceError {
             ),
             Self::TooManySignatures { limit } => format!(
                 "The image has {limit} signatures already, and verifiers give up beyond. Remove old ones, or have `max_signatures_per_image` raised."
+            ),
+            Self::TooManyToVerify { has, limit } => format!(
+                "The image has {has} signatures, and verifiers refuse an image with more than {limit} altogether. Have old ones removed."
             ),
             Self::Signer(error) => signer_sentence(error),
             Self::Registry(error) => registry_sentence(error),
@@ -231,6 +276,7 @@ fn signer_sentence(error: &SignerError) -> String {
         SignerError::VersionUnavailable { key, version, .. } => {
             format!("Version {version} of key `{key}` can not sign now. Leave `key_version` out for the latest.")
         }
+        SignerError::MessageTooLarge { key, bytes } => message_sentence(key, *bytes),
         SignerError::Unavailable { .. } => "Vault can not be reached or failed, so that there is no signature. Try again later.".into(),
         SignerError::Sealed => "Vault is sealed. Its operators have to unseal it. Try again later.".into(),
         SignerError::Denied { .. } => {
@@ -241,6 +287,13 @@ fn signer_sentence(error: &SignerError) -> String {
         }
         SignerError::Log(_) => LOG_SENTENCE.into(),
     }
+}
+
+fn message_sentence(key: &KeyName, size: usize) -> String {
+    format!(
+        "Key `{key}` is an Ed25519 key, which signs all of the {size} bytes and not their hash, and Vault takes at most {} bytes. Send less, or name a key of another type.",
+        SigningInput::MAX_MESSAGE
+    )
 }
 
 fn registry_sentence(error: &RegistryError) -> String {
@@ -269,6 +322,7 @@ fn registry_sentence(error: &RegistryError) -> String {
         RegistryError::Unavailable { host, .. }
         | RegistryError::ReferrersUnsupported { host, .. }
         | RegistryError::Occupied { host, .. }
+        | RegistryError::TooLarge { host, .. }
         | RegistryError::Protocol { host, .. } => format!("{host} can not be reached or failed. {AGAIN}"),
     }
 }

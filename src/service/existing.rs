@@ -2,17 +2,23 @@
 //!
 //! Only what verifies counts: somebody may have planted junk with our annotations.
 
-use crate::domain::{Attachment, Content, Descriptor, Digest, Format, ImageReference};
-use crate::format::simple_signing::SignatureManifest;
-use crate::format::{bundle, simple_signing};
+use bytes::Bytes;
+
+use crate::domain::{Attachment, Claim, Content, Descriptor, Digest, Format, ImageReference, SigningInput};
+use crate::format::bundle::{self, Bundle};
+use crate::format::dsse::{self, Envelope};
+use crate::format::signature_manifest::{Layer, SignatureManifest};
+use crate::format::statement::{self, Statement};
+use crate::format::{attestation, simple_signing};
 use crate::ports::{Manifest, Registry, RegistryError};
 
 use super::ServiceError;
+use super::attach::predicate_type;
 use super::wanted::Wanted;
 
-/// What hangs below the image's `.sig` tag.
+/// What hangs below one of the image's tags, `.sig` or `.att`.
 #[derive(Debug, Clone, Default)]
-pub struct CosignSignatures {
+pub struct Tagged {
     pub raw: Option<Manifest>,
     pub manifest: Option<SignatureManifest>,
 }
@@ -30,33 +36,68 @@ pub struct Found {
     pub attachment: Attachment,
 }
 
-impl CosignSignatures {
+impl Tagged {
     /// # Errors
     /// Where the registry could not tell, or the tag names something that is no signature manifest.
-    pub async fn read(registry: &dyn Registry, image: &ImageReference) -> Result<Self, ServiceError> {
-        let tag = simple_signing::tag(image.digest);
-        let Some(raw) = registry.tagged(&image.repository, &tag).await? else { return Ok(Self::default()) };
+    pub async fn read(
+        registry: &dyn Registry,
+        image: &ImageReference,
+        tag: &str,
+    ) -> Result<Self, ServiceError> {
+        let Some(raw) = registry.tagged(&image.repository, tag).await? else { return Ok(Self::default()) };
         match SignatureManifest::parse(&raw.bytes) {
             Ok(manifest) => Ok(Self { raw: Some(raw), manifest: Some(manifest) }),
-            Err(reason) => Err(ServiceError::Occupied { reference: cosign_reference(image), reason }),
+            Err(reason) => Err(ServiceError::Occupied { reference: tag_reference(image, tag), reason }),
         }
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.manifest.as_ref().is_none_or(|manifest| manifest.layers.is_empty())
+    pub fn layers(&self) -> &[Layer] {
+        self.manifest.as_ref().map_or(&[], |manifest| &manifest.layers)
     }
 
-    /// The wanted signature. Costs no call: its payload is known, and its layer says the rest.
-    pub fn find(&self, wanted: &Wanted, image: &ImageReference) -> Option<Found> {
-        let payload = wanted.payload;
-        let layers = self.manifest.iter().flat_map(|manifest| &manifest.layers);
-        let signature = layers
-            .filter(|layer| layer.digest == payload && layer.media_type == simple_signing::PAYLOAD_MEDIA_TYPE)
-            .filter_map(simple_signing::Layer::signature)
-            .find(|signature| wanted.is_met_by(signature))?;
+    pub fn is_empty(&self) -> bool {
+        self.layers().is_empty()
+    }
+
+    /// Where what is found here is attached.
+    pub fn attachment(&self, image: &ImageReference, tag: &str) -> Option<Attachment> {
         let manifest = self.raw.as_ref()?.digest();
-        let attachment = Attachment { reference: cosign_reference(image), manifest };
-        Some(Found { document: wanted.document.clone(), signature, attachment })
+        Some(Attachment { reference: tag_reference(image, tag), manifest })
+    }
+
+    /// The signature of an image that is wanted. Costs no call: its payload is known, and its layer says the rest.
+    pub fn find_signature(&self, wanted: &Wanted) -> Option<Vec<u8>> {
+        self.layers()
+            .iter()
+            .filter(|layer| {
+                layer.digest == wanted.payload && layer.media_type == simple_signing::PAYLOAD_MEDIA_TYPE
+            })
+            .filter_map(Layer::signature)
+            .find(|signature| wanted.is_met_by(signature))
+    }
+
+    /// The attestation that is wanted, with its statement. Costs a call for each layer that says it is of this type and
+    /// has about the size, so it is the last resort: what our log knows is found without.
+    ///
+    /// # Errors
+    /// Where the registry could not tell.
+    pub async fn find_attestation(
+        &self,
+        registry: &dyn Registry,
+        wanted: &Wanted,
+        image: &ImageReference,
+    ) -> Result<Option<(Content, Vec<u8>)>, ServiceError> {
+        let candidates = self.layers().iter().filter(|layer| {
+            attestation::claims_type(layer, predicate_type(&wanted.claim)) && may_hold(layer.size, wanted)
+        });
+        for layer in candidates.take(MAX_OPENED) {
+            let blob = registry.blob(&image.repository, layer.digest, dsse::MAX_BYTES).await?;
+            let envelope = blob.and_then(|blob| Envelope::parse(&blob).ok());
+            if let Some((statement, signature)) = envelope.and_then(|envelope| met_by(wanted, &envelope)) {
+                return Ok(Some((statement.into(), signature)));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -82,9 +123,10 @@ impl Referrers {
         registry: &dyn Registry,
         wanted: &Wanted,
         image: &ImageReference,
-        limit: usize,
     ) -> Result<Option<Found>, ServiceError> {
-        for descriptor in self.0.iter().filter(|descriptor| bundle::is_bundle(descriptor)).take(limit) {
+        let claimed = |descriptor: &&Descriptor| claims_type(bundle::claimed_type(descriptor), wanted);
+        let bundles = self.0.iter().filter(|descriptor| bundle::is_bundle(descriptor)).filter(claimed);
+        for descriptor in bundles.take(MAX_OPENED) {
             let found = open_bundle(registry, wanted, image, descriptor.digest).await?;
             if found.is_some() {
                 return Ok(found);
@@ -107,28 +149,73 @@ pub async fn open_bundle(
     let repository = &image.repository;
     let attachment = bundle_attachment(image, manifest);
     let Some(manifest) = registry.manifest(repository, manifest).await? else { return Ok(None) };
-    let Some(layer) = bundle::bundle_layer(&manifest.bytes) else { return Ok(None) };
-    let Some(content) = registry.blob(repository, layer, bundle::MAX_BYTES).await? else { return Ok(None) };
-    let signed = bundle::matching_signature(&content, image.digest, &wanted.annotations, wanted.verifier());
-    Ok(signed.map(|signed| Found {
-        document: signed.statement.into(),
-        signature: signed.signature,
+    let layer = bundle::bundle_layer(&manifest.bytes)
+        .filter(|layer| claims_type(layer.predicate_type.as_deref(), wanted) && may_hold(layer.size, wanted));
+    let Some(layer) = layer else { return Ok(None) };
+    let Some(content) = registry.blob(repository, layer.digest, layer.size).await? else { return Ok(None) };
+    let Ok(Bundle::Dsse(envelope)) = Bundle::parse(&content) else { return Ok(None) };
+    Ok(met_by(wanted, &envelope).map(|(statement, signature)| Found {
+        document: statement.into(),
+        signature,
         attachment,
     }))
 }
 
-/// The layout that counts for verifiers: once an image has a bundle, they look at bundles alone.
-pub fn layout(cosign: &CosignSignatures, referrers: &Referrers) -> Option<Format> {
-    match (cosign.is_empty(), referrers.has_bundles()) {
-        (_, true) => Some(Format::Bundle),
-        (false, false) => Some(Format::Cosign),
-        (true, false) => None,
+/// The statement and the signature of `envelope`, where they are what is wanted. The statement's bytes may differ from
+/// ours: others write fields in other orders.
+fn met_by(wanted: &Wanted, envelope: &Envelope) -> Option<(Bytes, Vec<u8>)> {
+    let signature = envelope.only_signature().filter(|_| envelope.payload_type == dsse::IN_TOTO)?;
+    let image = wanted.subject.digest;
+    let says_it = match &wanted.claim {
+        Claim::Image => statement::says_signed(&envelope.payload, image, &wanted.annotations),
+        Claim::Attestation { predicate_type, predicate } => {
+            Statement::parse(&envelope.payload).is_ok_and(|statement| {
+                statement.predicate_type == *predicate_type
+                    && statement.is_about(image)
+                    && statement.predicate().is_some_and(|bytes| Digest::of(bytes) == *predicate)
+            })
+        }
+        Claim::Blob { .. } => false,
+    };
+    let (key, hash) = wanted.verifier();
+    let verifies = || key.verifies(&SigningInput::of(key.key_type(), hash, &envelope.signed()), signature);
+    (says_it && verifies()).then(|| (envelope.payload.clone(), signature.to_vec()))
+}
+
+/// Whether something that says that it is of type `claimed`, or does not say it, may be what is wanted.
+fn claims_type(claimed: Option<&str>, wanted: &Wanted) -> bool {
+    claimed.is_none_or(|claimed| claimed == predicate_type(&wanted.claim))
+}
+
+/// Whether an envelope or a bundle of `size` bytes may hold what is wanted, so that nothing large is read in vain.
+fn may_hold(size: u64, wanted: &Wanted) -> bool {
+    match &wanted.claim {
+        Claim::Image | Claim::Blob { .. } => size <= bundle::MAX_SIGNATURE_BYTES,
+        Claim::Attestation { .. } => {
+            let encoded = wanted.document.len() as u64 / 3 * 4;
+            (encoded..=encoded + SLACK).contains(&size.saturating_add(SLACK / 2))
+        }
     }
 }
 
-/// Where an image's `.sig` signatures hang, as people write it.
-pub fn cosign_reference(image: &ImageReference) -> String {
-    format!("{}:{}", image.repository, simple_signing::tag(image.digest))
+/// Bytes by which two envelopes or bundles around the same predicate may differ: signatures, and what others write around
+/// them.
+const SLACK: u64 = 32 * 1024;
+
+/// Layers or bundles that are opened in search of a signature that our log does not know.
+const MAX_OPENED: usize = 100;
+
+/// The layout that counts for verifiers: once an image has a bundle, they look at bundles alone.
+pub fn layout(tagged: &[&Tagged], referrers: &Referrers) -> Option<Format> {
+    if referrers.has_bundles() {
+        return Some(Format::Bundle);
+    }
+    tagged.iter().any(|tagged| !tagged.is_empty()).then_some(Format::Cosign)
+}
+
+/// Where what hangs below a tag hangs, as people write it.
+pub fn tag_reference(image: &ImageReference, tag: &str) -> String {
+    format!("{}:{tag}", image.repository)
 }
 
 /// Where a bundle hangs.

@@ -80,11 +80,7 @@ impl Service {
         name: &KeyName,
         asked: Option<KeyVersion>,
     ) -> Result<ChosenKey, ServiceError> {
-        let mut key = self.signer.key(name).await?;
-        if asked.is_some_and(|asked| asked > key.latest) {
-            // It may have been made a moment ago.
-            key = self.signer.key_anew(name).await?;
-        }
+        let key = self.signing_key(name, asked).await?;
         if let KeyType::Unsupported(_) = key.key_type {
             return Err(ServiceError::KeyTypeUnsupported {
                 key: name.clone(),

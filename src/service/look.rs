@@ -3,15 +3,15 @@
 use std::time::Duration;
 
 use crate::domain::{
-    Annotations, Descriptor, Entry, Event, Format, ImageReference, Record, Signing, State, Timestamp,
+    Claim, Descriptor, Entry, Event, Format, ImageReference, Record, Signing, State, Timestamp,
 };
-use crate::format::bundle;
+use crate::format::{attestation, bundle, simple_signing};
 use crate::ports::{RegistryError, RegistrySettings};
 
-use super::attach::{Finished, Seen};
-use super::existing::{CosignSignatures, Found, Referrers, bundle_attachment, layout, open_bundle};
+use super::attach::{Finished, Outdated, Seen, tag};
+use super::existing::{Found, Referrers, Tagged, bundle_attachment, layout, open_bundle};
 use super::make::record_of;
-use super::wanted::{ChosenKey, Wanted};
+use super::wanted::{ChosenKey, Saying, Wanted};
 use super::{Service, ServiceError};
 
 /// What the registry said of the image, and what follows from it for the wanted signature.
@@ -22,28 +22,27 @@ pub struct Look {
     seen: Seen,
     /// When it was seen.
     at: Timestamp,
+    /// What gives way to the wanted signature, and is there.
+    outdated: usize,
     /// Signatures of the wanted format that the image has.
     signatures: usize,
 }
 
-impl Look {
-    fn found(wanted: Wanted, found: Found, at: Timestamp) -> Self {
-        Self { wanted, found: Some(found), seen: Seen::default(), at, signatures: 0 }
-    }
+/// What a look depends on besides the image.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish<'a> {
+    pub chosen: &'a ChosenKey,
+    pub saying: &'a Saying,
+    /// None is what the image has, else what its registry gets by default.
+    pub format: Option<Format>,
+    /// What gives way, in the layout `cosign`; none where nothing does.
+    pub outdated: &'a Outdated,
+}
 
-    fn not_found(
-        wanted: Wanted,
-        at: Timestamp,
-        subject: Descriptor,
-        cosign: CosignSignatures,
-        referrers: Referrers,
-    ) -> Self {
-        let signatures = match wanted.format {
-            Format::Cosign => cosign.manifest.as_ref().map_or(0, |manifest| manifest.layers.len()),
-            Format::Bundle => referrers.0.iter().filter(|referrer| bundle::is_bundle(referrer)).count(),
-        };
-        let seen = Seen { subject: Some(subject), tagged: cosign.raw, referrers: referrers.0 };
-        Self { wanted, found: None, seen, at, signatures }
+impl Look {
+    /// Whether nothing is left to do but to say so.
+    pub const fn is_done(&self) -> bool {
+        self.found.is_some() && self.outdated == 0
     }
 
     /// To be asked before anything is signed: what has no place is not made.
@@ -51,10 +50,35 @@ impl Look {
     /// # Errors
     /// Where the image has as many signatures as it may have.
     pub fn require_room(&self, limit: usize) -> Result<(), ServiceError> {
-        match self.signatures < limit {
+        match self.signatures.saturating_sub(self.outdated) < limit {
             true => Ok(()),
             false => Err(ServiceError::TooManySignatures { limit }),
         }
+    }
+}
+
+/// What was read of the image.
+struct Reading {
+    /// When the reading began.
+    at: Timestamp,
+    /// Below the tag where the wanted signature belongs.
+    own: Tagged,
+    referrers: Referrers,
+}
+
+impl Reading {
+    fn look(self, subject: Descriptor, wanted: Wanted, found: Option<Found>, outdated: &Outdated) -> Look {
+        let (signatures, outdated) = match wanted.format {
+            Format::Cosign => {
+                let is_outdated = |layer: &&_| outdated.covers(layer, &wanted.claim, self.at);
+                let same = usize::from(found.is_some());
+                let outdated = self.own.layers().iter().filter(is_outdated).count();
+                (self.own.layers().len(), outdated.saturating_sub(same))
+            }
+            Format::Bundle => (self.referrers.0.iter().filter(|one| bundle::is_bundle(one)).count(), 0),
+        };
+        let seen = Seen { subject: Some(subject), tagged: self.own.raw, referrers: self.referrers.0 };
+        Look { wanted, found, seen, at: self.at, outdated, signatures }
     }
 }
 
@@ -66,34 +90,36 @@ impl Service {
     /// Where the registry could not tell, or the image can not have a signature in this format.
     pub(super) async fn look(
         &self,
-        chosen: &ChosenKey,
         image: &ImageReference,
-        asked: Option<Format>,
-        annotations: &Annotations,
+        wish: Wish<'_>,
         settings: &RegistrySettings,
     ) -> Result<Look, ServiceError> {
         let at = self.clock.now();
         let registry = self.registry.as_ref();
+        let Wish { chosen, saying, format: asked, outdated } = wish;
         let resolve = async {
             let subject = registry.resolve(image).await?;
             subject.ok_or_else(|| ServiceError::ImageNotFound(image.clone()))
         };
         if asked == Some(Format::Bundle) {
+            let wanted = Wanted::of_image(chosen, image, Format::Bundle, saying)?;
             let listed = async { Ok(Referrers::read(registry, image).await?) };
             let (subject, referrers) = tokio::try_join!(resolve, listed)?;
-            let wanted = Wanted::image(chosen, image, Format::Bundle, annotations)?;
-            if let Some(found) = self.find_bundle(&wanted, image, &subject, &referrers).await? {
-                return Ok(Look::found(wanted, found, at));
+            let found = self.find_bundle(&wanted, image, &subject, &referrers).await?;
+            if found.is_none() && !referrers.has_bundles() && !settings.allow_mixed_layouts {
+                let tagged = self.tagged(image).await?;
+                choose_format(asked, layout(&[&tagged.0, &tagged.1], &referrers), true, settings)?;
             }
-            let cosign = CosignSignatures::read(registry, image).await?;
-            choose_format(asked, &cosign, &referrers, settings)?;
-            return Ok(Look::not_found(wanted, at, subject, cosign, referrers));
+            let reading = Reading { at, own: Tagged::default(), referrers };
+            return Ok(reading.look(subject, wanted, found, outdated));
         }
 
-        let (subject, cosign) = tokio::try_join!(resolve, CosignSignatures::read(registry, image))?;
-        let wanted = Wanted::image(chosen, image, Format::Cosign, annotations)?;
-        if let Some(found) = cosign.find(&wanted, image) {
-            return Ok(Look::found(wanted, found, at));
+        let wanted = Wanted::of_image(chosen, image, Format::Cosign, saying)?;
+        let tag = tag(&wanted.claim, image.digest);
+        let (subject, own) = tokio::try_join!(resolve, Tagged::read(registry, image, &tag))?;
+        if let Some(found) = self.find_tagged(&wanted, image, &own).await? {
+            let reading = Reading { at, own, referrers: Referrers::default() };
+            return Ok(reading.look(subject, wanted, Some(found), outdated));
         }
         let referrers = match Referrers::read(registry, image).await {
             // Where nothing can refer to an image, there are no bundles.
@@ -104,16 +130,20 @@ impl Service {
             }
             referrers => referrers?,
         };
-        let wanted = match choose_format(asked, &cosign, &referrers, settings)? {
-            Format::Cosign => wanted,
-            Format::Bundle => Wanted::image(chosen, image, Format::Bundle, annotations)?,
-        };
-        if wanted.format == Format::Bundle
-            && let Some(found) = self.find_bundle(&wanted, image, &subject, &referrers).await?
-        {
-            return Ok(Look::found(wanted, found, at));
+        let mut has = layout(&[&own], &referrers);
+        if has.is_none() && asked.is_none() && settings.default_format == Format::Bundle {
+            // Signatures and attestations have one layout together.
+            has =
+                layout(&[&Tagged::read(registry, image, &sibling(&wanted.claim, image)).await?], &referrers);
         }
-        Ok(Look::not_found(wanted, at, subject, cosign, referrers))
+        let format = choose_format(asked, has, own.is_empty(), settings)?;
+        let reading = Reading { at, own, referrers };
+        if format == Format::Cosign {
+            return Ok(reading.look(subject, wanted, None, outdated));
+        }
+        let wanted = Wanted::of_image(chosen, image, Format::Bundle, saying)?;
+        let found = self.find_bundle(&wanted, image, &subject, &reading.referrers).await?;
+        Ok(reading.look(subject, wanted, found, outdated))
     }
 
     /// What was seen, where that is no longer ago than others need for a signature of their own. It says where nothing is, so
@@ -121,6 +151,40 @@ impl Service {
     pub(super) fn still_seen(&self, look: &Look) -> Option<Seen> {
         let age = Duration::try_from(self.clock.now().duration_since(look.at)).unwrap_or_default();
         (age < SEEN_FOR).then(|| look.seen.clone())
+    }
+
+    /// What hangs below both of the image's tags.
+    async fn tagged(&self, image: &ImageReference) -> Result<(Tagged, Tagged), ServiceError> {
+        let registry = self.registry.as_ref();
+        let (signatures, attestations) = (simple_signing::tag(image.digest), attestation::tag(image.digest));
+        let signatures = Tagged::read(registry, image, &signatures);
+        tokio::try_join!(signatures, Tagged::read(registry, image, &attestations))
+    }
+
+    /// The wanted signature below its tag. An attestation that our log knows is known by its digest; every other one that
+    /// may be it is opened.
+    async fn find_tagged(
+        &self,
+        wanted: &Wanted,
+        image: &ImageReference,
+        own: &Tagged,
+    ) -> Result<Option<Found>, ServiceError> {
+        let Some(attachment) = own.attachment(image, &tag(&wanted.claim, image.digest)) else {
+            return Ok(None);
+        };
+        let ours = |signature| (wanted.document.clone(), signature);
+        let found = match (&wanted.claim, &own.manifest) {
+            (Claim::Attestation { .. }, Some(manifest)) => {
+                let logged = self.logged(wanted).await?;
+                let finished = logged.and_then(|record| Finished::of_record(&record, &wanted.document));
+                match finished.filter(|finished| finished.is_in(manifest)) {
+                    Some(finished) => Some(ours(finished.signature)),
+                    None => own.find_attestation(self.registry.as_ref(), wanted, image).await?,
+                }
+            }
+            _ => own.find_signature(wanted).map(ours),
+        };
+        Ok(found.map(|(document, signature)| Found { document, signature, attachment }))
     }
 
     /// The wanted bundle: where our log knows it, its manifest's digest is known too. Whether that is still there shows
@@ -158,7 +222,7 @@ impl Service {
                 return Ok(found);
             }
         }
-        referrers.find(registry, wanted, image, MAX_OPENED_BUNDLES).await
+        referrers.find(registry, wanted, image).await
     }
 
     /// The record of a signature that is there. What the log does not know of it is written down first.
@@ -175,7 +239,7 @@ impl Service {
         if let State::Signed { signature, signed_at } | State::GivenUp { signature, signed_at, .. } =
             record.state
         {
-            self.attached(head, &record.signing, &found.attachment).await?;
+            self.attached(head, &record.signing, &found.attachment, &[]).await?;
             record.state = State::Attached { signature, signed_at, attachment: found.attachment.clone() };
         }
         Ok(record)
@@ -198,26 +262,28 @@ impl Service {
 /// How long what was seen is believed.
 const SEEN_FOR: Duration = Duration::from_secs(2);
 
-/// Bundles that are opened in search of a signature that our log does not know.
-const MAX_OPENED_BUNDLES: usize = 100;
+/// The tag of the image's other signatures: attestations for signatures, and signatures for attestations.
+fn sibling(claim: &Claim, image: &ImageReference) -> String {
+    match claim {
+        Claim::Attestation { .. } => simple_signing::tag(image.digest),
+        Claim::Image | Claim::Blob { .. } => attestation::tag(image.digest),
+    }
+}
 
+/// The format of what is wanted, for an image that `has` a layout. `none_there`: it has none of the wanted kind in the
+/// layout that is asked for.
 fn choose_format(
     asked: Option<Format>,
-    cosign: &CosignSignatures,
-    referrers: &Referrers,
+    has: Option<Format>,
+    none_there: bool,
     settings: &RegistrySettings,
 ) -> Result<Format, ServiceError> {
-    let layout = layout(cosign, referrers);
-    let Some(wanted) = asked else { return Ok(layout.unwrap_or(settings.default_format)) };
-    // An image that is mixed already can not be made worse.
-    let has_wanted = match wanted {
-        Format::Cosign => !cosign.is_empty(),
-        Format::Bundle => referrers.has_bundles(),
-    };
-    match layout {
-        Some(has) if has != wanted && !has_wanted && !settings.allow_mixed_layouts => {
+    match (asked, has) {
+        (None, has) => Ok(has.unwrap_or(settings.default_format)),
+        // An image that is mixed already can not be made worse.
+        (Some(wanted), Some(has)) if has != wanted && none_there && !settings.allow_mixed_layouts => {
             Err(ServiceError::LayoutConflict { has, wanted })
         }
-        _ => Ok(wanted),
+        (Some(wanted), _) => Ok(wanted),
     }
 }

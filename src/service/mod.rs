@@ -1,6 +1,7 @@
 //! What Signet does, one operation a file. Knows formats and ports; HTTP and wiring know it.
 
 mod attach;
+mod attest;
 mod courier;
 mod delivery;
 mod error;
@@ -12,9 +13,12 @@ mod locks;
 mod log;
 mod look;
 mod make;
+mod replace;
 mod sign;
+mod sign_blob;
 mod signature;
 mod turns;
+mod verify;
 mod wanted;
 
 use std::sync::Arc;
@@ -25,12 +29,15 @@ use crate::domain::{Clock, Entry, Event, IdSource, Principal, RequestId, Subject
 use crate::metrics::Metrics;
 use crate::ports::{Decision, Outbox, Policy, Question, Registry, SharedLocks, Signer, SigningLog};
 
+pub use attest::{AttestRequest, MAX_PREDICATE, PredicateChecks, PredicateType};
 pub use delivery::DeliverySettings;
 pub use error::ServiceError;
 pub use keyring::KeyPurposes;
 pub use locks::ImageLocks;
 pub use sign::{MadeSignature, SignAnswer, SignRequest, SignedImage};
+pub use sign_blob::{File, SignBlobRequest, SignedBlob};
 pub use signature::SignatureView;
+pub use verify::{Inspected, LargeBlobs, Statement, Verdict, Verification, VerifyRequest};
 
 /// All operations, over the ports that they need.
 pub struct Service {
@@ -44,8 +51,10 @@ pub struct Service {
     pub ids: Arc<dyn IdSource>,
     pub metrics: Arc<Metrics>,
     pub locks: ImageLocks,
+    pub large_blobs: LargeBlobs,
     pub keys: KeyPurposes,
     pub delivery: DeliverySettings,
+    pub checks: PredicateChecks,
     /// Manifests of one request: an index and all that it lists.
     pub index_members: usize,
     /// Wakes who empties the outbox.

@@ -7,10 +7,12 @@ use crate::domain::{
 };
 use crate::ports::{Decision, Question, RegistryError, SignerError};
 
+use super::attach::Outdated;
 use super::existing::Found;
 use super::expand::Member;
-use super::look::Look;
+use super::look::{Look, Wish};
 use super::make::{Order, Shipping};
+use super::wanted::Saying;
 use super::{Caller, Service, ServiceError, SignatureView};
 
 /// What is asked for.
@@ -63,10 +65,12 @@ enum Progress<'a> {
 }
 
 /// One image on its way.
-struct Job {
-    member: Member,
-    look: Look,
-    head: Entry,
+pub(super) struct Job {
+    pub(super) member: Member,
+    pub(super) look: Look,
+    pub(super) head: Entry,
+    /// Whether other attestations of the same type and key give way.
+    pub(super) replace: bool,
 }
 
 impl Service {
@@ -100,7 +104,7 @@ impl Service {
         let settings =
             self.registry.settings(host).ok_or_else(|| RegistryError::NotConfigured(host.to_owned()))?;
         let key = self.choose_key(caller, Operation::Sign, Some(image), request.key.as_ref())?;
-        let mut decisions = Decisions { service: self, caller, image, key: &key, known: Vec::new() };
+        let mut decisions = Decisions::new(self, caller, Operation::Sign, image, &key);
         decisions.on(request.format)?;
         let chosen = self.choose_version(&key, request.key_version).await?;
         let members = match request.recursive {
@@ -109,11 +113,13 @@ impl Service {
         };
 
         let _turns = self.turns(members.iter().map(|member| &member.image)).await?;
+        let saying = Saying::Signed(request.annotations.clone());
+        let outdated = Outdated::default();
+        let wish = Wish { chosen: &chosen, saying: &saying, format: request.format, outdated: &outdated };
         let look = |member: Member| {
-            let (chosen, settings) = (&chosen, &settings);
+            let settings = &settings;
             async move {
-                let look =
-                    self.look(chosen, &member.image, request.format, &request.annotations, settings).await?;
+                let look = self.look(&member.image, wish, settings).await?;
                 Ok::<_, ServiceError>((member, look))
             }
         };
@@ -125,14 +131,14 @@ impl Service {
                 look.require_room(settings.max_signatures)?;
             }
             let head = self.head(caller, Operation::Sign, &member.image, decision);
-            jobs.push(Job { member, look, head });
+            jobs.push(Job { member, look, head, replace: false });
         }
         let results = self.work(&jobs, request.respond_async).await?;
         answer(jobs, results)
     }
 
     /// Everything that is left to do once all are found. A result for each job, in their order.
-    async fn work(
+    pub(super) async fn work(
         &self,
         jobs: &[Job],
         later: bool,
@@ -152,7 +158,7 @@ impl Service {
         let order = |n: usize| Order {
             head: &jobs[n].head,
             wanted: &jobs[n].look.wanted,
-            delivery: Some(Shipping { replace: false, due }),
+            delivery: Some(Shipping { replace: jobs[n].replace, due }),
         };
         let orders: Vec<_> = missing().map(order).collect();
         let made = match orders.is_empty() {
@@ -182,22 +188,25 @@ impl Service {
     /// Attaches what has been signed, and replays what was there.
     async fn finish(
         &self,
-        Job { look, head, .. }: &Job,
+        Job { look, head, replace, .. }: &Job,
         progress: Progress<'_>,
         later: bool,
     ) -> Result<MadeSignature, ServiceError> {
+        let (document, seen) = (&look.wanted.document, || self.still_seen(look));
         let record = match progress {
             Progress::Found(found) => {
-                let record = self.replay(head, &look.wanted, found).await?;
-                let signature = SignatureView { record, payload: Some(found.document.clone()) };
+                let mut record = self.replay(head, &look.wanted, found).await?;
+                if !look.is_done() {
+                    record = self.attach(head, &found.document, record, seen(), *replace).await?;
+                }
+                let payload = look.wanted.claim.is_image().then(|| found.document.clone());
+                let signature = SignatureView { record, payload };
                 return Ok(MadeSignature { signature, created: false });
             }
             Progress::Made(record) if later => record?,
-            Progress::Made(record) => self.attach(head, &look.wanted, record?, self.still_seen(look)).await?,
+            Progress::Made(record) => self.attach(head, document, record?, seen(), *replace).await?,
             // Nobody else may be working on it.
-            Progress::Logged(record) => {
-                self.attach(head, &look.wanted, record, self.still_seen(look)).await?
-            }
+            Progress::Logged(record) => self.attach(head, document, record, seen(), *replace).await?,
         };
         Ok(MadeSignature { signature: SignatureView::of(record), created: true })
     }
@@ -219,23 +228,36 @@ impl Service {
 /// Images that the registry is asked about at once.
 const AT_ONCE: usize = 8;
 
-/// What policy says of one image and key, asked once a format.
-struct Decisions<'a> {
+/// What policy says of one operation, image and key, asked once a format.
+pub(super) struct Decisions<'a> {
     service: &'a Service,
     caller: &'a Caller,
+    operation: Operation,
     image: &'a ImageReference,
     key: &'a KeyName,
     known: Vec<(Option<Format>, Decision)>,
 }
 
-impl Decisions<'_> {
-    fn on(&mut self, format: Option<Format>) -> Result<Decision, ServiceError> {
+impl<'a> Decisions<'a> {
+    pub(super) const fn new(
+        service: &'a Service,
+        caller: &'a Caller,
+        operation: Operation,
+        image: &'a ImageReference,
+        key: &'a KeyName,
+    ) -> Self {
+        Self { service, caller, operation, image, key, known: Vec::new() }
+    }
+
+    /// # Errors
+    /// Where policy denies.
+    pub(super) fn on(&mut self, format: Option<Format>) -> Result<Decision, ServiceError> {
         if let Some((_, decision)) = self.known.iter().find(|(known, _)| *known == format) {
             return Ok(decision.clone());
         }
         let question = Question {
             principal: &self.caller.principal,
-            operation: Operation::Sign,
+            operation: self.operation,
             repository: Some(&self.image.repository),
             key: Some(self.key),
             format,

@@ -1,6 +1,6 @@
 //! One signature as callers see it, and looking it up.
 
-use crate::domain::{Content, Operation, Record, SignatureId};
+use crate::domain::{Claim, Content, Operation, Record, SignatureId};
 use crate::ports::Question;
 
 use super::wanted::document;
@@ -35,15 +35,19 @@ impl Service {
     pub async fn signature(&self, caller: &Caller, id: SignatureId) -> Result<SignatureView, ServiceError> {
         let not_found = ServiceError::SignatureNotFound(id);
         let record = self.log.record(id).await?.ok_or(not_found.clone())?;
-        let sign = Question {
+        let made = Question {
             principal: &caller.principal,
-            operation: Operation::Sign,
+            operation: match record.signing.claim {
+                Claim::Image => Operation::Sign,
+                Claim::Attestation { .. } => Operation::Attest,
+                Claim::Blob { .. } => Operation::Blob,
+            },
             repository: record.subject.repository.as_ref(),
             key: Some(&record.signing.key.name),
             format: None,
         };
-        let read = Question { operation: Operation::LogRead, repository: None, key: None, ..sign };
-        match [sign, read].iter().any(|question| self.policy.decide(question).allowed) {
+        let read = Question { operation: Operation::LogRead, repository: None, key: None, ..made };
+        match [made, read].iter().any(|question| self.policy.decide(question).allowed) {
             true => Ok(SignatureView::of(record)),
             false => Err(not_found),
         }

@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+
 use crate::domain::{
-    Annotations, Claim, Content, Digest, Format, HashAlgorithm, ImageReference, Key, KeyReference,
+    Annotations, Claim, Content, Digest, Format, HashAlgorithm, ImageReference, Key, KeyReference, KeyType,
     KeyVersion, PublicKey, SignatureIdentity, SigningInput, Subject,
 };
 use crate::format::{dsse, simple_signing, statement};
+
+use crate::ports::SignerError;
 
 use super::ServiceError;
 
@@ -35,19 +39,62 @@ pub struct Wanted {
     hash: HashAlgorithm,
 }
 
+/// What is to be said of an image.
+#[derive(Debug, Clone)]
+pub enum Saying {
+    /// "It is signed", with these annotations.
+    Signed(Annotations),
+    /// An attestation.
+    Attested {
+        predicate_type: String,
+        /// As it was received.
+        predicate: Bytes,
+    },
+}
+
+impl Saying {
+    pub fn claim(&self) -> Claim {
+        match self {
+            Self::Signed(_) => Claim::Image,
+            Self::Attested { predicate_type, predicate } => Claim::Attestation {
+                predicate_type: predicate_type.clone(),
+                predicate: Digest::of(predicate),
+            },
+        }
+    }
+
+    fn annotations(&self) -> Annotations {
+        match self {
+            Self::Signed(annotations) => annotations.clone(),
+            Self::Attested { .. } => Annotations::default(),
+        }
+    }
+
+    /// The document that says it of `image`: always the same in the same format.
+    fn document(&self, image: &ImageReference, format: Format) -> Content {
+        match self {
+            Self::Signed(annotations) => document(image, format, annotations),
+            Self::Attested { predicate_type, predicate } => {
+                statement::attestation_statement(image, predicate_type, predicate.clone())
+            }
+        }
+    }
+}
+
 impl Wanted {
-    /// "This image is signed."
+    /// The signature that says `saying` of `image`. Reads all of the document.
     ///
     /// # Errors
     /// Where the key can not sign it.
-    pub fn image(
+    pub fn of_image(
         chosen: &ChosenKey,
         image: &ImageReference,
         format: Format,
-        annotations: &Annotations,
+        saying: &Saying,
     ) -> Result<Self, ServiceError> {
-        let document = document(image, format, annotations);
-        Self::document(chosen, image.into(), format, annotations.clone(), Claim::Image, document)
+        let document = saying.document(image, format);
+        let wanted = Self::document(chosen, image.into(), format, saying.claim(), document)?;
+        Ok(Self { annotations: saying.annotations(), ..wanted })
     }
 
     /// A document of whatever `claim`.
@@ -58,20 +105,22 @@ impl Wanted {
         chosen: &ChosenKey,
         subject: Subject,
         format: Format,
-        annotations: Annotations,
         claim: Claim,
         document: Content,
     ) -> Result<Self, ServiceError> {
         let signed = match (&claim, format) {
             (Claim::Image, Format::Cosign) | (Claim::Blob { .. }, _) => document.clone(),
             (Claim::Image, Format::Bundle) | (Claim::Attestation { .. }, _) => {
-                dsse::pre_authentication_encoding(dsse::IN_TOTO, &document.to_bytes()).into()
+                dsse::pre_authentication_encoding(dsse::IN_TOTO, &document)
             }
         };
+        let ChosenKey { key, .. } = chosen;
+        if key.key_type == KeyType::Ed25519 && signed.len() > SigningInput::MAX_MESSAGE {
+            return Err(SignerError::MessageTooLarge { key: key.name.clone(), bytes: signed.len() }.into());
+        }
         let payload = document.digest();
-        let input = chosen.key.input(&signed);
-        let unseen = Self::unseen(chosen, subject, format, claim, payload, input)?;
-        Ok(Self { document, annotations, ..unseen })
+        let unseen = Self::unseen(chosen, subject, format, claim, payload, key.input(&signed))?;
+        Ok(Self { document, ..unseen })
     }
 
     /// A document of which only the digest is known.
@@ -87,11 +136,6 @@ impl Wanted {
         input: SigningInput,
     ) -> Result<Self, ServiceError> {
         let ChosenKey { key, version } = chosen;
-        if let SigningInput::Message(message) = &input
-            && message.len() > SigningInput::MAX_MESSAGE
-        {
-            return Err(ServiceError::MessageTooLarge { key: key.name.clone(), size: message.len() });
-        }
         let (Some(reference), Some(published)) = (key.reference(*version), key.versions.get(version)) else {
             let (key, version) = (key.name.clone(), *version);
             return Err(ServiceError::KeyVersionUnavailable { key, version, usable: None });

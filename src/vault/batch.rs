@@ -3,15 +3,17 @@
 use std::collections::{HashMap, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::FutureExt as _;
+use futures::future::join_all;
 use tokio::sync::oneshot;
 
 use super::failure::unavailable;
-use super::group::GroupSigner;
+use super::group::{Form, GroupSigner};
 use super::keys::TransitKey;
-use crate::config::BatchConfig;
-use crate::domain::{KeyName, KeyVersion};
+use crate::config::VaultConfig;
+use crate::domain::{KeyName, KeyType, KeyVersion};
 use crate::metrics::Metrics;
 use crate::ports::{Signed, SignerError, SigningTask};
 
@@ -21,8 +23,10 @@ use crate::ports::{Signed, SignerError, SigningTask};
 /// way. What arrives meanwhile goes together, when the next of them comes back. There is no
 /// timer: a lone caller waits for nobody, and the groups grow with the load by themselves.
 pub(super) struct Batches {
-    group_size: usize,
+    limit: Limit,
     max_in_flight: usize,
+    /// For one call.
+    timeout: Duration,
     groups: GroupSigner,
     metrics: Arc<Metrics>,
     /// Only of key versions that have groups under way, so that versions of the past leave nothing behind.
@@ -35,7 +39,8 @@ pub(super) struct Member {
     pub(super) reply: oneshot::Sender<Result<Signed, SignerError>>,
 }
 
-type QueueId = (KeyName, KeyVersion);
+/// All that the members of a call have in common.
+type QueueId = (KeyName, KeyVersion, Form);
 
 /// Where someone waits, `max_in_flight` groups are under way.
 #[derive(Default)]
@@ -44,46 +49,76 @@ struct Queue {
     waiting: VecDeque<Member>,
 }
 
-/// Bytes of one item in a call's body, rounded up: 44 of base64, the reference, and the names around them.
-const ITEM_BYTES: usize = 96;
+/// What one call may hold. A single signature always fits.
+#[derive(Clone, Copy)]
+struct Limit {
+    items: usize,
+    bytes: usize,
+}
+
+/// Bytes of one item in a call's body beside its input, rounded up: the reference, and the names around both.
+const ITEM_BYTES: usize = 52;
+
+/// A group of RSA signatures takes one idle core of Vault this part of the time that a call has, so that a busy Vault
+/// keeps the time too. Larger groups would gain nothing: beside such a signature, a call costs nothing.
+const SHARE_OF_TIMEOUT: u32 = 20;
 
 impl Batches {
-    pub(super) fn new(config: &BatchConfig, groups: GroupSigner, metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(config: &VaultConfig, groups: GroupSigner, metrics: Arc<Metrics>) -> Self {
+        let batch = &config.batch;
         Self {
-            group_size: config.max_items.min(config.max_bytes / ITEM_BYTES).max(1),
-            max_in_flight: config.max_in_flight.max(1),
+            limit: Limit { items: batch.max_items.max(1), bytes: batch.max_bytes },
+            max_in_flight: batch.max_in_flight.max(1),
+            timeout: config.request_timeout,
             groups,
             metrics,
             queues: Mutex::default(),
         }
     }
 
-    /// Signs with the next group. A caller that goes away while it waits is left out, and one that
-    /// goes away later takes nobody with it.
-    pub(super) async fn sign(
+    /// Signs with the next groups; tasks of one key version share as few as their size allows, and the
+    /// intents of a group are one commit. A caller that goes away while it waits is left out, and one that goes away
+    /// later takes nobody with it.
+    pub(super) async fn sign_all(
         self: &Arc<Self>,
-        key: &Arc<TransitKey>,
-        task: SigningTask,
-    ) -> Result<Signed, SignerError> {
-        let id = (task.key.clone(), task.version);
-        let (reply, answer) = oneshot::channel();
-        if let Some(group) = self.join(&id, Member { task, reply }) {
-            tokio::spawn(Arc::clone(self).run(Arc::clone(key), id, group));
+        tasks: Vec<(Arc<TransitKey>, SigningTask)>,
+    ) -> Vec<Result<Signed, SignerError>> {
+        let mut joining: HashMap<QueueId, (Arc<TransitKey>, Vec<Member>)> = HashMap::new();
+        let mut answers = Vec::with_capacity(tasks.len());
+        for (key, task) in tasks {
+            let (reply, answer) = oneshot::channel();
+            let id = (task.key.clone(), task.version, Form::of(&task.input));
+            let (_, members) = joining.entry(id).or_insert_with(|| (key, Vec::new()));
+            members.push(Member { task, reply });
+            answers.push(answer);
         }
-        answer.await.unwrap_or_else(|_| Err(unavailable("the signing call ended without an answer")))
+        for (id, (key, members)) in joining {
+            for group in self.join(&id, members, self.limit_of(&key)) {
+                tokio::spawn(Arc::clone(self).run(Arc::clone(&key), id.clone(), group));
+            }
+        }
+        let ended = || Err(unavailable("the signing call ended without an answer"));
+        join_all(answers).await.into_iter().map(|answer| answer.unwrap_or_else(|_| ended())).collect()
     }
 
-    /// Puts `member` into its queue; the group that can leave now, where one can.
-    fn join(&self, id: &QueueId, member: Member) -> Option<Vec<Member>> {
+    /// Puts `members` into their queue; the groups that can leave now.
+    fn join(&self, id: &QueueId, members: Vec<Member>, limit: Limit) -> Vec<Vec<Member>> {
         let mut queues = self.queues();
         let queue = queues.entry(id.clone()).or_default();
-        if queue.under_way < self.max_in_flight {
-            queue.under_way += 1;
-            return Some(vec![member]);
+        for member in members {
+            self.metrics.signing_queue.inc();
+            queue.waiting.push_back(member);
         }
-        queue.waiting.push_back(member);
-        self.metrics.signing_queue.inc();
-        None
+        let mut groups = Vec::new();
+        while queue.under_way < self.max_in_flight {
+            let group = self.take(queue, limit);
+            if group.is_empty() {
+                break;
+            }
+            queue.under_way += 1;
+            groups.push(group);
+        }
+        groups
     }
 
     /// Sends `group`, and then what has gathered meanwhile, until nothing has.
@@ -91,11 +126,11 @@ impl Batches {
         loop {
             // A panic drops the group's replies, which its members notice. Those who wait for this
             // group's place must not pay for it.
-            let signing = AssertUnwindSafe(self.groups.sign(&key, id.1, group)).catch_unwind();
+            let signing = AssertUnwindSafe(self.groups.sign(&key, id.1, id.2, group)).catch_unwind();
             if signing.await.is_err() {
                 tracing::error!(key = %id.0, version = %id.1, "a group of signatures ended in a panic");
             }
-            match self.next(&id) {
+            match self.next(&id, self.limit_of(&key)) {
                 Some(next) => group = next,
                 None => return,
             }
@@ -103,19 +138,10 @@ impl Batches {
     }
 
     /// The next group of a place that has become free. None gives the place back.
-    fn next(&self, id: &QueueId) -> Option<Vec<Member>> {
+    fn next(&self, id: &QueueId, limit: Limit) -> Option<Vec<Member>> {
         let mut queues = self.queues();
         let queue = queues.get_mut(id)?;
-        let mut group = Vec::with_capacity(queue.waiting.len().min(self.group_size));
-        while group.len() < self.group_size
-            && let Some(member) = queue.waiting.pop_front()
-        {
-            self.metrics.signing_queue.dec();
-            // Nobody would take the signature, and there is no intent yet.
-            if !member.reply.is_closed() {
-                group.push(member);
-            }
-        }
+        let group = self.take(queue, limit);
         if !group.is_empty() {
             return Some(group);
         }
@@ -124,6 +150,36 @@ impl Batches {
             queues.remove(id);
         }
         None
+    }
+
+    /// As many of those who wait as one call may hold, first come first served.
+    fn take(&self, queue: &mut Queue, limit: Limit) -> Vec<Member> {
+        let (mut group, mut bytes) = (Vec::new(), 0);
+        while let Some(member) = queue.waiting.front() {
+            // Of those who have gone, nobody would take the signature, and there is no intent yet.
+            let gone = member.reply.is_closed();
+            let size = member.bytes();
+            let fits = group.is_empty() || group.len() < limit.items && bytes + size <= limit.bytes;
+            if !gone && !fits {
+                break;
+            }
+            self.metrics.signing_queue.dec();
+            let member = queue.waiting.pop_front();
+            if !gone {
+                bytes += size;
+                group.extend(member);
+            }
+        }
+        group
+    }
+
+    fn limit_of(&self, key: &TransitKey) -> Limit {
+        let pace = key.current().and_then(|known| signatures_per_second(&known.key_type));
+        let items = pace.map_or(usize::MAX, |pace| {
+            let span = self.timeout / SHARE_OF_TIMEOUT;
+            usize::try_from(u128::from(pace) * span.as_millis() / 1000).unwrap_or(usize::MAX)
+        });
+        Limit { items: self.limit.items.min(items).max(1), ..self.limit }
     }
 
     fn queues(&self) -> MutexGuard<'_, HashMap<QueueId, Queue>> {
@@ -135,5 +191,26 @@ impl Batches {
     #[cfg(test)]
     pub(super) fn active(&self) -> usize {
         self.queues().len()
+    }
+}
+
+impl Member {
+    /// Bytes in a call's body.
+    fn bytes(&self) -> usize {
+        self.task.input.len().div_ceil(3) * 4 + ITEM_BYTES
+    }
+}
+
+/// What one core does in Vault, where that is so little that it bounds a call: as measured on a slow machine.
+const fn signatures_per_second(key_type: &KeyType) -> Option<u32> {
+    match key_type {
+        KeyType::Rsa2048 => Some(700),
+        KeyType::Rsa3072 => Some(220),
+        KeyType::Rsa4096 => Some(98),
+        KeyType::EcdsaP256
+        | KeyType::EcdsaP384
+        | KeyType::EcdsaP521
+        | KeyType::Ed25519
+        | KeyType::Unsupported(_) => None,
     }
 }

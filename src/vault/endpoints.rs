@@ -1,4 +1,4 @@
-//! The four calls, as Vault documents them.
+//! The calls about keys and about Vault, as Vault documents them.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::KeyName;
 
-/// Signs a list of digests: <https://developer.hashicorp.com/vault/api-docs/secret/transit#sign-data>.
-/// The path names the hash, because the path is what a Vault policy can pin.
+/// Signs a list of inputs: <https://developer.hashicorp.com/vault/api-docs/secret/transit#sign-data>.
 #[derive(Clone, Endpoint)]
-#[endpoint(path = "{self.mount}/sign/{self.key}/sha2-256", method = "POST", response = "SignAnswer")]
+#[endpoint(path = "{self.mount}/sign/{self.target}", method = "POST", response = "SignAnswer")]
 pub(super) struct SignBatch {
     #[endpoint(skip)]
     pub(super) mount: String,
+    /// The key's name; for digests with their hash behind, because the path is what a Vault policy can pin.
     #[endpoint(skip)]
-    pub(super) key: KeyName,
+    pub(super) target: String,
     /// A [`SignParameters`] as JSON, made once however often the call is tried.
     #[endpoint(raw)]
     pub(super) body: Vec<u8>,
@@ -25,9 +25,19 @@ pub(super) struct SignBatch {
 #[derive(Serialize)]
 pub(super) struct SignParameters {
     pub(super) prehashed: bool,
-    pub(super) marshaling_algorithm: &'static str,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(super) digests: Option<DigestParameters>,
     pub(super) key_version: u32,
     pub(super) batch_input: Vec<SignItem>,
+}
+
+/// What is said where digests are signed, whatever the key's type is, so that one Vault policy fits all: each of the
+/// two counts for ECDSA or for RSA alone, and Vault passes over it for the other.
+#[derive(Serialize)]
+pub(super) struct DigestParameters {
+    pub(super) marshaling_algorithm: &'static str,
+    /// Vault's default is PSS, which verifiers do not expect.
+    pub(super) signature_algorithm: &'static str,
 }
 
 #[derive(Serialize)]
@@ -74,6 +84,9 @@ pub(super) struct KeyAnswer {
     pub(super) min_encryption_version: u32,
     #[serde(default)]
     pub(super) min_available_version: u32,
+    /// Seconds; 0 where Vault makes no versions by itself.
+    #[serde(default)]
+    pub(super) auto_rotate_period: u64,
     /// Objects like [`VersionAnswer`] for key pairs, numbers for symmetric keys.
     #[serde(default)]
     pub(super) keys: BTreeMap<u32, serde_json::Value>,
@@ -81,15 +94,10 @@ pub(super) struct KeyAnswer {
 
 #[derive(Deserialize)]
 pub(super) struct VersionAnswer {
+    /// PEM for ECDSA and RSA, base64 of 32 bytes for Ed25519, empty where keys are derived from this one.
     pub(super) public_key: String,
     pub(super) creation_time: String,
 }
-
-/// Asks whether the token is good: <https://developer.hashicorp.com/vault/api-docs/auth/token#lookup-a-token-self>.
-/// The answer repeats the token, so nothing of it is kept.
-#[derive(Clone, Endpoint)]
-#[endpoint(path = "auth/token/lookup-self", response = "IgnoredAny")]
-pub(super) struct LookUpSelf {}
 
 /// Asks for Vault's state: <https://developer.hashicorp.com/vault/api-docs/system/health>.
 /// The status is the answer; the body differs between Vault's and OpenBao's versions.

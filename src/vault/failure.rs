@@ -1,34 +1,46 @@
 //! What a failed call means to those who wait for it.
 
+use http::StatusCode;
+
 use super::client::{CallError, Client};
 use crate::ports::SignerError;
 
 /// What to tell of `failure`. Asks for Vault's state where the status alone does not tell.
 pub(super) async fn explain(client: &Client, failure: CallError) -> SignerError {
-    let (status, errors, retry_after) = match failure {
-        CallError::Token(reason) => {
-            return SignerError::Denied { reason: format!("there is no token to show: {reason}") };
+    let reason = words(&failure);
+    match failure {
+        CallError::Token(_) => SignerError::Denied { reason },
+        CallError::Status { status: StatusCode::FORBIDDEN, .. } => SignerError::Denied { reason },
+        CallError::Status { status: StatusCode::SERVICE_UNAVAILABLE, .. } if client.is_sealed().await => {
+            SignerError::Sealed
         }
-        CallError::Timeout => return SignerError::Timeout(client.timeout),
-        CallError::Unreachable { reason, .. } => return unavailable(format!("no connection: {reason}")),
-        CallError::Lost(reason) => return unavailable(format!("the connection broke: {reason}")),
-        CallError::Protocol(reason) => return unavailable(reason),
-        CallError::Status { status, errors, retry_after } => (status, sentence(&errors), retry_after),
-    };
-    match status.as_u16() {
-        403 => SignerError::Denied { reason: errors.unwrap_or_else(|| "403".to_owned()) },
-        503 if client.is_sealed().await => SignerError::Sealed,
-        300..=399 => unavailable(format!(
-            "{status}: a standby answers with a redirect, which is not followed; let `vault.address` lead to \
-             the active node"
-        )),
-        _ => {
-            let reason = match errors {
-                Some(errors) => format!("{status}: {errors}"),
-                None => status.to_string(),
-            };
-            SignerError::Unavailable { reason, retry_after }
-        }
+        CallError::Status { retry_after, .. } => SignerError::Unavailable { reason, retry_after },
+        CallError::Timeout => SignerError::Timeout(client.timeout),
+        CallError::LoggedOut
+        | CallError::Unreachable { .. }
+        | CallError::Lost(_)
+        | CallError::Redirected { .. }
+        | CallError::Protocol(_) => unavailable(reason),
+    }
+}
+
+/// What happened, for our log.
+pub(super) fn words(failure: &CallError) -> String {
+    match failure {
+        CallError::Token(reason) => format!("there is no token to show: {reason}"),
+        CallError::LoggedOut => "the login to Vault is under way".to_owned(),
+        CallError::Unreachable { reason, .. } => format!("no connection: {reason}"),
+        CallError::Lost(reason) => format!("the connection broke: {reason}"),
+        CallError::Timeout => "no answer in time".to_owned(),
+        CallError::Redirected { to } => format!(
+            "a standby answers with a redirect to {to}, which is neither `vault.address` nor one of \
+             `vault.node_addresses`, and so is not followed"
+        ),
+        CallError::Status { status, errors, .. } => match sentence(errors) {
+            Some(errors) => format!("{status}: {errors}"),
+            None => status.to_string(),
+        },
+        CallError::Protocol(reason) => reason.clone(),
     }
 }
 

@@ -7,10 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::batch::Member;
 use super::client::{Client, Reply};
-use super::endpoints::{SignAnswer, SignBatch, SignItem, SignParameters, SignResult};
+use super::endpoints::{DigestParameters, SignAnswer, SignBatch, SignItem, SignParameters, SignResult};
 use super::failure::{explain, sentence, unavailable};
 use super::keys::TransitKey;
-use crate::domain::{BatchId, Clock, IdSource, Key, KeyVersion, SigningInput};
+use crate::domain::{
+    BatchId, Clock, Fingerprint, HashAlgorithm, IdSource, Key, KeyReference, KeyVersion, SigningInput,
+};
 use crate::metrics::Metrics;
 use crate::ports::{Signed, SignerError, SigningLog};
 
@@ -24,16 +26,49 @@ pub(super) struct GroupSigner {
     pub(super) metrics: Arc<Metrics>,
 }
 
+/// How the inputs of a call are given to the key. One call has one form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Form {
+    /// ECDSA and RSA.
+    Digest(HashAlgorithm),
+    /// Ed25519.
+    Message,
+}
+
+impl Form {
+    pub(super) const fn of(input: &SigningInput) -> Self {
+        match input {
+            SigningInput::Digest { algorithm, .. } => Self::Digest(*algorithm),
+            SigningInput::Message(_) => Self::Message,
+        }
+    }
+}
+
 impl GroupSigner {
-    /// Signs for all of `members`, who want version `version` of `key`, and answers each.
-    pub(super) async fn sign(&self, key: &TransitKey, version: KeyVersion, members: Vec<Member>) {
+    /// Signs for all of `members`, who want version `version` of `key` and whose inputs are of one form, and
+    /// answers each.
+    pub(super) async fn sign(
+        &self,
+        key: &TransitKey,
+        version: KeyVersion,
+        form: Form,
+        mut members: Vec<Member>,
+    ) {
+        // Between choosing a version and getting here the key may have been deleted and made anew.
+        if let Some(known) = key.current() {
+            members = members.into_iter().filter_map(|member| still_there(&known, member)).collect();
+        }
+        let Some(fingerprint) = members.first().map(|member| member.task.signing.key.fingerprint) else {
+            return;
+        };
         let batch = self.ids.batch_id(self.clock.now());
         let (tasks, replies): (Vec<_>, Vec<_>) = members.into_iter().map(|m| (m.task, m.reply)).unzip();
         let inputs: Vec<SigningInput> = tasks.iter().map(|task| task.input.clone()).collect();
         let intents = tasks.iter().map(|task| task.intent(batch)).collect();
 
+        let wanted = (version, fingerprint);
         let results = match self.log.append(intents).await {
-            Ok(_) => self.call(key, version, &inputs, batch).await,
+            Ok(_) => self.call(key, wanted, form, &inputs, batch).await,
             Err(error) => Err(error.into()),
         };
         match results {
@@ -55,30 +90,36 @@ impl GroupSigner {
     async fn call(
         &self,
         key: &TransitKey,
-        version: KeyVersion,
+        wanted: (KeyVersion, Fingerprint),
+        form: Form,
         inputs: &[SigningInput],
         batch: BatchId,
     ) -> Result<Vec<Result<Signed, SignerError>>, SignerError> {
+        let (version, _) = wanted;
         self.metrics.vault_batch(inputs.len());
-        let endpoint =
-            SignBatch { mount: key.mount.clone(), key: key.vault_key.clone(), body: body(version, inputs) };
+        let target = match form {
+            Form::Digest(hash) => format!("{}/{hash}", key.vault_key),
+            Form::Message => key.vault_key.to_string(),
+        };
+        let endpoint = SignBatch { mount: key.mount.clone(), target, body: body(version, form, inputs) };
         let reply = match self.client.call("sign", endpoint, Some(batch)).await {
             Ok(reply) => reply,
             Err(failure) => {
                 let may_be_the_key = failure.may_be_the_key();
                 let error = explain(&self.client, failure).await;
                 return Err(if may_be_the_key {
-                    self.blame(key, version).await.unwrap_or(error)
+                    self.blame(key, wanted).await.unwrap_or(error)
                 } else {
                     error
                 });
             }
         };
         let mut results = signatures(reply, version, inputs.len(), batch)?;
-        if results.iter().any(Result::is_err)
-            && let Some(reason) = self.blame(key, version).await
+        let foreign = is_foreign(key, version, inputs, &results);
+        if (foreign || results.iter().any(Result::is_err))
+            && let Some(reason) = self.blame(key, wanted).await
         {
-            for result in results.iter_mut().filter(|result| result.is_err()) {
+            for result in results.iter_mut().filter(|result| foreign || result.is_err()) {
                 *result = Err(reason.clone());
             }
         }
@@ -87,20 +128,68 @@ impl GroupSigner {
 
     /// Whether the key is the reason for a failure. Vault answers in the same way whether a version
     /// is archived, does not exist yet, or something broke; so the key is read again, not the words.
-    async fn blame(&self, key: &TransitKey, version: KeyVersion) -> Option<SignerError> {
+    async fn blame(
+        &self,
+        key: &TransitKey,
+        (version, fingerprint): (KeyVersion, Fingerprint),
+    ) -> Option<SignerError> {
         match key.read_anew(&self.client).await {
             Err(gone @ SignerError::NoSuchKey(_)) => Some(gone),
-            Ok(known) if !known.can_sign_with(version) => Some(SignerError::VersionUnavailable {
-                key: key.name.clone(),
-                version,
-                reason: why_not(&known, version),
-            }),
-            Ok(_) | Err(_) => None,
+            Ok(known) => unable(&known, version, fingerprint),
+            Err(_) => None,
         }
     }
 }
 
-fn body(version: KeyVersion, inputs: &[SigningInput]) -> Vec<u8> {
+/// Whether the signatures are those of another key pair than the one that is known. One call signs with one key pair, so
+/// one signature tells. Callers check each of them; but only here it is still known what may lie behind.
+fn is_foreign(
+    key: &TransitKey,
+    version: KeyVersion,
+    inputs: &[SigningInput],
+    results: &[Result<Signed, SignerError>],
+) -> bool {
+    let Some(known) = key.current() else { return false };
+    let Some(published) = known.versions.get(&version) else { return false };
+    let mut signed =
+        inputs.iter().zip(results).filter_map(|(input, result)| Some((input, result.as_ref().ok()?)));
+    signed.next().is_some_and(|(input, signed)| !published.public_key.verifies(input, &signed.signature))
+}
+
+/// The member, unless what it wants to be signed with can not sign; then it is told so.
+fn still_there(known: &Key, member: Member) -> Option<Member> {
+    let KeyReference { name: _, version, fingerprint } = member.task.signing.key;
+    match known.versions.get(&version) {
+        Some(published) if published.public_key.fingerprint() != fingerprint => {
+            // Nobody but a caller who has gone takes no answer.
+            let _ = member.reply.send(Err(unable(known, version, fingerprint)?));
+            None
+        }
+        _ => Some(member),
+    }
+}
+
+/// Why `version` with this fingerprint does not sign; none where it does.
+fn unable(known: &Key, version: KeyVersion, fingerprint: Fingerprint) -> Option<SignerError> {
+    if !known.in_vault {
+        return Some(SignerError::NoSuchKey(known.name.clone()));
+    }
+    let published = known.versions.get(&version).map(|published| published.public_key.fingerprint());
+    let reason = if version > known.latest {
+        format!("the latest is {}", known.latest)
+    } else if version < known.minimum {
+        format!("Vault signs with versions from {} on", known.minimum)
+    } else if published.is_none() {
+        format!("Vault publishes no such version of this key, whose type is {}", known.key_type)
+    } else if published != Some(fingerprint) {
+        "the key was deleted and made anew, so that this version is another key pair now".to_owned()
+    } else {
+        return None;
+    };
+    Some(SignerError::VersionUnavailable { key: known.name.clone(), version, reason })
+}
+
+fn body(version: KeyVersion, form: Form, inputs: &[SigningInput]) -> Vec<u8> {
     let item = |(index, input): (usize, &SigningInput)| SignItem {
         input: match input {
             SigningInput::Digest { bytes, .. } => STANDARD.encode(bytes),
@@ -108,9 +197,15 @@ fn body(version: KeyVersion, inputs: &[SigningInput]) -> Vec<u8> {
         },
         reference: index.to_string(),
     };
+    let digests = match form {
+        Form::Digest(_) => {
+            Some(DigestParameters { marshaling_algorithm: "asn1", signature_algorithm: "pkcs1v15" })
+        }
+        Form::Message => None,
+    };
     let parameters = SignParameters {
-        prehashed: true,
-        marshaling_algorithm: "asn1",
+        prehashed: digests.is_some(),
+        digests,
         key_version: version.get(),
         batch_input: inputs.iter().enumerate().map(item).collect(),
     };
@@ -126,7 +221,7 @@ fn signatures(
 ) -> Result<Vec<Result<Signed, SignerError>>, SignerError> {
     let Reply { data: SignAnswer { batch_results: results }, request_id } = reply;
     if results.len() != count {
-        return Err(unavailable(format!("Vault gave {} results for {count} digests", results.len())));
+        return Err(unavailable(format!("Vault gave {} results for {count} inputs", results.len())));
     }
     let signature = |(index, result): (usize, &SignResult)| {
         if !result.reference.is_empty() && result.reference != index.to_string() {
@@ -138,7 +233,7 @@ fn signatures(
     Ok(results.iter().enumerate().map(signature).collect())
 }
 
-/// The DER of a result. A signature of another version than the pinned one is never handed out:
+/// The bytes of a result. A signature of another version than the pinned one is never handed out:
 /// the intent names the version.
 fn signature(result: &SignResult, version: KeyVersion) -> Result<Vec<u8>, SignerError> {
     if !result.error.is_empty() {
@@ -153,19 +248,10 @@ fn signature(result: &SignResult, version: KeyVersion) -> Result<Vec<u8>, Signer
         let other: String = signed_with.chars().filter(char::is_ascii_digit).take(10).collect();
         return Err(unavailable(format!("Vault signed with version {other} instead of {version}")));
     }
-    let der = STANDARD.decode(base64).map_err(|_| unavailable("Vault gave a signature that is no base64"))?;
-    if der.is_empty() {
+    let bytes =
+        STANDARD.decode(base64).map_err(|_| unavailable("Vault gave a signature that is no base64"))?;
+    if bytes.is_empty() {
         return Err(unavailable("Vault gave an empty signature"));
     }
-    Ok(der)
-}
-
-fn why_not(key: &Key, version: KeyVersion) -> String {
-    if version > key.latest {
-        format!("the latest is {}", key.latest)
-    } else if version < key.minimum {
-        format!("Vault signs with versions from {} on", key.minimum)
-    } else {
-        format!("Vault publishes no such version of this key, whose type is {}", key.key_type)
-    }
+    Ok(bytes)
 }

@@ -6,20 +6,24 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use serde::Deserialize as _;
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::client::{CallError, Client};
 use super::endpoints::{KeyAnswer, ReadKey, VersionAnswer};
 use super::failure::{explain, unavailable};
+use super::kept::Kept;
 use super::signer::StartError;
 use crate::config::{KeyConfig, VaultConfig};
 use crate::domain::{
     HashAlgorithm, Key, KeyName, KeyType, KeyVersion, PublicKey, PublishedVersion, Timestamp,
 };
-use crate::ports::SignerError;
+use crate::ports::{KeyArchive, SignerError};
 
 /// One configured key: where it is in Vault, and what Vault last said about it.
 ///
@@ -29,13 +33,26 @@ pub(super) struct TransitKey {
     pub(super) name: KeyName,
     pub(super) vault_key: KeyName,
     pub(super) mount: String,
+    /// None is SHA-256.
+    hash: Option<HashAlgorithm>,
     known: ArcSwapOption<Key>,
     /// Reads that have begun. Counts up under the lock of `last` alone.
     begun: AtomicU64,
     /// The newest read that has ended, as a count of those begun.
     ended: AtomicU64,
-    last: Mutex<Option<Result<Arc<Key>, SignerError>>>,
+    last: Mutex<Last>,
+    /// When a caller last had Vault asked.
+    asked: Mutex<Option<Instant>>,
 }
+
+/// What the newest read has brought.
+struct Last {
+    result: Option<Result<Arc<Key>, SignerError>>,
+    kept: Kept,
+}
+
+/// Between two reads that callers can bring about.
+const PACE: Duration = Duration::from_secs(1);
 
 /// Every key of the configuration, by the name that callers use.
 ///
@@ -44,6 +61,7 @@ pub(super) struct TransitKey {
 pub(super) fn configured(
     vault: &VaultConfig,
     keys: &[KeyConfig],
+    archive: &Arc<dyn KeyArchive>,
 ) -> Result<BTreeMap<KeyName, Arc<TransitKey>>, StartError> {
     let mut configured = BTreeMap::new();
     for key in keys {
@@ -51,9 +69,18 @@ pub(super) fn configured(
             Some(path) => mount(path, || format!("keys.{}.mount", key.name))?,
             None => mount(&vault.mount, || "vault.mount".to_owned())?,
         };
-        let vault_key = key.vault_key.clone().unwrap_or_else(|| key.name.clone());
-        let transit = Arc::new(TransitKey::new(key.name.clone(), vault_key, mount));
-        if configured.insert(key.name.clone(), transit).is_some() {
+        let transit = TransitKey {
+            name: key.name.clone(),
+            vault_key: key.vault_key.clone().unwrap_or_else(|| key.name.clone()),
+            mount,
+            hash: key.hash,
+            known: ArcSwapOption::empty(),
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            last: Mutex::new(Last { result: None, kept: Kept::new(key.name.clone(), Arc::clone(archive)) }),
+            asked: Mutex::new(None),
+        };
+        if configured.insert(key.name.clone(), Arc::new(transit)).is_some() {
             return Err(StartError::DuplicateKey(key.name.clone()));
         }
     }
@@ -73,7 +100,7 @@ pub(super) fn follow(
             // The first read is also that of callers who came before it.
             let mut read = key.known(&client).await;
             loop {
-                report(&key.name, &read, &mut told);
+                report(&key, &read, &mut told);
                 tokio::time::sleep(period).await;
                 read = key.read_anew(&client).await;
             }
@@ -83,16 +110,9 @@ pub(super) fn follow(
 }
 
 impl TransitKey {
-    fn new(name: KeyName, vault_key: KeyName, mount: String) -> Self {
-        Self {
-            name,
-            vault_key,
-            mount,
-            known: ArcSwapOption::empty(),
-            begun: AtomicU64::new(0),
-            ended: AtomicU64::new(0),
-            last: Mutex::new(None),
-        }
+    /// What was last read. Asks nobody.
+    pub(super) fn current(&self) -> Option<Arc<Key>> {
+        self.known.load_full()
     }
 
     /// What is known of the key. Asks Vault only where nothing is known, and then once for all who wait.
@@ -110,24 +130,45 @@ impl TransitKey {
         self.read(client, self.begun.load(Ordering::Acquire) + 1).await
     }
 
+    /// As [`Self::read_anew`], for callers whose number nobody bounds: see [`crate::ports::Signer::key_anew`].
+    pub(super) async fn read_for_caller(&self, client: &Client) -> Result<Arc<Key>, SignerError> {
+        let wanted = self.begun.load(Ordering::Acquire) + 1;
+        // Held while waiting and reading, so that those who come meanwhile share what comes next.
+        let mut asked = self.asked.lock().await;
+        if self.ended.load(Ordering::Acquire) < wanted {
+            if let Some(before) = *asked {
+                tokio::time::sleep_until(before + PACE).await;
+            }
+            *asked = Some(Instant::now());
+        }
+        self.read(client, wanted).await
+    }
+
     /// The result of the read with the number `wanted` or a later one. Whoever gets the lock reads
     /// for all who wait behind, failures included: many who wait must not time out one after another.
     async fn read(&self, client: &Client, wanted: u64) -> Result<Arc<Key>, SignerError> {
         let mut last = self.last.lock().await;
         if self.ended.load(Ordering::Acquire) >= wanted
-            && let Some(result) = &*last
+            && let Some(result) = &last.result
         {
             return result.clone();
         }
         let number = self.begun.fetch_add(1, Ordering::AcqRel) + 1;
-        let result = self.ask(client).await.map(Arc::new);
+        let result = match self.ask(client).await {
+            Ok(published) => Ok(last.kept.complete(published).await),
+            // Vault is there and says that the key is not: what was signed with it is still to be verified.
+            Err(gone @ SignerError::NoSuchKey(_)) => {
+                last.kept.alone(self.hash.unwrap_or_default()).await.ok_or(gone)
+            }
+            Err(error) => Err(error),
+        };
+        let result = result.map(Arc::new);
         match &result {
             Ok(key) => self.known.store(Some(Arc::clone(key))),
-            // Vault is there and says that the key is not: that is no reason to go on as before.
             Err(SignerError::NoSuchKey(_)) => self.known.store(None),
             Err(_) => {}
         }
-        *last = Some(result.clone());
+        last.result = Some(result.clone());
         self.ended.store(number, Ordering::Release);
         result
     }
@@ -135,7 +176,7 @@ impl TransitKey {
     async fn ask(&self, client: &Client) -> Result<Key, SignerError> {
         let endpoint = ReadKey { mount: self.mount.clone(), key: self.vault_key.clone() };
         match client.call("read_key", endpoint, None).await {
-            Ok(reply) => parse(&self.name, &reply.data)
+            Ok(reply) => parse(&self.name, self.hash.unwrap_or_default(), &reply.data)
                 .map_err(|reason| unavailable(format!("what Vault says of key `{}`: {reason}", self.name))),
             Err(CallError::Status { status: StatusCode::NOT_FOUND, .. }) => {
                 Err(SignerError::NoSuchKey(self.name.clone()))
@@ -145,7 +186,7 @@ impl TransitKey {
     }
 }
 
-fn parse(name: &KeyName, answer: &KeyAnswer) -> Result<Key, String> {
+fn parse(name: &KeyName, hash: HashAlgorithm, answer: &KeyAnswer) -> Result<Key, String> {
     let latest = KeyVersion::new(answer.latest_version).ok_or("it has no version")?;
     // Each of the three bounds what can be used; 0 means that it does not.
     let minimum = answer
@@ -158,19 +199,49 @@ fn parse(name: &KeyName, answer: &KeyAnswer) -> Result<Key, String> {
     let mut versions = BTreeMap::new();
     if !matches!(key_type, KeyType::Unsupported(_)) {
         for (&number, version) in &answer.keys {
-            let published = published(version).map_err(|reason| format!("version {number}: {reason}"))?;
+            let published =
+                published(&key_type, version).map_err(|reason| format!("version {number}: {reason}"))?;
             versions.insert(KeyVersion::new(number).ok_or("it has a version 0")?, published);
         }
     }
-    Ok(Key { name: name.clone(), key_type, hash: HashAlgorithm::Sha256, latest, minimum, versions })
+    let period = Duration::from_secs(answer.auto_rotate_period);
+    Ok(Key {
+        name: name.clone(),
+        key_type,
+        hash,
+        latest,
+        minimum,
+        in_vault: true,
+        auto_rotate_period: Some(period).filter(|period| !period.is_zero()),
+        versions,
+        former: Vec::new(),
+    })
 }
 
-fn published(version: &serde_json::Value) -> Result<PublishedVersion, String> {
+fn published(key_type: &KeyType, version: &serde_json::Value) -> Result<PublishedVersion, String> {
     let version = VersionAnswer::deserialize(version).map_err(|_| "its public key or date is missing")?;
-    let public_key = PublicKey::from_pem(&version.public_key).map_err(|error| error.to_string())?;
+    if version.public_key.is_empty() {
+        return Err("it has no public key, as keys that others are derived from".to_owned());
+    }
+    let public_key = match key_type {
+        KeyType::Ed25519 => ed25519(&version.public_key)?,
+        _ => PublicKey::from_pem(&version.public_key).map_err(|error| error.to_string())?,
+    };
+    if public_key.key_type() != key_type {
+        return Err(format!(
+            "its public key is of type {}, and the key of type {key_type}",
+            public_key.key_type()
+        ));
+    }
     let created_at: Timestamp =
         version.creation_time.parse().map_err(|_| "its date is not written as in RFC 3339")?;
     Ok(PublishedVersion { public_key, created_at })
+}
+
+fn ed25519(base64: &str) -> Result<PublicKey, String> {
+    let bytes = STANDARD.decode(base64).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
+    let bytes = bytes.ok_or("its public key is not base64 of 32 bytes")?;
+    PublicKey::from_ed25519(&bytes).map_err(|error| error.to_string())
 }
 
 /// The path of an engine, without slashes around it.
@@ -185,19 +256,36 @@ fn mount(path: &str, setting: impl FnOnce() -> String) -> Result<String, StartEr
     }
 }
 
+/// What an operator is told of a read.
+#[derive(PartialEq, Eq)]
+enum News {
+    Read { version: KeyVersion, key_type: KeyType },
+    Gone,
+    Failed(String),
+}
+
 /// Tells the operator what has changed since the last read, and nothing while nothing does.
-fn report(
-    name: &KeyName,
-    read: &Result<Arc<Key>, SignerError>,
-    told: &mut Option<Result<KeyVersion, String>>,
-) {
-    let news = read.as_ref().map(|key| key.latest).map_err(ToString::to_string);
+fn report(key: &TransitKey, read: &Result<Arc<Key>, SignerError>, told: &mut Option<News>) {
+    let news = match read {
+        Ok(known) if known.in_vault => News::Read { version: known.latest, key_type: known.key_type.clone() },
+        Ok(_) => News::Gone,
+        Err(error) => News::Failed(error.to_string()),
+    };
     if told.as_ref() == Some(&news) {
         return;
     }
+    let name = &key.name;
     match &news {
-        Ok(latest) => tracing::info!(key = %name, version = %latest, "the key was read from Vault"),
-        Err(error) => tracing::warn!(key = %name, %error, "the key can not be read from Vault"),
+        News::Read { version, key_type } => {
+            tracing::info!(key = %name, %version, %key_type, "the key was read from Vault");
+            if let (KeyType::Ed25519, Some(hash)) = (key_type, key.hash) {
+                tracing::warn!(key = %name, %hash, "the key is of type ed25519, so that its setting `hash` counts for nothing");
+            }
+        }
+        News::Gone => {
+            tracing::warn!(key = %name, "Vault has the key no more; what it signed still verifies");
+        }
+        News::Failed(error) => tracing::warn!(key = %name, %error, "the key can not be read from Vault"),
     }
     *told = Some(news);
 }

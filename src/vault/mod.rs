@@ -6,19 +6,23 @@
 //! | `batch` | which signatures share a call |
 //! | `group` | one group: intents, the call, everybody's answer |
 //! | `keys` | the keys' versions, and the cache that follows Vault |
+//! | `kept` | the versions that Vault publishes no more |
 //! | `ready` | whether a call would be let in |
-//! | `client` | one call: token, headers, what is tried again |
+//! | `client` | a call with the token that is valid now, and what is tried again |
+//! | `auth` | the token: logins, and who keeps it valid |
+//! | `caller` | one attempt at one call |
 //! | `failure` | what a failed call means |
-//! | `endpoints` | the four calls, as Vault documents them |
-//! | `transport` | HTTP to one Vault, and to nobody else |
-//! | `auth` | the token |
+//! | `endpoints` | the calls about keys, as Vault documents them |
+//! | `transport` | HTTP to the nodes of one Vault, and to nobody else |
 
 mod auth;
 mod batch;
+mod caller;
 mod client;
 mod endpoints;
 mod failure;
 mod group;
+mod kept;
 mod keys;
 mod ready;
 mod signer;

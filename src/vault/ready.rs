@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::auth::LookUpSelf;
 use super::client::Client;
-use super::endpoints::LookUpSelf;
 use super::failure::explain;
 use crate::ports::SignerError;
 
@@ -28,8 +28,11 @@ impl Readiness {
         {
             return result.clone();
         }
-        let result = match client.call("lookup_self", LookUpSelf {}, None).await {
-            Ok(_) => Ok(()),
+        let result = match client.call_now("lookup_self", LookUpSelf {}).await {
+            Ok(reply) => {
+                client.note(reply.data.lease());
+                Ok(())
+            }
             Err(failure) => Err(explain(client, failure).await),
         };
         *last = Some((Instant::now(), result.clone()));

@@ -4,17 +4,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
-use super::auth::TokenSource;
+use super::auth::{Expiry, Tokens};
 use super::batch::Batches;
+use super::caller::Caller;
 use super::client::Client;
 use super::group::GroupSigner;
 use super::keys::{self, TransitKey};
 use super::ready::Readiness;
-use super::transport::Transport;
 use crate::config::{KeyConfig, VaultConfig};
-use crate::domain::{Clock, IdSource, Key, KeyName};
+use crate::domain::{Clock, HashAlgorithm, IdSource, Key, KeyName, SigningInput};
 use crate::metrics::Metrics;
-use crate::ports::{Signed, Signer, SignerError, SigningLog, SigningTask};
+use crate::ports::{KeyArchive, Signed, Signer, SignerError, SigningLog, SigningTask};
 
 /// Signs with the keys of one Vault's transit engines
 /// (<https://developer.hashicorp.com/vault/api-docs/secret/transit>).
@@ -31,14 +31,14 @@ pub struct TransitSigner {
 /// A setting with which no call could ever succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    #[error("vault.address: {0}")]
-    Address(&'static str),
+    #[error("{setting}: {reason}")]
+    Address { setting: &'static str, reason: &'static str },
     #[error("vault.namespace: a header can not carry it")]
     Namespace,
     #[error("vault.ca_file: {path}: {reason}")]
     CaFile { path: String, reason: String },
-    #[error("vault.auth: give `token` or `token_file`")]
-    NoToken,
+    #[error("vault.auth: the method {method} needs {keys}")]
+    Auth { method: &'static str, keys: &'static str },
     #[error("vault.auth.token: it is empty, or a header can not carry it")]
     Token,
     #[error("{setting}: `{mount}` is no path of an engine; write it as `transit` or `team/transit`")]
@@ -50,35 +50,60 @@ pub enum StartError {
 }
 
 impl TransitSigner {
-    /// Makes the signer and begins to follow the keys, until `shutdown`. Waits for nobody: whether
-    /// Vault answers, and whether the token's file is there yet, shows in [`Signer::ready`].
+    /// Makes the signer and begins to log in and to follow the keys, until `shutdown`. Waits for nobody:
+    /// whether Vault answers, and whether it has let us in yet, shows in [`Signer::ready`].
+    ///
+    /// Every version that Vault publishes is kept in `archive`, and those that it publishes no more are taken from
+    /// there. That the archive fails stops nothing.
     ///
     /// Runs inside a tokio runtime, and after the process's rustls provider is installed.
     /// Groups that are under way at `shutdown` are not cut off.
     ///
     /// # Errors
     /// Where the configuration can not work; the error names the setting or the file.
+    #[expect(clippy::too_many_arguments, reason = "each is another port, and wiring is the one caller")]
     pub fn start(
         config: &VaultConfig,
         keys: &[KeyConfig],
         log: Arc<dyn SigningLog>,
+        archive: Arc<dyn KeyArchive>,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
         metrics: Arc<Metrics>,
         shutdown: CancellationToken,
     ) -> Result<Arc<Self>, StartError> {
-        let keys = keys::configured(config, keys)?;
-        let tokens = TokenSource::new(&config.auth)?;
-        let transport = Transport::new(config)?;
-        let client = Arc::new(Client::new(config, transport, tokens, Arc::clone(&metrics))?);
+        for key in keys {
+            if let Some(hash @ (HashAlgorithm::Sha384 | HashAlgorithm::Sha512)) = key.hash {
+                tracing::warn!(key = %key.name, %hash, "verifiers expect sha2-256, and need a flag for this key");
+            }
+        }
+        let keys = keys::configured(config, keys, &archive)?;
+        let caller = Arc::new(Caller::new(config, Arc::clone(&metrics))?);
+        let expiry = Expiry { metrics: Arc::clone(&metrics), clock: Arc::clone(&clock) };
+        let tokens = Tokens::start(&config.auth, &caller, expiry, rand::random, shutdown.clone())?;
+        let client = Arc::new(Client::new(caller, tokens, config.request_timeout));
 
         for key in keys.values() {
             keys::follow(Arc::clone(key), Arc::clone(&client), config.key_poll, shutdown.clone());
         }
         let groups =
             GroupSigner { client: Arc::clone(&client), log, clock, ids, metrics: Arc::clone(&metrics) };
-        let batches = Arc::new(Batches::new(&config.batch, groups, metrics));
+        let batches = Arc::new(Batches::new(config, groups, metrics));
         Ok(Arc::new(Self { client, keys, batches, readiness: Readiness::default() }))
+    }
+
+    /// The key that signs `task`.
+    ///
+    /// # Errors
+    /// Where no call could succeed.
+    fn accept(&self, task: &SigningTask) -> Result<Arc<TransitKey>, SignerError> {
+        let key = self.configured(&task.key)?;
+        match &task.input {
+            SigningInput::Message(message) if message.len() > SigningInput::MAX_MESSAGE => {
+                Err(SignerError::MessageTooLarge { key: task.key.clone(), bytes: message.len() })
+            }
+            _ => Ok(Arc::clone(key)),
+        }
     }
 
     fn configured(&self, name: &KeyName) -> Result<&Arc<TransitKey>, SignerError> {
@@ -97,15 +122,25 @@ impl Signer for TransitSigner {
     }
 
     async fn key_anew(&self, name: &KeyName) -> Result<Arc<Key>, SignerError> {
-        self.configured(name)?.read_anew(&self.client).await
+        self.configured(name)?.read_for_caller(&self.client).await
     }
 
     async fn sign_all(&self, tasks: Vec<SigningTask>) -> Vec<Result<Signed, SignerError>> {
-        let sign = |task: SigningTask| async move {
-            let key = self.configured(&task.key)?;
-            self.batches.sign(key, task).await
-        };
-        futures::future::join_all(tasks.into_iter().map(sign)).await
+        let mut results: Vec<Option<Result<Signed, SignerError>>> = Vec::with_capacity(tasks.len());
+        let mut possible = Vec::with_capacity(tasks.len());
+        for task in tasks {
+            match self.accept(&task) {
+                Ok(key) => {
+                    possible.push((key, task));
+                    results.push(None);
+                }
+                Err(error) => results.push(Some(Err(error))),
+            }
+        }
+        let mut signed = self.batches.sign_all(possible).await.into_iter();
+        let result = |refused: Option<_>| refused.or_else(|| signed.next());
+        let results = results.into_iter().map(result);
+        results.map(|result| result.expect("invariant: each task that was accepted has a result")).collect()
     }
 
     async fn ready(&self) -> Result<(), SignerError> {

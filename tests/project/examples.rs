@@ -131,7 +131,8 @@ fn the_vault_policy_lets_signet_sign_with_the_examples_keys_and_read_them() {
     // Nothing that could make, change, export or delete a key, and no wildcards.
     for (path, capability) in &paths {
         let signs = path.contains("/sign/") && capability == "update";
-        assert!(signs || capability == "read", "{path} may be more than needed: {capability}");
+        let renews = path == "auth/token/renew-self" && capability == "update";
+        assert!(signs || renews || capability == "read", "{path} may be more than needed: {capability}");
         assert!(!path.contains(['*', '+']), "{path} stands for more than one");
     }
 }

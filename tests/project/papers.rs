@@ -201,8 +201,15 @@ fn foreign_folders(text: &str) -> impl Iterator<Item = usize> {
     let folders = [["/ro", "ot/"].concat(), ["/ho", "me/"].concat(), ["/Us", "ers/"].concat()];
     let lines = text.lines().enumerate();
     lines
-        .filter(move |(_, line)| folders.iter().any(|folder| line.contains(folder)))
+        .filter(move |(_, line)| folders.iter().any(|folder| begins_with_folder(line, folder)))
         .map(|(index, _)| index + 1)
+}
+
+/// Whether a path in `line` begins with `folder`: the middle of another path is no folder of anybody's.
+fn begins_with_folder(line: &str, folder: &str) -> bool {
+    line.match_indices(folder).any(|(place, _)| {
+        !line[..place].ends_with(|before: char| before.is_alphanumeric() || "_-.}".contains(before))
+    })
 }
 
 #[test]

@@ -7,8 +7,10 @@ use futures::future::join_all;
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
-use crate::registries::world;
+use crate::registries::{world, world_with};
 use crate::support::proxy::{Call, signing_calls};
+use crate::support::servers::KeyForm;
+use crate::support::world::Settings;
 use crate::support::{Fault, World, servers};
 
 const CALLERS: usize = 64;
@@ -54,6 +56,24 @@ async fn the_requests_of_one_batch_share_calls_too() {
         );
     }
     assert_calls_are_shared(&world).await;
+}
+
+/// What one idle core of Vault makes of RSA with 4096 bits in a twentieth of the 10 s that a call has.
+const RSA_4096: usize = 49;
+
+#[tokio::test]
+async fn calls_for_slow_keys_are_short_enough_for_a_busy_vault() {
+    let key = KeyForm { key_type: "rsa-4096", hash: None };
+    let world = world_with(Settings { registry: Some("ociregistry"), key, ..Settings::default() }).await;
+    let images = join_all((0..120).map(|_| world.push_image())).await;
+    let begun = std::time::Instant::now();
+    for answer in join_all(images.iter().map(|image| world.sign_image(image))).await {
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+    let sent = items_by_batch(&world.vault_proxy.calls());
+    assert_eq!(sent.values().sum::<usize>(), images.len());
+    assert!(sent.values().all(|size| *size <= RSA_4096), "{sent:?}");
+    println!("120 signatures with rsa-4096 in {:?}, {} calls", begun.elapsed(), sent.len());
 }
 
 async fn images(world: &World) -> Vec<String> {

@@ -93,7 +93,7 @@ async fn assert_is_what_was_signed(world: &World, answer: &Value) {
     let [payload, signature] = ["payload", "signature"]
         .map(|name| STANDARD.decode(answer["signatures"][0][name].as_str().unwrap()).unwrap());
     let signed = match answer["signatures"][0]["format"] == "bundle" {
-        true => pre_authentication_encoding(IN_TOTO, &payload),
+        true => pre_authentication_encoding(IN_TOTO, &payload.into()).to_bytes().into(),
         false => payload,
     };
     let signed = SigningInput::of(&KeyType::EcdsaP256, HashAlgorithm::Sha256, &signed.into());

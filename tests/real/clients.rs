@@ -135,7 +135,7 @@ impl Clients {
         more: &[&str],
     ) -> Result<Vec<Value>, String> {
         let key = self.file(&format!("{}.pub", servers::unique("key")), pem);
-        let root = self.file("trusted-root.json", TRUSTED_ROOT);
+        let root = self.trusted_root();
         let mut arguments = vec!["verify", "--key", &key, "--insecure-ignore-tlog=true"];
         if (version, layout) == (Cosign::V2, Layout::Bundle) {
             arguments.extend(["--new-bundle-format", "--trusted-root", &root]);
@@ -144,6 +144,78 @@ impl Clients {
         arguments.push(image);
         let ended = self.cosign(version, &arguments).await;
         if ended.success { Ok(serde_json::from_str(&ended.stdout).unwrap()) } else { Err(ended.stderr) }
+    }
+
+    /// A file that cosign 2.6 wants to be given for bundles.
+    pub fn trusted_root(&self) -> String {
+        self.file("trusted-root.json", TRUSTED_ROOT)
+    }
+
+    /// Attests with a key of Vault, as a pipeline without Signet does.
+    pub async fn cosign_attest(
+        &self,
+        version: Cosign,
+        layout: Layout,
+        key: &str,
+        image: &str,
+        predicate_type: &str,
+        file: &str,
+    ) {
+        let key = format!("hashivault://{key}");
+        let mut arguments = vec!["attest", "--yes", "--tlog-upload=false", "--key", &key];
+        arguments.extend(["--type", predicate_type, "--predicate", file]);
+        match (version, layout) {
+            (Cosign::V2, Layout::Cosign) => {}
+            (Cosign::V2, Layout::Bundle) => panic!("cosign 2.6 does not write this layout"),
+            (Cosign::V3, Layout::Cosign) => {
+                arguments.extend(["--use-signing-config=false", "--new-bundle-format=false"]);
+            }
+            (Cosign::V3, Layout::Bundle) => arguments.push("--use-signing-config=false"),
+        }
+        arguments.push(image);
+        let ended = self.cosign(version, &arguments).await;
+        assert!(ended.success, "{version:?} {arguments:?}: {}", ended.stderr);
+    }
+
+    /// The statements that `cosign verify-attestation` verified; what it says where it did not.
+    pub async fn cosign_verify_attestation(
+        &self,
+        version: Cosign,
+        layout: Layout,
+        pem: &str,
+        image: &str,
+        predicate_type: &str,
+        more: &[&str],
+    ) -> Result<Vec<Value>, String> {
+        let key = self.file(&format!("{}.pub", servers::unique("key")), pem);
+        let root = self.trusted_root();
+        let mut arguments = vec!["verify-attestation", "--key", &key, "--insecure-ignore-tlog=true"];
+        arguments.extend(["--type", predicate_type]);
+        if (version, layout) == (Cosign::V2, Layout::Bundle) {
+            arguments.extend(["--new-bundle-format", "--trusted-root", &root]);
+        }
+        arguments.extend(more);
+        arguments.push(image);
+        let ended = self.cosign(version, &arguments).await;
+        if ended.success { Ok(crate::attestations::statements(&ended.stdout)) } else { Err(ended.stderr) }
+    }
+
+    /// Whether `cosign verify-blob` verifies `file`, and what it says where it does not.
+    pub async fn cosign_verify_blob(
+        &self,
+        version: Cosign,
+        pem: &str,
+        form: &[&str],
+        file: &str,
+        more: &[&str],
+    ) -> Result<(), String> {
+        let key = self.file(&format!("{}.pub", servers::unique("key")), pem);
+        let mut arguments = vec!["verify-blob", "--key", &key, "--insecure-ignore-tlog=true"];
+        arguments.extend(form);
+        arguments.extend(more);
+        arguments.push(file);
+        let ended = self.cosign(version, &arguments).await;
+        if ended.success { Ok(()) } else { Err(ended.stderr) }
     }
 
     /// Both cosigns verify `image`.

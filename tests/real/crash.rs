@@ -10,8 +10,8 @@ use rand::Rng as _;
 use serde_json::{Value, json};
 
 use crate::registries::world_with;
-use crate::soak;
 use crate::support::proxy::Call;
+use crate::support::soak;
 use crate::support::world::Settings;
 use crate::support::{Answer, Fault, World};
 

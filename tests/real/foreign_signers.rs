@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 use crate::clients::{Clients, Cosign, Layout};
 use crate::registries::{demand_real_servers, world_with};
-use crate::soak;
+
+use crate::support::soak;
 use crate::support::world::Settings;
 use crate::support::{Answer, Signet, World, servers};
 use crate::upstream::{SIGNATURE, Upstream, digest_of, signature_tag};
@@ -77,6 +78,8 @@ async fn keeps_all(registry: &'static str, layout: Layout, replicas: usize, othe
         ("attach", times.look_again.to_owned()),
         // The foreign ones sign without end, and verifiers' limit is not the subject here.
         ("registries", "max_signatures_per_image = 900".to_owned()),
+        // Nor is it how long one waits for 31 others on a machine that is busy with cosigns.
+        ("limits", "request_timeout = '10m'".to_owned()),
     ];
     // Replicas share a log in PostgreSQL.
     let settings =
@@ -178,7 +181,8 @@ impl Foreign {
 
 async fn sign(world: &World, signet: &Signet, request: Value) -> Answer {
     let post = world.client.request(Method::POST, format!("{}/v1/signatures", signet.api));
-    Answer::read(post.bearer_auth(&world.token).json(&request).send().await.unwrap()).await
+    let post = post.bearer_auth(&world.token).timeout(Duration::from_secs(600)).json(&request);
+    Answer::read(post.send().await.unwrap()).await
 }
 
 /// What hangs on the image: the signatures of layers, or the digests of bundles' manifests.

@@ -1,17 +1,21 @@
 //! Tests that need the real servers and the stock clients: Vault, three registries, cosign and crane. `tests/run` gets and
 //! starts them; without them these tests fail.
 
+mod attestations;
 mod batching;
 mod beside_cosign;
+mod blobs;
 mod call_counts;
 mod clients;
 mod cosign_verify;
 mod crash;
 mod demo;
 mod foreign_signers;
+mod key_types;
 mod least_privilege;
 mod many_at_once;
 mod own_registry;
+mod own_vault;
 mod private_ca;
 mod registries;
 mod registry_kinds;
@@ -22,8 +26,6 @@ mod rotation;
 mod support;
 mod token_service;
 mod upstream;
-
-/// Whether the long storms were asked for (`tests/run soak`); otherwise each runs in a short form.
-fn soak() -> bool {
-    std::env::var_os("SIGNET_TEST_SOAK").is_some()
-}
+mod vault_logins;
+mod vault_outages;
+mod verification;

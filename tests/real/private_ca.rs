@@ -55,16 +55,16 @@ async fn a_vault_of_an_unknown_authority_is_unavailable() {
 }
 
 /// A Vault with a certificate that it made itself when it started, and the authority that signed it.
-struct Authority {
-    address: String,
+pub struct Authority {
+    pub address: String,
     directory: TempDir,
     _process: Running,
 }
 
-const ROOT_TOKEN: &str = "root";
+pub const ROOT_TOKEN: &str = "root";
 
 impl Authority {
-    async fn start(world: &World) -> Self {
+    pub async fn start(world: &World) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let port = servers::free_port();
         let process = Command::new(servers::path_of("/vault/binary"))
@@ -88,12 +88,12 @@ impl Authority {
         authority
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// A client that trusts this authority alone; none before it has begun.
-    fn client(&self) -> Option<reqwest::Client> {
+    pub fn client(&self) -> Option<reqwest::Client> {
         let pem = std::fs::read(self.path("vault-ca.pem")).ok()?;
         let certificate = reqwest::Certificate::from_pem(&pem).ok()?;
         reqwest::Client::builder().no_proxy().tls_certs_only([certificate]).build().ok()
@@ -122,7 +122,7 @@ async fn setting() -> (World, Authority, OwnRegistry) {
 }
 
 /// Starts the world's Signet again, with the Vault of `authority`.
-async fn use_vault(world: &mut World, authority: &Authority, ca_file: &str) {
+pub async fn use_vault(world: &mut World, authority: &Authority, ca_file: &str) {
     let vault = servers::Vault {
         address: authority.address.clone(),
         root_token: ROOT_TOKEN.to_owned(),

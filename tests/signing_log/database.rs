@@ -129,6 +129,25 @@ async fn what_is_not_attached_yet_is_due_when_the_log_is_opened_again() {
     assert_eq!(log.delivery(attached.id).await.unwrap().unwrap().due, at(60));
 }
 
+#[tokio::test]
+async fn a_delivery_that_can_not_be_read_does_not_hold_up_the_others() {
+    let place = Place::sqlite();
+    let log = place.log();
+    let stories = [Story::new(), Story::new()];
+    for story in &stories {
+        let parcel = Parcel { document: "payload".into(), replace: false };
+        let changes = vec![DeliveryChange::Add { entry: 0, parcel, due: at(0) }];
+        log.commit(vec![story.signed()], changes).await.unwrap();
+    }
+    let damage = "UPDATE deliveries SET stage = 9999 WHERE id = ?1";
+    place.raw().execute(damage, [stories[0].id.as_bytes()]).unwrap();
+    let due = log.take_due(at(10), at(50), 9).await.unwrap();
+    assert_eq!(due.len(), 1);
+    assert_eq!(due[0].entry.signing().unwrap().id, stories[1].id);
+    log.commit(Vec::new(), vec![DeliveryChange::Settle { id: stories[1].id }]).await.unwrap();
+    assert!(log.take_due(at(60), at(70), 9).await.unwrap_err().to_string().contains("stage"));
+}
+
 #[test]
 fn only_the_owner_may_read_what_the_store_writes() {
     use std::os::unix::fs::PermissionsExt as _;

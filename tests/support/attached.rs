@@ -3,7 +3,7 @@
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use signet::domain::{Annotations, Descriptor, Digest, ImageReference, KeyReference, PublicKey};
-use signet::format::{bundle, simple_signing, statement};
+use signet::format::{bundle, signature_manifest, simple_signing, statement};
 
 use super::{World, image};
 
@@ -19,8 +19,29 @@ impl World {
         }
     }
 
-    /// The bundles that refer to the image, from the referrers API or from the fallback tag.
+    /// The attestations below the image's `.att` tag.
+    pub async fn attestations(&self, image: &str) -> Vec<Value> {
+        match self.tagged(image, &sig_tag(image).replace(".sig", ".att")).await {
+            Some((_, manifest)) => manifest["layers"].as_array().unwrap().clone(),
+            None => Vec::new(),
+        }
+    }
+
+    /// A blob of the image's repository.
+    pub async fn blob(&self, image: &str, digest: &str) -> Vec<u8> {
+        let url = format!("{}/blobs/{digest}", self.upstream_of(image));
+        let answer = self.client.get(url).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.bytes().await.unwrap().to_vec()
+    }
+
+    /// The bundles that refer to the image.
     pub async fn bundles(&self, image: &str) -> Vec<Descriptor> {
+        self.referrers(image).await.into_iter().filter(bundle::is_bundle).collect()
+    }
+
+    /// What refers to the image, from the referrers API or from the fallback tag.
+    async fn referrers(&self, image: &str) -> Vec<Descriptor> {
         let digest = parse(image).digest;
         let url = format!("{}/referrers/{digest}", self.upstream_of(image));
         let answer = self.client.get(url).send().await.unwrap();
@@ -35,7 +56,7 @@ impl World {
         };
         // `null` is how some registries write an empty list.
         let referrers: Option<Vec<Descriptor>> = serde_json::from_value(index["manifests"].clone()).unwrap();
-        referrers.into_iter().flatten().filter(bundle::is_bundle).collect()
+        referrers.unwrap_or_default()
     }
 
     /// How many signatures the image has, of either layout.
@@ -63,10 +84,10 @@ impl World {
         let key = self.key_reference(1).await;
         let mut manifest = None;
         for signature in signatures {
-            let layer = simple_signing::Layer::new(payload, signature, &key);
+            let layer = simple_signing::layer(payload, signature, &key);
             let at = "2026-01-02T03:04:05Z".parse().unwrap();
-            let appended = simple_signing::SignatureManifest::append(manifest, layer, at);
-            manifest = Some(simple_signing::SignatureManifest::parse(&appended.manifest).unwrap());
+            let appended = signature_manifest::SignatureManifest::append(manifest, layer, at);
+            manifest = Some(signature_manifest::SignatureManifest::parse(&appended.manifest).unwrap());
             let base = self.upstream_of(image);
             image::push_blob(&self.client, &base, payload.to_vec()).await;
             image::push_blob(&self.client, &base, appended.config).await;
@@ -80,21 +101,48 @@ impl World {
         let key = self.key_reference(1).await;
         let (subject_bytes, _) = self.tagged(image, &parse(image).digest.to_string()).await.unwrap();
         let subject = Descriptor::of(MANIFEST, &subject_bytes);
-        let content = bundle::bundle(&key.fingerprint, statement, signature);
+        let content = bundle::bundle(&key.fingerprint, &statement.to_vec().into(), signature);
         let at = "2026-01-02T03:04:05Z".parse().unwrap();
-        let (manifest, descriptor) = bundle::referrer(&subject, &content, at);
-        image::push_blob(&self.client, &base, content).await;
+        let (manifest, descriptor) = bundle::referrer(&subject, &content, statement::SIGNATURE_PREDICATE, at);
+        image::push_blob(&self.client, &base, content.to_bytes().into()).await;
         image::push_blob(&self.client, &base, bundle::EMPTY_CONFIG.to_vec()).await;
         let digest = descriptor.digest.to_string();
         image::put_manifest(&self.client, &base, &digest, MANIFEST, manifest).await;
-        let mut bundles = self.bundles(image).await;
-        if bundles.iter().all(|bundle| bundle.digest != descriptor.digest) {
+        self.list_referrer(image, descriptor).await;
+    }
+
+    /// Makes sure that what refers to the image lists `referrer`, which was pushed.
+    async fn list_referrer(&self, image: &str, referrer: Descriptor) {
+        let mut referrers = self.referrers(image).await;
+        if referrers.iter().all(|listed| listed.digest != referrer.digest) {
             // No referrers API: the index at the fallback tag is its client's work.
-            bundles.push(descriptor);
-            let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": bundles});
-            let tag = format!("sha256-{}", subject.digest.hex());
+            referrers.push(referrer);
+            let index = json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": referrers});
+            let tag = format!("sha256-{}", parse(image).digest.hex());
+            let base = self.upstream_of(image);
             image::put_manifest(&self.client, &base, &tag, INDEX, index.to_string().into_bytes()).await;
         }
+    }
+
+    /// Pushes a manifest with one layer that refers to the image, as somebody with access could.
+    pub async fn plant_referrer(&self, image: &str, artifact_type: &str, layer: &str, content: &[u8]) {
+        let base = self.upstream_of(image);
+        let (subject, _) = self.tagged(image, &parse(image).digest.to_string()).await.unwrap();
+        let manifest = json!({
+            "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": artifact_type,
+            "config": Descriptor::of("application/vnd.oci.empty.v1+json", bundle::EMPTY_CONFIG),
+            "layers": [Descriptor::of(layer, content)], "subject": Descriptor::of(MANIFEST, &subject),
+        });
+        image::push_blob(&self.client, &base, content.to_vec()).await;
+        image::push_blob(&self.client, &base, bundle::EMPTY_CONFIG.to_vec()).await;
+        let manifest = manifest.to_string().into_bytes();
+        let descriptor = Descriptor {
+            artifact_type: Some(artifact_type.to_owned()),
+            ..Descriptor::of(MANIFEST, &manifest)
+        };
+        let digest = descriptor.digest.to_string();
+        image::put_manifest(&self.client, &base, &digest, MANIFEST, manifest).await;
+        self.list_referrer(image, descriptor).await;
     }
 
     /// What is signed for an image in the `cosign` layout.

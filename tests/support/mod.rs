@@ -18,3 +18,8 @@ pub mod world;
 pub use proxy::{Fault, Proxy};
 pub use signet::Signet;
 pub use world::{Answer, World};
+
+/// Whether the long storms were asked for (`tests/run soak`); otherwise each runs in a short form.
+pub fn soak() -> bool {
+    std::env::var_os("SIGNET_TEST_SOAK").is_some()
+}

@@ -33,6 +33,10 @@ pub enum Fault {
     Cut,
     /// The answer begins, and the connection closes in its middle.
     CutAnswer,
+    /// An answer that announces so many bytes, and never sends one.
+    Announce(u64),
+    /// The request is passed on with one more header.
+    AddHeader(&'static str, &'static str),
     /// The request is passed on, and its answer is lost.
     LoseAnswer,
     /// The request is passed on, and its answer's body arrives changed.
@@ -157,6 +161,11 @@ async fn answer(shared: &Shared, request: Request<Body>) -> Result<Response<Body
             }
             Ok(response)
         }
+        Some(Fault::AddHeader(name, value)) => {
+            let mut call = call;
+            call.headers.insert(name, value.parse().unwrap());
+            forward(shared, call).await
+        }
         Some(Fault::Cut) => Err(std::io::Error::other("cut")),
         Some(Fault::LoseAnswer) => {
             forward(shared, call).await?;
@@ -178,6 +187,12 @@ async fn answer(shared: &Shared, request: Request<Body>) -> Result<Response<Body
             let parts = [Ok(Bytes::from_static(b"{\"half\":")), Err(std::io::Error::other("cut"))];
             let mut response = Response::new(Body::from_stream(stream::iter(parts)));
             response.headers_mut().insert(header::CONTENT_LENGTH, 1000.into());
+            Ok(response)
+        }
+        Some(Fault::Announce(bytes)) => {
+            let nothing = stream::pending::<Result<Bytes, std::io::Error>>();
+            let mut response = Response::new(Body::from_stream(nothing));
+            response.headers_mut().insert(header::CONTENT_LENGTH, bytes.into());
             Ok(response)
         }
         Some(Fault::Hang) => std::future::pending().await,

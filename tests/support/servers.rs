@@ -88,14 +88,53 @@ pub async fn mount_transit(client: &reqwest::Client, vault: &Vault) {
     }
 }
 
+/// What a test's key in Vault is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeyForm {
+    pub key_type: &'static str,
+    /// Where the configuration names one.
+    pub hash: Option<&'static str>,
+}
+
+impl Default for KeyForm {
+    fn default() -> Self {
+        Self { key_type: "ecdsa-p256", hash: None }
+    }
+}
+
+impl KeyForm {
+    /// `config/vault-policy.hcl` for such a key, changed as its comments say.
+    fn policy(self) -> String {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/vault-policy.hcl");
+        let text = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{file}: {error}"));
+        if self.key_type != "ed25519" {
+            return text.replace("sha2-256", self.hash.unwrap_or("sha2-256"));
+        }
+        let (before, rest) =
+            text.split_once("path \"transit/sign/release/sha2-256\" {").expect("the first block");
+        let (_, rest) = rest.split_once("\n}\n").expect("its end");
+        let (between, rest) = rest.split_once("# path \"transit/sign/release\" {").expect("its replacement");
+        let (block, after) = rest.split_once("\n# }\n").expect("its end");
+        let block = block.replace("\n# ", "\n");
+        format!("{before}{between}path \"transit/sign/release\" {{{block}\n}}\n{after}")
+    }
+}
+
 /// A token that may do with `key` what `config/vault-policy.hcl` allows, and nothing else. A stand-in reads no policies.
 pub async fn signing_token(client: &reqwest::Client, vault: &Vault, key: &str) -> String {
+    signing_token_for(client, vault, key, &[KeyForm::default()]).await
+}
+
+/// As [`signing_token`], for a key that may have any of these forms.
+pub async fn signing_token_for(
+    client: &reqwest::Client,
+    vault: &Vault,
+    key: &str,
+    forms: &[KeyForm],
+) -> String {
     if SERVERS.vault_binary.is_none() {
         return vault.root_token.clone();
     }
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/config/vault-policy.hcl");
-    let policy = std::fs::read_to_string(file).unwrap_or_else(|error| panic!("{file}: {error}"));
-    let policy = policy.replace("/release", &format!("/{key}"));
     let call = async |method, path: String, body| {
         let request = client.request(method, format!("{}/v1/{path}", vault.address));
         let answer = request.header("X-Vault-Token", &vault.root_token).json(&body).send().await;
@@ -103,9 +142,13 @@ pub async fn signing_token(client: &reqwest::Client, vault: &Vault, key: &str) -
         assert!(answer.status().is_success(), "{path}: {}", answer.status());
         answer.json::<Value>().await.unwrap_or_default()
     };
-    let name = format!("signet-{key}");
-    call(Method::PUT, format!("sys/policies/acl/{name}"), json!({"policy": policy})).await;
-    let token = json!({"policies": [name], "period": "1h", "no_parent": true, "no_default_policy": true});
+    let mut names = Vec::new();
+    for (number, form) in forms.iter().enumerate() {
+        let policy = form.policy().replace("/release", &format!("/{key}"));
+        names.push(format!("signet-{key}-{number}"));
+        call(Method::PUT, format!("sys/policies/acl/signet-{key}-{number}"), json!({"policy": policy})).await;
+    }
+    let token = json!({"policies": names, "period": "1h", "no_parent": true, "no_default_policy": true});
     let made = call(Method::POST, "auth/token/create".to_owned(), token).await;
     made["auth"]["client_token"].as_str().expect("Vault gives a token").to_owned()
 }

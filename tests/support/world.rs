@@ -46,6 +46,8 @@ pub struct Settings {
     pub registry: Option<&'static str>,
     /// A Vault for this test alone, which it may seal.
     pub private_vault: bool,
+    /// The key's type and hash.
+    pub key: servers::KeyForm,
     /// The log in a PostgreSQL database of its own, in place of SQLite.
     pub postgres: bool,
 }
@@ -85,15 +87,16 @@ impl World {
         let registry_proxy = Proxy::start(&registry.url).await;
         let key = unique("key");
         let made = client.post(format!("{}/v1/transit/keys/{key}", vault.address));
-        let made = made.header("X-Vault-Token", &vault.root_token).json(&json!({"type": "ecdsa-p256"}));
+        let made =
+            made.header("X-Vault-Token", &vault.root_token).json(&json!({"type": settings.key.key_type}));
         assert!(made.send().await.unwrap().status().is_success());
         let repository = format!("{}/{}", registry_proxy.address, unique("team/app"));
         let directory = tempfile::tempdir().unwrap();
         let (token, outsider) = (unique("token"), unique("outsider"));
-        let vault_token = servers::signing_token(&client, &vault, &key).await;
+        let vault_token = servers::signing_token_for(&client, &vault, &key, &[settings.key]).await;
         std::fs::write(directory.path().join("vault-token"), format!("{vault_token}\n")).unwrap();
         let policy = format!(
-            "version: 1\nrules:\n  - id: everything\n    effect: allow\n    identity: {{token: ci}}\n    repositories: ['{repository}', '{repository}/**']\n    keys: ['{key}']\n    operations: [sign, log.read]\n"
+            "version: 1\nrules:\n  - id: everything\n    effect: allow\n    identity: {{token: ci}}\n    repositories: ['{repository}', '{repository}/**']\n    keys: ['{key}']\n    operations: [sign, attest, blob, verify, log.read]\n"
         );
         std::fs::write(directory.path().join("policy.yaml"), policy).unwrap();
         if settings.postgres {
@@ -213,6 +216,16 @@ impl World {
         Answer::read(request.body(body.to_string()).send().await.unwrap()).await
     }
 
+    /// Attests with this world's key.
+    pub async fn attest(&self, request: Value) -> Answer {
+        self.post("/v1/attestations", &self.token, request.to_string()).await
+    }
+
+    /// Signs a file with this world's key.
+    pub async fn sign_blob(&self, request: Value) -> Answer {
+        self.post("/v1/blobs", &self.token, request.to_string()).await
+    }
+
     /// Signs an image with this world's key and defaults.
     pub async fn sign_image(&self, image: &str) -> Answer {
         self.sign(json!({"image": image})).await
@@ -282,10 +295,20 @@ impl World {
         STANDARD.decode(signature.rsplit(':').next().unwrap()).unwrap()
     }
 
+    /// As [`World::vault_signature`], of a message that Vault is not shown: it takes no large ones.
+    pub async fn vault_signature_of(&self, message: &[u8]) -> Vec<u8> {
+        let path = format!("transit/sign/{}/sha2-256", self.key);
+        let input = json!({"input": STANDARD.encode(Sha256::digest(message)), "prehashed": true});
+        let signed = self.vault_call(Method::POST, &path, input).await;
+        let signature = signed["data"]["signature"].as_str().unwrap();
+        STANDARD.decode(signature.rsplit(':').next().unwrap()).unwrap()
+    }
+
     /// A token for Signet that Vault takes now, beside the one that it began with.
     pub async fn new_vault_token(&self) -> String {
         if servers::are_real() {
-            return servers::signing_token(&self.client, &self.vault, &self.key).await;
+            return servers::signing_token_for(&self.client, &self.vault, &self.key, &[self.settings.key])
+                .await;
         }
         let made = self.vault_call(Method::POST, "auth/token/create", json!({"policies": ["root"]})).await;
         made["auth"]["client_token"].as_str().unwrap().to_owned()
@@ -300,6 +323,12 @@ impl World {
     pub async fn public_key(&self, version: u32) -> String {
         let url = format!("{}/v1/keys/{}/versions/{version}/public-key", self.signet.api, self.key);
         self.client.get(url).send().await.unwrap().text().await.unwrap()
+    }
+
+    /// Waits until Signet's log has `words`. Its lines come a little later than its answers.
+    pub async fn logs(&self, words: &str) {
+        let has = async || self.signet.log_lines().iter().any(|line| line.contains(words)).then_some(());
+        self.eventually(words, has).await;
     }
 
     /// Asks `question` again and again until it answers, for at most 30 s: for things that happen soon, and not at once.
@@ -351,7 +380,8 @@ fn config(
     section("[vault]", "vault", &[format!("address = '{}'", vault.url())]);
     section("[vault.auth]", "vault.auth", &["method = 'token'".into(), "token_file = 'vault-token'".into()]);
     section("[vault.batch]", "vault.batch", &[]);
-    section("[[keys]]", "keys", &[format!("name = '{key}'")]);
+    let hash = settings.key.hash.map(|hash| format!("hash = '{hash}'"));
+    section("[[keys]]", "keys", &[format!("name = '{key}'"), hash.unwrap_or_default()]);
     section(
         "[[registries]]",
         "registries",

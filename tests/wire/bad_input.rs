@@ -1,7 +1,9 @@
 //! Bad input: the code of the interface, a sentence that says what to do, and no call to Vault.
 
 mod annotations;
+mod attestations;
 mod batch;
+mod blobs;
 mod body;
 mod credentials;
 mod images;

@@ -9,8 +9,13 @@ use serde_json::Value;
 use crate::support::{Answer, World};
 
 /// The operations that anybody may call. Whoever adds one says so here.
-const PUBLIC: [&str; 3] =
-    ["GET /v1/keys", "GET /v1/keys/{name}", "GET /v1/keys/{name}/versions/{version}/public-key"];
+const PUBLIC: [&str; 5] = [
+    "GET /.well-known/signet/keys.json",
+    "GET /v1/keys",
+    "GET /v1/keys/{name}",
+    "GET /v1/keys/{name}/public-keys",
+    "GET /v1/keys/{name}/versions/{version}/public-key",
+];
 
 /// What is read before the page: nothing in it may come from another host.
 const PAGE: [&str; 3] = ["/docs/", "/docs/swagger-initializer.js", "/docs/index.css"];

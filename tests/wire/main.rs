@@ -1,11 +1,15 @@
 //! Tests on the wire: HTTP in, HTTP out; against the stand-ins or the real servers, as `SIGNET_TEST_SERVERS` says.
 
 mod admin;
+mod attestations;
 mod bad_input;
+mod blobs;
+mod command_line;
 mod documentation;
 mod drain;
 mod idempotency;
 mod idempotency_key;
+mod keys;
 mod log_failures;
 mod outbox;
 mod overload;
@@ -18,3 +22,4 @@ mod signatures;
 mod support;
 mod transit_contract;
 mod vault_failures;
+mod verifications;

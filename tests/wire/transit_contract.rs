@@ -4,6 +4,8 @@
 mod keys;
 mod sign;
 mod system;
+mod trim;
+mod types;
 mod verify;
 
 use base64::Engine as _;
@@ -30,9 +32,13 @@ impl Caller {
     }
 
     async fn with_key() -> Self {
+        Self::with_key_of("ecdsa-p256").await
+    }
+
+    async fn with_key_of(key_type: &str) -> Self {
         let caller = Self::new();
         let path = format!("transit/keys/{}", caller.key);
-        let (status, body) = caller.post(&path, json!({"type": "ecdsa-p256"})).await;
+        let (status, body) = caller.post(&path, json!({"type": key_type})).await;
         assert_eq!(status, 200, "{body}");
         caller
     }

@@ -1,5 +1,8 @@
 use super::{LEAST, read};
 
+/// How [`LEAST`] is let in.
+const TOKEN: &str = "method = \"token\"\ntoken_file = \"vault-token\"";
+
 /// What is said of [`LEAST`] with `old` replaced by `new`.
 fn refused(old: &str, new: &str) -> String {
     assert!(LEAST.contains(old), "{old}");
@@ -20,14 +23,19 @@ fn each_mistake_names_the_key_and_what_would_be_right() {
         (
             "name = \"release\"",
             "name = \"release\"\nhsah = 1",
-            "keys[0].hsah: unknown key; known keys: name, vault_key",
+            r#"keys[0].hsah: unknown key; did you mean "hash"? known keys: name, vault_key"#,
+        ),
+        (
+            "name = \"release\"",
+            "name = \"release\"\nhash = \"sha256\"",
+            r#"keys[0].hash: must be "sha2-256", "sha2-384" or "sha2-512", got "sha256"; did you mean "sha2-256"?"#,
         ),
         ("name = \"release\"", "", "keys[0].name: missing"),
         ("[policy]\nfile = \"policy.yaml\"", "", "policy: missing"),
         (
             "method = \"token\"",
             "method = \"tokn\"",
-            r#"vault.auth.method: must be "token", got "tokn"; did you mean"#,
+            r#"vault.auth.method: must be "token", "approle", "kubernetes", "jwt" or "cert", got "tokn"; did you mean"#,
         ),
         (
             "name = \"release\"",
@@ -82,6 +90,71 @@ fn each_mistake_names_the_key_and_what_would_be_right() {
         ("token_file = \"vault-token\"", "", "vault.auth: the method token needs token_file or token"),
         ("token_file = \"vault-token\"", "token_file = \"\"", "vault.auth.token_file: this is no path"),
         ("token_file", "token = \"hunter2\"\ntoken_file", "vault.auth.token: token_file is set too"),
+        (
+            "token_file",
+            "role_id = \"hunter2\"\ntoken_file",
+            "vault.auth.role_id: the method token does not use it: it belongs to approle",
+        ),
+        (
+            "token_file",
+            "wrapped = false\ntoken_file",
+            "vault.auth.wrapped: the method token does not use it: it belongs to approle",
+        ),
+        (
+            "token_file",
+            "jwt_file = \"f\"\ntoken_file",
+            "vault.auth.jwt_file: the method token does not use it: it belongs to kubernetes and jwt",
+        ),
+        (
+            "method = \"token\"",
+            "method = \"approle\"",
+            "vault.auth.token_file: the method approle does not use it: it belongs to token",
+        ),
+        (TOKEN, "method = \"approle\"", "vault.auth: the method approle needs role_id_file or role_id"),
+        (
+            TOKEN,
+            "method = \"approle\"\nrole_id = \"r\"",
+            "vault.auth: the method approle needs secret_id_file or secret_id",
+        ),
+        (
+            TOKEN,
+            "method = \"approle\"\nrole_id = \"r\"\nsecret_id = \"hunter2\"\nsecret_id_file = \"f\"",
+            "vault.auth.secret_id: secret_id_file is set too",
+        ),
+        (
+            TOKEN,
+            "method = \"approle\"\nrole_id = \"r\"\nsecret_id = \"hunter2\"\nwrapped = true",
+            "vault.auth.wrapped: a wrapping token can be used once",
+        ),
+        (
+            TOKEN,
+            "method = \"approle\"\nrole_id = \"r\"\nsecret_id_file = \"\"",
+            "vault.auth.secret_id_file: this is no path",
+        ),
+        (TOKEN, "method = \"kubernetes\"", "vault.auth: the method kubernetes needs role"),
+        (TOKEN, "method = \"kubernetes\"\nrole = \" \"", "vault.auth.role: this is no role"),
+        (
+            TOKEN,
+            "method = \"kubernetes\"\nrole = \"r\"\nmount = \"/k8s\"",
+            "vault.auth.mount: write a path of Vault as",
+        ),
+        (TOKEN, "method = \"jwt\"\nrole = \"r\"", "vault.auth: the method jwt needs jwt_file"),
+        (TOKEN, "method = \"cert\"\ncert_file = \"f\"", "vault.auth: the method cert needs key_file"),
+        (
+            "https://vault.example.com:8200\"\n[vault.auth]\nmethod = \"token\"\ntoken_file = \"vault-token\"",
+            "http://vault\"\n[vault.auth]\nmethod = \"cert\"\ncert_file = \"f\"\nkey_file = \"k\"",
+            "vault.auth.method: the method cert shows a certificate, which needs a vault.address with https://",
+        ),
+        (
+            "[vault.auth]",
+            "node_addresses = [\"https://a\", \"http://b\"]\n[vault.auth]",
+            "vault.node_addresses[1]: vault.address begins with https://, and so must this",
+        ),
+        (
+            "[vault.auth]",
+            "node_addresses = [\"https://u:hunter2@a\"]\n[vault.auth]",
+            "vault.node_addresses[0]: write http:// or https://, a host",
+        ),
         ("[[keys]]", "[vault.batch]\nmax_items = 0\n[[keys]]", "vault.batch.max_items: must be at least 1"),
         (
             "[[keys]]",

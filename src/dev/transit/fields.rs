@@ -64,6 +64,20 @@ impl Fields {
         }
     }
 
+    /// Seconds: a number, or a text as `3600`, `90m`, `1h30m` or `1d`.
+    pub(super) fn optional_seconds(&self, name: &str) -> Result<Option<u64>, Refusal> {
+        let Some(value) = self.get(name) else {
+            return Ok(None);
+        };
+        let text = as_text(value).ok_or_else(|| not_valid(name, "could not parse duration from input"))?;
+        if text.starts_with('-') {
+            return Err(not_valid(name, &format!("cannot provide negative value '{text}'")));
+        }
+        let seconds =
+            seconds(&text).ok_or_else(|| not_valid(name, &format!("time: invalid duration \"{text}\"")))?;
+        Ok(Some(seconds))
+    }
+
     /// False when the field is absent, null or empty.
     pub(super) fn flag(&self, name: &str) -> Result<bool, Refusal> {
         Ok(self.optional_flag(name)?.unwrap_or(false))
@@ -108,6 +122,29 @@ pub(super) fn as_text(value: &Value) -> Option<String> {
         Value::Number(number) => Some(number.to_string()),
         Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
+}
+
+fn seconds(text: &str) -> Option<u64> {
+    if text.is_empty() {
+        return Some(0);
+    }
+    if let Ok(seconds) = text.parse() {
+        return Some(seconds);
+    }
+    let parts = text.split_inclusive(|c: char| !c.is_ascii_digit());
+    parts
+        .map(|part| {
+            let (number, unit) = part.split_at(part.find(|c: char| !c.is_ascii_digit())?);
+            let unit = match unit {
+                "d" => 86_400,
+                "h" => 3_600,
+                "m" => 60,
+                "s" => 1,
+                _ => return None,
+            };
+            number.parse::<u64>().ok()?.checked_mul(unit)
+        })
+        .sum()
 }
 
 fn not_valid(name: &str, reason: &str) -> Refusal {

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::signing_key::SigningKey;
+use super::signing_key::{Generated, SigningKey};
 use super::store::Store;
+use crate::domain::KeyType;
 
 /// The keys by name. A change is on the disk before it is in memory.
 pub(super) struct Keyring {
@@ -27,9 +28,18 @@ pub(super) struct Key {
 /// What callers may change about a key, and when its versions were made.
 #[derive(Clone, Deserialize, Serialize)]
 pub(super) struct Settings {
+    /// What Vault calls it. Keys of before there was more than one type do not say.
+    #[serde(default = "Settings::first_type")]
+    pub(super) key_type: String,
     pub(super) min_decryption_version: u32,
     /// Zero: no such minimum.
     pub(super) min_encryption_version: u32,
+    /// Versions below were trimmed. Zero: none were.
+    #[serde(default)]
+    pub(super) min_available_version: u32,
+    /// Seconds; zero for never. It is kept, and nothing is rotated.
+    #[serde(default)]
+    pub(super) auto_rotate_period: u64,
     pub(super) deletion_allowed: bool,
     pub(super) exportable: bool,
     pub(super) allow_plaintext_backup: bool,
@@ -68,15 +78,48 @@ impl Keyring {
     }
 
     /// A key with one version, in place of whatever has the name.
-    pub(super) fn create(&mut self, name: &str, settings: Settings, now: Timestamp) -> io::Result<&Key> {
+    pub(super) fn create(
+        &mut self,
+        name: &str,
+        settings: Settings,
+        first: Generated,
+        now: Timestamp,
+    ) -> io::Result<&Key> {
         let key = Key { settings, versions: BTreeMap::new() };
-        self.add_version(name, key, now)
+        self.add_version(name, key, first, now)
     }
 
-    /// `None` when there is no such key.
-    pub(super) fn rotate(&mut self, name: &str, now: Timestamp) -> Option<io::Result<&Key>> {
-        let key = self.keys.get(name)?.clone();
-        Some(self.add_version(name, key, now))
+    /// `None` when there is no such key of the type that `next` is of.
+    pub(super) fn rotate(
+        &mut self,
+        name: &str,
+        key_type: &KeyType,
+        next: Generated,
+        now: Timestamp,
+    ) -> Option<io::Result<&Key>> {
+        let key = self.keys.get(name).filter(|key| key.key_type() == *key_type)?.clone();
+        Some(self.add_version(name, key, next, now))
+    }
+
+    /// Takes the versions below `first` away for good. `None` when there is no such key.
+    pub(super) fn trim(&mut self, name: &str, first: u32) -> Option<io::Result<&Key>> {
+        let mut key = self.keys.get(name)?.clone();
+        let kept = key.versions.split_off(&first);
+        let trimmed = std::mem::replace(&mut key.versions, kept);
+        key.settings.min_available_version = first;
+        for version in trimmed.keys() {
+            key.settings.created.remove(version);
+        }
+        // The settings no longer speak of what is deleted then.
+        if let Some(store) = &self.store {
+            let changed = store.write_settings(name, &key.settings);
+            let changed = changed
+                .and_then(|()| trimmed.keys().try_for_each(|version| store.delete_version(name, *version)));
+            if let Err(error) = changed {
+                return Some(Err(error));
+            }
+        }
+        Some(Ok(self.put(name, key)))
     }
 
     pub(super) fn configure(&mut self, name: &str, key: Key) -> io::Result<&Key> {
@@ -94,14 +137,12 @@ impl Keyring {
         Ok(())
     }
 
-    fn add_version(&mut self, name: &str, mut key: Key, now: Timestamp) -> io::Result<&Key> {
+    fn add_version(&mut self, name: &str, mut key: Key, new: Generated, now: Timestamp) -> io::Result<&Key> {
         let version = key.latest() + 1;
-        let pkcs8 = SigningKey::generate_pkcs8().map_err(io::Error::other)?;
-        let signing_key = SigningKey::from_pkcs8(&pkcs8).map_err(io::Error::other)?;
-        key.versions.insert(version, Arc::new(signing_key));
+        key.versions.insert(version, Arc::new(new.key));
         key.settings.created.insert(version, now);
         if let Some(store) = &self.store {
-            store.write_version(name, version, &pkcs8)?;
+            store.write_version(name, version, &new.pkcs8)?;
         }
         self.configure(name, key)
     }
@@ -112,7 +153,32 @@ impl Keyring {
     }
 }
 
+impl Settings {
+    /// Of a new key.
+    pub(super) fn new(key_type: &KeyType) -> Self {
+        Self {
+            key_type: key_type.to_string(),
+            min_decryption_version: 1,
+            min_encryption_version: 0,
+            min_available_version: 0,
+            auto_rotate_period: 0,
+            deletion_allowed: false,
+            exportable: false,
+            allow_plaintext_backup: false,
+            created: BTreeMap::new(),
+        }
+    }
+
+    fn first_type() -> String {
+        KeyType::EcdsaP256.to_string()
+    }
+}
+
 impl Key {
+    pub(super) fn key_type(&self) -> KeyType {
+        KeyType::from(self.settings.key_type.as_str())
+    }
+
     pub(super) fn latest(&self) -> u32 {
         self.versions.last_key_value().map_or(0, |(version, _)| *version)
     }
@@ -143,15 +209,8 @@ impl Key {
 mod tests {
     use super::*;
 
-    fn settings() -> Settings {
-        Settings {
-            min_decryption_version: 1,
-            min_encryption_version: 0,
-            deletion_allowed: false,
-            exportable: false,
-            allow_plaintext_backup: false,
-            created: BTreeMap::new(),
-        }
+    fn generated(key_type: &KeyType) -> Generated {
+        SigningKey::generate(key_type).unwrap()
     }
 
     fn published(key: &Key) -> Vec<String> {
@@ -161,20 +220,48 @@ mod tests {
     #[test]
     fn a_restart_with_the_same_directory_has_the_same_keys() {
         let directory = tempfile::tempdir().unwrap();
-        let mut keyring = Keyring::open(directory.path().to_owned()).unwrap();
-        keyring.create("release", settings(), Timestamp::UNIX_EPOCH).unwrap();
-        let mut key = keyring.rotate("release", Timestamp::UNIX_EPOCH).unwrap().unwrap().clone();
-        key.settings.min_decryption_version = 2;
-        keyring.configure("release", key.clone()).unwrap();
-        keyring.create("other", settings(), Timestamp::UNIX_EPOCH).unwrap();
-        keyring.delete("other").unwrap();
+        for key_type in KeyType::SUPPORTED {
+            let mut keyring = Keyring::open(directory.path().to_owned()).unwrap();
+            let now = Timestamp::UNIX_EPOCH;
+            let name = key_type.to_string();
+            keyring.create(&name, Settings::new(&key_type), generated(&key_type), now).unwrap();
+            let mut key =
+                keyring.rotate(&name, &key_type, generated(&key_type), now).unwrap().unwrap().clone();
+            key.settings.min_decryption_version = 2;
+            keyring.configure(&name, key.clone()).unwrap();
+            keyring.create("other", Settings::new(&key_type), generated(&key_type), now).unwrap();
+            keyring.delete("other").unwrap();
 
+            let reopened = Keyring::open(directory.path().to_owned()).unwrap();
+            assert!(reopened.names().all(|name| name != "other"));
+            let found = reopened.get(&name).unwrap();
+            assert_eq!(found.key_type(), key_type);
+            assert_eq!(published(found), published(&key));
+            assert_eq!(found.settings.min_decryption_version, 2);
+            assert_eq!(found.settings.created, key.settings.created);
+        }
+    }
+
+    #[test]
+    fn what_was_trimmed_is_gone_from_the_disk_too() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut keyring = Keyring::open(directory.path().to_owned()).unwrap();
+        let (p256, now) = (KeyType::EcdsaP256, Timestamp::UNIX_EPOCH);
+        keyring.create("release", Settings::new(&p256), generated(&p256), now).unwrap();
+        keyring.rotate("release", &p256, generated(&p256), now).unwrap().unwrap();
+        keyring.trim("release", 2).unwrap().unwrap();
+        assert!(!directory.path().join("release/1.p8").exists());
         let reopened = Keyring::open(directory.path().to_owned()).unwrap();
-        assert_eq!(reopened.names().collect::<Vec<_>>(), ["release"]);
-        let found = reopened.get("release").unwrap();
-        assert_eq!(published(found), published(&key));
-        assert_eq!(found.settings.min_decryption_version, 2);
-        assert_eq!(found.settings.created, key.settings.created);
+        assert_eq!(reopened.get("release").unwrap().versions.keys().collect::<Vec<_>>(), [&2]);
+    }
+
+    #[test]
+    fn a_key_of_before_there_were_types_is_of_the_first_one() {
+        let mut settings = serde_json::to_value(Settings::new(&KeyType::Ed25519)).unwrap();
+        settings.as_object_mut().unwrap().retain(|name, _| {
+            !["key_type", "min_available_version", "auto_rotate_period"].contains(&name.as_str())
+        });
+        assert_eq!(serde_json::from_value::<Settings>(settings).unwrap().key_type, "ecdsa-p256");
     }
 
     #[test]
@@ -183,7 +270,8 @@ mod tests {
 
         let directory = tempfile::tempdir().unwrap();
         let mut keyring = Keyring::open(directory.path().join("keys")).unwrap();
-        keyring.create("release", settings(), Timestamp::UNIX_EPOCH).unwrap();
+        let p256 = KeyType::EcdsaP256;
+        keyring.create("release", Settings::new(&p256), generated(&p256), Timestamp::UNIX_EPOCH).unwrap();
         for (path, mode) in [("keys", 0o700), ("keys/release", 0o700), ("keys/release/1.p8", 0o600)] {
             let found = std::fs::metadata(directory.path().join(path)).unwrap().permissions().mode();
             assert_eq!(found & 0o777, mode, "{path}");

@@ -2,18 +2,19 @@
 //!
 //! It answers with the statuses and bodies of Vault 1.21.2, odd ones included, for what Signet, cosign and the tests use; the
 //! contract suite in `tests/wire/transit_contract.rs` runs against both. What it lacks it refuses in words of its own:
-//! key types other than `ecdsa-p256`, the hash `sha3-224`, automatic rotation. Policies are not read: a token that has
-//! no policy but `default` may only look at itself and revoke itself, every other token may do everything, and tokens live
-//! until they are revoked.
+//! key types that do not sign, derived keys, the hash `sha3-224`, RSA over other hashes than SHA-2 of 256 bits and more,
+//! exports of private keys. It keeps `auto_rotate_period`, and rotates nothing by itself. Policies are not read: a token
+//! that has no policy but `default` may only look at itself and revoke itself, every other token may do everything, and
+//! tokens live until they are revoked.
 //!
 //! [transit engine]: https://developer.hashicorp.com/vault/api-docs/secret/transit
 
 mod answer;
 mod decode;
 mod fields;
-mod hash;
 mod keyring;
 mod keys;
+mod manner;
 mod sign;
 mod signing_key;
 mod store;
@@ -172,7 +173,12 @@ async fn dispatch(
         tokens::answer(&shared, path, operation, &caller, &fields)?
     } else {
         caller.require_rights()?;
-        engine(&shared, &path, operation, &fields)?
+        // Making an RSA key takes seconds, and a batch of RSA signatures too.
+        let work = move || engine(&shared, &path, operation, &fields);
+        match tokio::task::spawn_blocking(work).await {
+            Ok(answer) => answer?,
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     };
     Ok(answer.into_response())
 }
@@ -193,12 +199,15 @@ fn engine(shared: &Shared, path: &str, operation: Operation, fields: &Fields) ->
         (["keys", name], Delete) => keys::delete(shared, key_name(name)?),
         (["keys", name, "rotate"], Update) => keys::rotate(shared, key_name(name)?),
         (["keys", name, "config"], Update) => keys::configure(shared, key_name(name)?, fields),
+        (["keys", name, "trim"], Update) => keys::trim(shared, key_name(name)?, fields),
+        (["export", kind, name], Read) => keys::export(shared, kind, key_name(name)?, None),
+        (["export", kind, name, version], Read) => keys::export(shared, kind, key_name(name)?, Some(version)),
         (["sign", name, hash @ ..], Update) => sign::sign(shared, key_name(name)?, &hash.join("/"), fields),
         (["verify", name, hash @ ..], Update) => {
             verify::verify(shared, key_name(name)?, &hash.join("/"), fields)
         }
         (["keys" | "sign" | "verify", ..], List) => Err(Refusal::UnsupportedPath),
-        (["keys", _] | ["keys", _, "rotate" | "config"] | ["sign" | "verify", _, ..], _) => {
+        (["keys", _] | ["keys", _, "rotate" | "config" | "trim"] | ["sign" | "verify", _, ..], _) => {
             Err(Refusal::UnsupportedOperation)
         }
         _ => Err(Refusal::UnsupportedPath),

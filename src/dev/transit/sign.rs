@@ -12,11 +12,12 @@ use super::Shared;
 use super::answer::{Answer, Refusal};
 use super::decode;
 use super::fields::{Fields, as_text};
-use super::hash::Hash;
 use super::keyring::VersionError;
-use super::signing_key::{Marshaling, SigningKey};
+use super::manner::{Manner, Marshaling};
+use super::signing_key::{InputError, SigningKey};
 
-/// `hash` is what the path says, or empty. The signing itself runs on the caller's thread: some 30 µs for each input.
+/// `hash` is what the path says, or empty. The signing itself runs on the caller's thread: some 30 µs for each input,
+/// and milliseconds with RSA.
 pub(super) fn sign(shared: &Shared, name: &str, hash: &str, fields: &Fields) -> Result<Answer, Refusal> {
     const KNOWN: [&str; 12] = [
         "name",
@@ -32,14 +33,13 @@ pub(super) fn sign(shared: &Shared, name: &str, hash: &str, fields: &Fields) -> 
         "context",
         "batch_input",
     ];
-    let hash = Hash::choose(hash, fields)?;
-    let marshaling = Marshaling::choose(fields)?;
+    let manner = Manner::choose(hash, fields)?;
     let requested = fields.integer("key_version")?;
     let signer = match shared.keyring().get(name) {
         Some(key) => key.signer(requested),
         None => return Err(Refusal::Invalid("signing key not found".to_owned())),
     };
-    let signing = Signing { hash, marshaling, signer };
+    let signing = Signing { manner, signer };
     let data = match fields.get("batch_input") {
         Some(batch) => {
             let results: Vec<Outcome> =
@@ -53,8 +53,7 @@ pub(super) fn sign(shared: &Shared, name: &str, hash: &str, fields: &Fields) -> 
 
 /// What holds for all inputs of a request.
 struct Signing {
-    hash: Hash,
-    marshaling: Marshaling,
+    manner: Manner,
     signer: Result<(u32, Arc<SigningKey>), VersionError>,
 }
 
@@ -77,24 +76,13 @@ struct Outcome {
     reference: String,
 }
 
-/// Why one input was not signed.
-enum InputError {
-    /// 400 when it is the only input.
-    Invalid(String),
-    /// 500 when it is the only input.
-    Failed(String),
-}
-
 impl Signing {
     /// An input that is left out is an empty one; only in a batch it is missing.
     fn answer_single(&self, fields: &Fields) -> Result<Value, Refusal> {
         let input = fields.text("input")?.unwrap_or_default();
         let context = fields.text("context")?.unwrap_or_default();
-        match self.sign(&input, &context) {
-            Ok((key_version, signature)) => Ok(json!({"key_version": key_version, "signature": signature})),
-            Err(InputError::Invalid(reason)) => Err(Refusal::Invalid(reason)),
-            Err(InputError::Failed(reason)) => Err(Refusal::Failed(reason)),
-        }
+        let (key_version, signature) = self.sign(&input, &context)?;
+        Ok(json!({"key_version": key_version, "signature": signature}))
     }
 
     fn answer_item(&self, item: Item) -> Outcome {
@@ -116,10 +104,8 @@ impl Signing {
         decode::base64(context)
             .map_err(|_| InputError::Invalid("failed to base64-decode context".to_owned()))?;
         let (version, key) = self.signer.as_ref().map_err(|error| InputError::Failed(error.to_string()))?;
-        let signature = key
-            .sign(&self.hash.digest(input), self.marshaling)
-            .map_err(|error| InputError::Failed(error.to_string()))?;
-        let encoded = match self.marshaling {
+        let signature = key.sign(input, &self.manner)?;
+        let encoded = match self.manner.marshaling {
             Marshaling::Asn1 => STANDARD.encode(signature),
             Marshaling::Jws => URL_SAFE_NO_PAD.encode(signature),
         };

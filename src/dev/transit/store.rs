@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::keyring::{Key, Settings};
 use super::signing_key::SigningKey;
+use crate::domain::KeyType;
 
 const SETTINGS: &str = "settings.json";
 
@@ -54,6 +55,10 @@ impl Store {
         write_private(&key.join(SETTINGS), &serde_json::to_vec(settings)?)
     }
 
+    pub(super) fn delete_version(&self, name: &str, version: u32) -> io::Result<()> {
+        fs::remove_file(version_file(&self.directory.join(name), version))
+    }
+
     pub(super) fn delete(&self, name: &str) -> io::Result<()> {
         let key = self.directory.join(name);
         fs::remove_file(key.join(SETTINGS))?;
@@ -63,10 +68,11 @@ impl Store {
 
 fn load_key(directory: &Path, settings: Settings) -> io::Result<Key> {
     let mut versions = BTreeMap::new();
+    let key_type = KeyType::from(settings.key_type.as_str());
     for &version in settings.created.keys() {
         let file = version_file(directory, version);
-        let signing_key = SigningKey::from_pkcs8(&fs::read(&file)?)
-            .map_err(|_| io::Error::other(format!("{} is no P-256 key in PKCS#8", file.display())))?;
+        let signing_key = SigningKey::from_pkcs8(&key_type, &fs::read(&file)?)
+            .map_err(|_| io::Error::other(format!("{} is no {key_type} key in PKCS#8", file.display())))?;
         versions.insert(version, Arc::new(signing_key));
     }
     Ok(Key { settings, versions })

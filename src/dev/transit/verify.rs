@@ -8,9 +8,9 @@ use super::Shared;
 use super::answer::{Answer, Refusal};
 use super::decode;
 use super::fields::Fields;
-use super::hash::Hash;
 use super::keyring::Key;
-use super::signing_key::Marshaling;
+use super::manner::{Manner, Marshaling};
+use super::signing_key::InputError;
 
 /// `hash` is what the path says, or empty.
 pub(super) fn verify(shared: &Shared, name: &str, hash: &str, fields: &Fields) -> Result<Answer, Refusal> {
@@ -33,8 +33,7 @@ pub(super) fn verify(shared: &Shared, name: &str, hash: &str, fields: &Fields) -
     let text = fields
         .text("signature")?
         .ok_or_else(|| invalid("missing one of 'signature', 'hmac' or 'cmac' arguments to verify"))?;
-    let hash = Hash::choose(hash, fields)?;
-    let marshaling = Marshaling::choose(fields)?;
+    let manner = Manner::choose(hash, fields)?;
     let input = decode::base64(&fields.text("input")?.unwrap_or_default()).map_err(|place| {
         let reason = format!("illegal base64 data at input byte {place}");
         Refusal::Invalid(format!("failed to parse item: failed to parse input: {reason}"))
@@ -42,11 +41,16 @@ pub(super) fn verify(shared: &Shared, name: &str, hash: &str, fields: &Fields) -
     let keyring = shared.keyring();
     let key = keyring.get(name).ok_or_else(|| invalid("signature verification key not found"))?;
     let (version, encoded) = split(&text, key)?;
-    let signature = decode_signature(encoded, marshaling)?;
-    let valid = key
-        .versions
-        .get(&version)
-        .is_some_and(|key| key.verifies(&hash.digest(input), &signature, marshaling));
+    let valid = match key.versions.get(&version) {
+        Some(key) => {
+            let signature = decode_signature(encoded, manner.marshaling, key.is_ecdsa())?;
+            key.verifies(input, &signature, &manner).map_err(|error| match error {
+                InputError::Invalid(reason) => Refusal::Invalid(format!("failed to parse item: {reason}")),
+                failed @ InputError::Failed(_) => failed.into(),
+            })?
+        }
+        None => false,
+    };
     Ok(Answer::data("transit", json!({"valid": valid}), fields.warnings(&KNOWN)))
 }
 
@@ -66,19 +70,28 @@ fn split<'a>(text: &'a str, key: &Key) -> Result<(u32, &'a str), Refusal> {
     Ok((version, encoded))
 }
 
-fn decode_signature(encoded: &str, marshaling: Marshaling) -> Result<Vec<u8>, Refusal> {
+fn decode_signature(encoded: &str, marshaling: Marshaling, is_ecdsa: bool) -> Result<Vec<u8>, Refusal> {
     let decoded = match marshaling {
         Marshaling::Asn1 => STANDARD.decode(encoded),
         Marshaling::Jws => URL_SAFE_NO_PAD.decode(encoded),
     };
     let signature = decoded.map_err(|_| invalid("invalid base64 signature value"))?;
-    // DER of a sequence that is shorter than 128 bytes, as all of P-256 are.
-    let is_sequence =
-        matches!(signature.as_slice(), [0x30, length, body @ ..] if usize::from(*length) == body.len());
     match marshaling {
-        Marshaling::Asn1 if !is_sequence => Err(invalid("supplied signature is invalid")),
+        Marshaling::Asn1 if is_ecdsa && !is_sequence(&signature) => {
+            Err(invalid("supplied signature is invalid"))
+        }
         Marshaling::Asn1 | Marshaling::Jws => Ok(signature),
     }
+}
+
+/// DER of a sequence that is shorter than 256 bytes, as all ECDSA signatures are.
+fn is_sequence(der: &[u8]) -> bool {
+    let (length, body) = match der {
+        [0x30, 0x81, length, body @ ..] if *length >= 0x80 => (*length, body),
+        [0x30, length, body @ ..] if *length < 0x80 => (*length, body),
+        _ => return false,
+    };
+    usize::from(length) == body.len()
 }
 
 fn invalid(reason: &str) -> Refusal {

@@ -26,7 +26,7 @@ async fn registry(answer: impl Fn(&Seen) -> Option<Response> + Send + Sync + 'st
 async fn push(registries: &OciRegistries, server: &Server, name: &str) -> Result<(), RegistryError> {
     let manifest = Manifest { media_type: TYPE.to_owned(), bytes: name.into() };
     let descriptor = Descriptor::of(TYPE, name.as_bytes());
-    let upload = Upload { blobs: vec![name.into(), EMPTY.to_vec()], manifest };
+    let upload = Upload { blobs: vec![name.to_owned().into(), EMPTY.into()], manifest };
     let image = image(server, format!("image {name}").as_bytes());
     registries.push_referrer(&image, Referrer { upload, descriptor }, &[]).await
 }

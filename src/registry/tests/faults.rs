@@ -113,7 +113,7 @@ async fn a_manifest_beyond_4_mib_is_not_read() {
         registries.tagged(&image.repository, "1").await.unwrap_err(),
         registries.blob(&image.repository, image.digest, 1000).await.unwrap_err(),
     ] {
-        assert!(matches!(error, RegistryError::Protocol { .. }), "{error:?}");
+        assert!(matches!(error, RegistryError::TooLarge { .. }), "{error:?}");
     }
     assert_eq!(server.calls().len(), 3);
 }

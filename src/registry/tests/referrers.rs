@@ -59,7 +59,7 @@ fn fallback_tag() -> String {
 
 fn referrer(content: &str) -> Referrer {
     let manifest = Manifest { media_type: TYPE.to_owned(), bytes: content.into() };
-    let upload = Upload { blobs: vec![b"bundle".to_vec(), b"{}".to_vec()], manifest };
+    let upload = Upload { blobs: vec!["bundle".into(), "{}".into()], manifest };
     Referrer { upload, descriptor: descriptor(content) }
 }
 

@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use axum::response::Response;
 use http::Method;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use serde_json::json;
 
 use super::attach::Line;
 use super::memory::Memory;
 use super::server::Seen;
 use super::*;
-use crate::ports::Registry as _;
+use crate::domain::Content;
+use crate::ports::{Change, Manifest, ManifestUpdate, Registry as _, Upload};
 
 /// A registry in memory whose uploads `answer` may answer in its place.
 async fn uploads(
@@ -74,6 +76,31 @@ async fn a_long_blob_is_not_sent_for_trying() {
     client(&server).update_tag(&repository(&server, "app"), "1", None, &update).await.unwrap();
     assert_eq!(started_with_body(&server), [false]);
     assert!(memory.has_blob(long.as_bytes()));
+}
+
+#[tokio::test]
+async fn a_blob_in_pieces_arrives_whole_and_announced_at_the_first_try_and_the_next() {
+    struct Pieces(Content);
+    impl ManifestUpdate for Pieces {
+        fn apply(&self, current: Option<&Manifest>) -> Result<Change, String> {
+            let manifest = Manifest { media_type: "text/plain".to_owned(), bytes: "pieces".into() };
+            let upload = Upload { blobs: vec![self.0.clone()], manifest };
+            Ok(if current.is_none() { Change::Write(upload) } else { Change::None })
+        }
+    }
+    let mut blob = Content::default();
+    for piece in 0..5_u8 {
+        blob.push(vec![piece; 1 << 20]);
+    }
+    let fail = |seen: &Seen| (seen.path.ends_with("/session") && seen.before == 0).then(|| status(500));
+    let (server, memory) = uploads(fail).await;
+    let update = Pieces(blob.clone());
+    client(&server).update_tag(&repository(&server, "app"), "1", None, &update).await.unwrap();
+    assert!(memory.has_blob(&blob.to_bytes()));
+    let puts: Vec<_> = server.seen().into_iter().filter(|seen| seen.path.ends_with("/session")).collect();
+    assert_eq!(puts.len(), 2);
+    assert!(puts.iter().all(|put| put.headers[CONTENT_LENGTH] == blob.len().to_string()));
+    assert!(puts.iter().all(|put| !put.headers.contains_key(TRANSFER_ENCODING)));
 }
 
 #[tokio::test]

@@ -4,8 +4,9 @@ use std::sync::atomic::Ordering;
 use serde_json::json;
 
 use super::fake_vault::{Call, FakeVault, data, results, signature_of};
-use super::{Setup, signing, task, task_with, until};
-use crate::ports::{Signed, Signer as _, SignerError};
+use super::{Setup, message, signing, task, task_with, until};
+use crate::domain::{HashAlgorithm, SigningInput};
+use crate::ports::{Signed, Signer as _, SignerError, SigningTask};
 
 #[tokio::test]
 async fn the_first_caller_leaves_at_once_and_alone() {
@@ -29,7 +30,8 @@ async fn the_first_caller_leaves_at_once_and_alone() {
       ],
       "key_version": 1,
       "marshaling_algorithm": "asn1",
-      "prehashed": true
+      "prehashed": true,
+      "signature_algorithm": "pkcs1v15"
     }
     "#);
 }
@@ -91,6 +93,125 @@ async fn a_call_has_at_most_the_configured_items_and_bytes() {
         }
         assert_eq!(vault.signing_calls().iter().map(Call::items).collect::<Vec<_>>(), [1, 2, 2, 1]);
     }
+}
+
+#[tokio::test]
+async fn what_is_asked_for_at_once_takes_as_few_calls_and_commits_as_its_size_allows() {
+    let vault = FakeVault::start().await;
+    let setup = Setup::new(&vault);
+    let tasks: Vec<_> = (0..500).map(|n| task(&n.to_string())).collect();
+    let results = setup.start().sign_all(tasks.clone()).await;
+
+    assert_eq!(results.len(), 500);
+    for (task, result) in tasks.iter().zip(results) {
+        assert_eq!(result.unwrap().signature, signature_of(task.signing.payload), "the order is kept");
+    }
+    assert_eq!(sizes(&vault), [240, 240, 20]);
+    assert_eq!(setup.log.commits(), [240, 240, 20]);
+    assert_eq!(setup.metrics.signing_queue.get(), 0);
+}
+
+#[tokio::test]
+async fn versions_and_hashes_that_are_asked_for_at_once_have_calls_of_their_own() {
+    let vault = FakeVault::start().await;
+    let sha384 = SigningTask {
+        input: SigningInput::Digest { algorithm: HashAlgorithm::Sha384, bytes: vec![7; 48] },
+        ..task("c")
+    };
+    let unknown = SigningTask { key: "nobody".parse().unwrap(), ..task("d") };
+    let tasks = vec![task("a"), unknown, task_with("b", 2), sha384, task("e")];
+    let results = Setup::new(&vault).start().sign_all(tasks).await;
+
+    assert!(matches!(results[1], Err(SignerError::UnknownKey(_))), "{:?}", results[1]);
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 4);
+    assert_eq!(results[3].as_ref().unwrap().signature, [&b"signed "[..], &[7; 48]].concat());
+    let mut calls: Vec<_> = vault
+        .signing_calls()
+        .iter()
+        .map(|call| (call.path.clone(), call.body["key_version"].clone(), call.items()))
+        .collect();
+    calls.sort_by_key(|(path, version, _)| format!("{path} {version}"));
+    let sha256 = "transit/sign/release/sha2-256".to_owned();
+    let sha384 = "transit/sign/release/sha2-384".to_owned();
+    assert_eq!(calls, [(sha256.clone(), json!(1), 2), (sha256, json!(2), 1), (sha384, json!(1), 1)]);
+}
+
+#[tokio::test]
+async fn ed25519_is_given_whole_messages() {
+    let vault = FakeVault::start().await;
+    let signed = Setup::new(&vault).start().sign(message(3)).await.unwrap();
+    assert_eq!(signed.signature, b"signed xxx");
+    let [call] = &vault.signing_calls()[..] else { panic!("not one call") };
+    assert_eq!(call.path, "transit/sign/release");
+    insta::assert_json_snapshot!(call.body, @r#"
+    {
+      "batch_input": [
+        {
+          "input": "eHh4",
+          "reference": "0"
+        }
+      ],
+      "key_version": 1,
+      "prehashed": false
+    }
+    "#);
+}
+
+#[tokio::test]
+async fn large_messages_share_a_call_as_far_as_its_body_allows_and_one_always_fits() {
+    const KIB: usize = 1024;
+    let vault = FakeVault::start().await;
+    let mut setup = Setup::new(&vault);
+    setup.vault.batch.max_in_flight = 1;
+    // 400 KiB each in base64, and one of just 1 MiB, which is Vault's limit on a string.
+    let mut tasks = vec![message(300 * KIB); 5];
+    tasks.insert(3, message(SigningInput::MAX_MESSAGE));
+    let too_large =
+        setup.start().sign_all([tasks, vec![message(SigningInput::MAX_MESSAGE + 1)]].concat()).await;
+
+    assert_eq!(sizes(&vault), [2, 1, 1, 2]);
+    assert!(too_large[..6].iter().all(Result::is_ok));
+    assert!(
+        matches!(too_large[6], Err(SignerError::MessageTooLarge { bytes: 786_433, .. })),
+        "{:?}",
+        too_large[6]
+    );
+    let longest = vault.signing_calls().iter().map(|call| call.body.to_string().len()).max();
+    assert!(longest < Some(1024 * KIB + 200), "{longest:?}");
+}
+
+#[tokio::test]
+async fn calls_for_slow_keys_are_short() {
+    let vault = FakeVault::start().await;
+    vault.set_key(json!({"type": "rsa-4096", "latest_version": 1}));
+    let setup = Setup::new(&vault);
+    let signer = setup.start();
+    signer.key(&"release".parse().unwrap()).await.unwrap();
+    // A twentieth of the 20 s that a call has here.
+    signer.sign_all((0..200).map(|n| task(&n.to_string())).collect()).await;
+    assert_eq!(sizes(&vault), [98, 98, 4]);
+}
+
+#[tokio::test]
+async fn who_goes_away_leaves_no_intents_of_what_had_not_left() {
+    let vault = FakeVault::start().await;
+    let gate = vault.close();
+    let mut setup = Setup::new(&vault);
+    setup.vault.batch.max_items = 2;
+    let signer = setup.start();
+    let goes = {
+        let signer = Arc::clone(&signer);
+        tokio::spawn(async move { signer.sign_all((0..5).map(|n| task(&n.to_string())).collect()).await })
+    };
+    until(|| vault.signing_calls().len() == 1).await;
+    goes.abort();
+    assert!(goes.await.unwrap_err().is_cancelled());
+    let stays = signing(&signer, task("stays"));
+    until(|| setup.metrics.signing_queue.get() == 4).await;
+    gate.add_permits(2);
+    assert_eq!(stays.await.unwrap().unwrap().signature, signature_of(task("stays").signing.payload));
+    assert_eq!(setup.log.commits(), [2, 1]);
+    assert_eq!(setup.metrics.signing_queue.get(), 0);
 }
 
 #[tokio::test]
@@ -226,10 +347,20 @@ async fn a_panic_in_a_group_does_not_hold_up_the_next() {
     let signer = setup.start();
     setup.log.panics.store(true, Ordering::SeqCst);
     assert!(matches!(signer.sign(task("a")).await, Err(SignerError::Unavailable { .. })));
+    let results = signer.sign_all(vec![task("a"), task("b")]).await;
+    assert!(
+        results.iter().all(|result| matches!(result, Err(SignerError::Unavailable { .. }))),
+        "{results:?}"
+    );
 
     setup.log.panics.store(false, Ordering::SeqCst);
     assert!(signer.sign(task("a")).await.is_ok());
     until(|| signer.batches.active() == 0).await;
+}
+
+/// How many signatures each call asked for.
+fn sizes(vault: &FakeVault) -> Vec<usize> {
+    vault.signing_calls().iter().map(Call::items).collect()
 }
 
 fn results_of(call: &Call) -> Option<Vec<serde_json::Value>> {

@@ -104,16 +104,26 @@ MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE5td0eh5Qvosq/hxKIpac2wzmRcN5
 -----END PUBLIC KEY-----
 ";
 
-/// What Vault says of a P-256 key whose newest version is `latest`.
+/// What Vault says of a P-256 key whose newest version is `latest`: all versions have one public key.
 pub(super) fn key_with_versions(latest: u32) -> Value {
-    let version = json!({
-        "public_key": PUBLIC_KEY, "creation_time": "2026-01-01T10:00:00.123456789+01:00", "name": "P-256",
-        "certificate_chain": "", "hybrid_public_key": "",
-    });
-    let versions: serde_json::Map<_, _> = (1..=latest).map(|n| (n.to_string(), version.clone())).collect();
+    key_of((1..=latest).map(|number| (number, PUBLIC_KEY)))
+}
+
+/// What Vault says of a P-256 key that publishes these versions.
+pub(super) fn key_of<'a>(versions: impl Iterator<Item = (u32, &'a str)>) -> Value {
+    let version = |public_key| {
+        json!({
+            "public_key": public_key, "creation_time": "2026-01-01T10:00:00.123456789+01:00", "name": "P-256",
+            "certificate_chain": "", "hybrid_public_key": "",
+        })
+    };
+    let versions: Vec<_> = versions.collect();
+    let numbers = || versions.iter().map(|(number, _)| *number);
+    let keys: serde_json::Map<_, _> =
+        versions.iter().map(|(number, pem)| (number.to_string(), version(*pem))).collect();
     json!({
-        "type": "ecdsa-p256", "latest_version": latest, "min_decryption_version": 1,
-        "min_encryption_version": 0, "min_available_version": 0, "keys": versions,
+        "type": "ecdsa-p256", "latest_version": numbers().max(), "min_decryption_version": numbers().min(),
+        "min_encryption_version": 0, "min_available_version": 0, "auto_rotate_period": 0, "keys": keys,
     })
 }
 
@@ -137,11 +147,25 @@ pub(super) fn data(data: &Value) -> Response {
     envelope.to_string().into_response()
 }
 
+/// `token` as a login gives it, for an hour.
+pub(super) fn login(token: &str) -> Response {
+    let auth = json!({
+        "client_token": token, "accessor": "a1", "policies": ["signet"], "token_policies": ["signet"],
+        "metadata": {"role_name": "signet"}, "lease_duration": 3600, "renewable": true, "entity_id": "e1",
+        "token_type": "service", "orphan": true, "mfa_requirement": null, "num_uses": 0,
+    });
+    let envelope = json!({
+        "request_id": "b3f4", "lease_id": "", "renewable": false, "lease_duration": 0, "data": null,
+        "wrap_info": null, "warnings": null, "auth": auth, "mount_type": "",
+    });
+    envelope.to_string().into_response()
+}
+
 /// The ordinary results of a signing call.
 pub(super) fn results(call: &Call) -> Vec<Value> {
     let sign = |item: &Value| {
-        let digest = STANDARD.decode(item["input"].as_str().unwrap()).unwrap();
-        let signature = signature_of(Digest::from_bytes(digest.try_into().unwrap()));
+        let input = STANDARD.decode(item["input"].as_str().unwrap()).unwrap();
+        let signature = [&b"signed "[..], &input].concat();
         json!({
             "signature": format!("vault:v{}:{}", call.body["key_version"], STANDARD.encode(signature)),
             "reference": item["reference"], "key_version": call.body["key_version"],
@@ -166,6 +190,7 @@ async fn answer(State(inner): State<Arc<Inner>>, uri: Uri, headers: HeaderMap, b
     }
     match call.path.as_str() {
         "sys/health" => "{}".into_response(),
+        path if path.starts_with("auth/") && path.ends_with("/login") => login("session"),
         "auth/token/lookup-self" => data(&json!({"id": "good"})),
         _ if call.is_sign() => data(&json!({"batch_results": results(&call)})),
         _ => data(&inner.key.lock().unwrap()),

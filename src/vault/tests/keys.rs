@@ -2,9 +2,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::fake_vault::{FakeVault, data, error, key_with_versions};
+use super::fake_vault::{FakeVault, data, error, key_of, key_with_versions};
 use super::{Setup, key, task, task_with, until, version};
-use crate::domain::KeyType;
+use crate::domain::{HashAlgorithm, KeyType};
 use crate::ports::{Signer as _, SignerError};
 
 #[tokio::test]
@@ -95,7 +95,9 @@ async fn what_was_read_stays_in_force_while_vault_is_down() {
     vault.script(|call| call.path.contains("keys/").then(|| error(404, "")));
     let before = vault.count("keys/");
     until(|| vault.count("keys/") > before + 3).await;
-    assert!(matches!(signer.key(&name).await, Err(SignerError::NoSuchKey(_))), "Vault says that it is gone");
+    let gone = signer.key(&name).await.unwrap();
+    assert!(!gone.in_vault && !gone.can_sign_with(version(1)), "Vault says that it is gone");
+    assert!(gone.versions.contains_key(&version(1)), "what it signed is still to be verified");
 }
 
 #[tokio::test]
@@ -131,6 +133,121 @@ async fn keys_of_other_types_are_named_and_have_no_versions() {
     let key = signer.key(&"release".parse().unwrap()).await.unwrap();
     assert_eq!(key.key_type, KeyType::Unsupported("aes256-gcm96".to_owned()));
     assert!(key.versions.is_empty());
+}
+
+#[tokio::test]
+async fn ed25519_keys_are_read_from_their_bare_bytes() {
+    let vault = FakeVault::start().await;
+    let version =
+        |public_key: &str| json!({"1": {"public_key": public_key, "creation_time": "2026-01-01T10:00:00Z"}});
+    let key = |public_key: &str| json!({"type": "ed25519", "latest_version": 1, "keys": version(public_key)});
+    vault.set_key(key("GptzPgEwc2P9+fonpB6xfx5V6WrSJWnPXT2F9IoOvNA="));
+    let signer = Setup::new(&vault).start();
+    let name = "release".parse().unwrap();
+    let read = signer.key(&name).await.unwrap();
+    assert_eq!(read.key_type, KeyType::Ed25519);
+    let pem = read.versions[&super::version(1)].public_key.to_pem();
+    assert_eq!(
+        pem,
+        "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGptzPgEwc2P9+fonpB6xfx5V6WrSJWnPXT2F9IoOvNA=\n-----END PUBLIC KEY-----\n"
+    );
+
+    for (public_key, complaint) in [
+        ("", "derived"),
+        ("GptzPgEwc2P9", "base64 of 32 bytes"),
+        (super::fake_vault::PUBLIC_KEY, "base64 of 32 bytes"),
+    ] {
+        vault.set_key(key(public_key));
+        let error = Setup::new(&vault).start().key(&name).await.unwrap_err().to_string();
+        assert!(error.contains(complaint), "{public_key}: {error}");
+    }
+}
+
+#[tokio::test]
+async fn a_public_key_of_another_type_than_the_keys_is_not_taken() {
+    let vault = FakeVault::start().await;
+    let mut key = key_with_versions(1);
+    key["type"] = json!("ecdsa-p384");
+    vault.set_key(key);
+    let error = Setup::new(&vault).start().key(&"release".parse().unwrap()).await.unwrap_err().to_string();
+    assert!(error.contains("ecdsa-p256") && error.contains("ecdsa-p384"), "{error}");
+}
+
+#[tokio::test]
+async fn the_configured_hash_is_the_keys() {
+    let vault = FakeVault::start().await;
+    let mut setup = Setup::new(&vault);
+    setup.keys[0].hash = Some(HashAlgorithm::Sha384);
+    let key = setup.start().key(&"release".parse().unwrap()).await.unwrap();
+    assert_eq!(key.hash, HashAlgorithm::Sha384);
+}
+
+#[tokio::test]
+async fn automatic_rotation_is_known() {
+    let vault = FakeVault::start().await;
+    let name = "release".parse().unwrap();
+    for (seconds, period) in [(0, None), (3600, Some(Duration::from_secs(3600)))] {
+        let mut key = key_with_versions(1);
+        key["auto_rotate_period"] = json!(seconds);
+        vault.set_key(key);
+        assert_eq!(Setup::new(&vault).start().key(&name).await.unwrap().auto_rotate_period, period);
+    }
+}
+
+#[tokio::test]
+async fn however_many_callers_want_the_key_anew_vault_is_asked_about_once_a_second() {
+    let vault = FakeVault::start().await;
+    let setup = Setup::new(&vault);
+    let signer = setup.start();
+    let name = "release".parse().unwrap();
+    signer.key(&name).await.unwrap();
+    let before = vault.count("keys/");
+    let begun = tokio::time::Instant::now();
+
+    vault.set_key(key_with_versions(2));
+    assert_eq!(signer.key_anew(&name).await.unwrap().latest, version(2), "the first waits for nobody");
+    assert!(begun.elapsed() < Duration::from_millis(900));
+    vault.set_key(key_with_versions(3));
+    let all = futures::future::join_all((0..50).map(|_| signer.key_anew(&name))).await;
+    assert!(all.iter().all(|key| key.as_ref().unwrap().latest == version(3)), "no answer is an old one");
+    assert_eq!(vault.count("keys/"), before + 2);
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+    assert_eq!(signer.key(&name).await.unwrap().latest, version(3), "what was learned is kept");
+}
+
+#[tokio::test]
+async fn a_key_that_was_made_anew_signs_nothing_that_was_asked_of_the_old_one() {
+    let vault = FakeVault::start().await;
+    let signer = Setup::new(&vault).start();
+    let name = "release".parse().unwrap();
+    let (_, other) = crate::domain::test_key_pair();
+    vault.set_key(key_of([(1, &*other)].into_iter()));
+    // The task names the fingerprint of the key before.
+    signer.key(&name).await.unwrap();
+    let result = signer.sign(task("a")).await;
+    assert!(
+        matches!(&result, Err(SignerError::VersionUnavailable { reason, .. }) if reason.contains("made anew")),
+        "{result:?}"
+    );
+    assert!(vault.signing_calls().is_empty());
+
+    // As above, where it shows only in the signature.
+    vault.set_key(key_with_versions(1));
+    let signer = Setup::new(&vault).start();
+    signer.key(&name).await.unwrap();
+    vault.set_key(key_of([(1, &*other)].into_iter()));
+    let result = signer.sign(task("a")).await;
+    assert!(matches!(result, Err(SignerError::VersionUnavailable { .. })), "{result:?}");
+    assert_eq!(vault.signing_calls().len(), 1);
+
+    // As above, where it shows only in Vault's refusal.
+    vault.set_key(key_with_versions(1));
+    let signer = Setup::new(&vault).start();
+    signer.key(&name).await.unwrap();
+    vault.set_key(key_of([(1, &*other)].into_iter()));
+    vault.script(|call| call.is_sign().then(|| error(400, "only Pure Ed25519 signatures supported")));
+    let result = signer.sign(task("a")).await;
+    assert!(matches!(result, Err(SignerError::VersionUnavailable { .. })), "{result:?}");
 }
 
 #[tokio::test]

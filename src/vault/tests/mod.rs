@@ -3,15 +3,20 @@
 mod access;
 mod batching;
 mod failures;
+mod fake_archive;
 mod fake_log;
 mod fake_vault;
+mod kept;
 mod keys;
+mod logins;
+mod redirects;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use self::fake_archive::FakeArchive;
 use self::fake_log::FakeLog;
 use self::fake_vault::{FakeVault, PUBLIC_KEY};
 use super::{StartError, TransitSigner};
@@ -29,6 +34,7 @@ struct Setup {
     vault: VaultConfig,
     keys: Vec<KeyConfig>,
     log: Arc<FakeLog>,
+    archive: Arc<FakeArchive>,
     metrics: Arc<Metrics>,
     shutdown: CancellationToken,
 }
@@ -47,20 +53,21 @@ impl Setup {
         Self {
             vault: VaultConfig {
                 address: vault.address.parse().unwrap(),
+                node_addresses: Vec::new(),
                 namespace: None,
                 mount: "transit".to_owned(),
                 ca_file: None,
                 request_timeout: Duration::from_secs(20),
                 key_poll: Duration::from_secs(3600),
                 auth: VaultAuthConfig {
-                    method: AuthMethod::Token,
                     token: Some("good".to_owned().into()),
-                    token_file: None,
+                    ..VaultAuthConfig::new(AuthMethod::Token)
                 },
                 batch: BatchConfig { max_items: 240, max_bytes: 1024 * 1024, max_in_flight: 1 },
             },
             keys: vec![key("release")],
             log: Arc::default(),
+            archive: Arc::default(),
             metrics: Arc::default(),
             shutdown: CancellationToken::new(),
         }
@@ -75,6 +82,7 @@ impl Setup {
             &self.vault,
             &self.keys,
             Arc::clone(&self.log) as _,
+            Arc::clone(&self.archive) as _,
             Arc::new(FixedClock),
             Arc::new(RandomIds),
             Arc::clone(&self.metrics),
@@ -94,6 +102,7 @@ fn key(name: &str) -> KeyConfig {
         name: name.parse().unwrap(),
         vault_key: None,
         mount: None,
+        hash: None,
         purposes: vec![Purpose::Signature],
     }
 }
@@ -135,6 +144,11 @@ fn task_with(text: &str, number: u32) -> SigningTask {
         Event::Refusal { key: None },
     );
     SigningTask { key: "release".parse().unwrap(), version: version(number), input, entry, signing }
+}
+
+/// A task of version 1 of `release` whose message has so many bytes.
+fn message(bytes: usize) -> SigningTask {
+    SigningTask { input: SigningInput::Message(vec![b'x'; bytes].into()), ..task("message") }
 }
 
 /// Signs in the background.

@@ -10,10 +10,29 @@ use crate::support::World;
 async fn a_version_that_does_not_exist_yet_is_409_and_names_those_that_do() {
     let world = World::counted().await;
     let good = good_request(&world).await;
-    for version in [2, 3, u32::MAX] {
-        let answer = world.refused(with(&good, "key_version", version), 409, "key-version-unavailable").await;
+    for version in [2, u32::MAX] {
+        world.take_all_calls();
+        let answer = world.post("/v1/signatures", &world.token, with(&good, "key_version", version)).await;
+        world.assert_problem(&answer, 409, "key-version-unavailable");
         assert!(answer.detail().contains("Versions 1 to 1"), "{}", answer.detail());
+        // It could have been made a moment ago. Vault is asked that, and nothing else.
+        let calls = world.vault_proxy.take_calls();
+        assert_eq!(
+            calls.iter().map(|call| &*call.path).collect::<Vec<_>>(),
+            [format!("/v1/transit/keys/{}", world.key)]
+        );
+        world.assert_untouched();
     }
+}
+
+#[tokio::test]
+async fn a_version_that_was_made_a_moment_ago_signs_and_is_published_then() {
+    let world = World::counted().await;
+    let good = good_request(&world).await;
+    world.rotate().await;
+    let answer = world.post("/v1/signatures", &world.token, with(&good, "key_version", 2)).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["key"]["version"]), (201, &json!(2)), "{answer:?}");
+    assert!(world.public_key(2).await.starts_with("-----BEGIN PUBLIC KEY-----"));
 }
 
 #[tokio::test]

@@ -33,7 +33,7 @@ async fn a_planted_bundle_that_does_not_verify_or_says_something_else_is_not_tak
     world.plant_bundle(&image, &statement, &of_another_text).await;
     // Genuine, and about something else.
     for statement in [world.statement(&other, &[]), world.statement(&image, &[("k", "v")])] {
-        let signed = dsse::pre_authentication_encoding(dsse::IN_TOTO, &statement);
+        let signed = dsse::pre_authentication_encoding(dsse::IN_TOTO, &statement.clone().into()).to_bytes();
         let signature = world.vault_signature(&signed).await;
         let bundles = world.bundles(&image).await.len();
         world.plant_bundle(&image, &statement, &signature).await;
@@ -123,6 +123,6 @@ async fn plant_genuine(world: &World, image: &str, format: &str, annotations: &[
         return world.plant_layers(image, &payload, &[world.vault_signature(&payload).await]).await;
     }
     let statement = world.statement(image, annotations);
-    let signed = dsse::pre_authentication_encoding(dsse::IN_TOTO, &statement);
+    let signed = dsse::pre_authentication_encoding(dsse::IN_TOTO, &statement.clone().into()).to_bytes();
     world.plant_bundle(image, &statement, &world.vault_signature(&signed).await).await;
 }

@@ -150,7 +150,9 @@ async fn prepare(
         }
         Has::Bundle => {
             let statement = world.statement(&image, &[]);
-            let signature = world.vault_signature(&pre_authentication_encoding(IN_TOTO, &statement)).await;
+            let signature = world
+                .vault_signature(&pre_authentication_encoding(IN_TOTO, &statement.clone().into()).to_bytes())
+                .await;
             world.plant_bundle(&image, &statement, &signature).await;
         }
     }

@@ -82,6 +82,41 @@ async fn a_sealed_vault_is_503_until_it_is_unsealed() {
     world.eventually("it is ready", async || (world.readiness().await.status == 200).then_some(())).await;
 }
 
+/// From now on `node` is a standby that does not forward, and `active` the active node.
+fn redirect(node: &Proxy, active: &Proxy) {
+    let to = active.url();
+    active.mend();
+    node.break_with(move |call| {
+        let headers = vec![("location", format!("{to}{}", call.path))];
+        Some(Fault::Answer { status: 307, headers, body: String::new() })
+    });
+}
+
+#[tokio::test]
+async fn a_standby_leads_to_the_active_node_where_that_is_configured() {
+    let mut world = World::counted().await;
+    let (first, second) = (Proxy::start(&world.vault.address).await, world.vault_proxy.clone());
+    redirect(&first, &second);
+    let (before, after) =
+        (format!("address = '{}'\n", second.url()), format!("address = '{}'\n", first.url()));
+    world.reconfigure(|text| text.replace(&before, &after));
+    second.take_calls();
+    let image = world.push_image().await;
+    let answer = world.sign_image(&image).await;
+    world.assert_problem(&answer, 503, "vault-unavailable");
+    assert!(second.calls().is_empty(), "the token went where nobody had allowed it");
+    world.logs("vault.node_addresses").await;
+
+    let nodes = format!("{after}node_addresses = ['{}']\n", second.url());
+    world.reconfigure(|text| text.replace(&after, &nodes));
+    assert_mended(&world, &image).await;
+    for (standby, active) in [(&second, &first), (&first, &second)] {
+        redirect(standby, active);
+        let image = world.push_image().await;
+        assert_mended(&world, &image).await;
+    }
+}
+
 #[tokio::test]
 async fn a_revoked_token_is_502_until_the_file_has_another() {
     let world = World::counted().await;

@@ -1,0 +1,189 @@
+//! A client of the API, for the command line.
+
+mod error;
+mod patience;
+mod reply;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::{Method, RequestBuilder};
+use secrecy::{ExposeSecret as _, SecretString};
+use url::{Host, Url};
+
+pub use self::error::{ClientError, Refusal, SetupError};
+pub use self::patience::{Patience, Pauses};
+pub use self::reply::Reply;
+
+/// Where Signet is, and who asks.
+#[derive(Debug, Clone)]
+pub struct Server {
+    pub url: Url,
+    /// Public keys need none.
+    pub token: Option<SecretString>,
+    /// The authorities to trust, PEM; without it those of this machine.
+    pub ca_file: Option<PathBuf>,
+    /// Whether the token may travel over plain HTTP to another machine.
+    pub allow_plain_http: bool,
+}
+
+/// One server and one caller, for one command.
+///
+/// What may pass (no connection, 429, 502, 503, 504) is tried again, with growing pauses and as `Retry-After`
+/// asks, until the time of [`Patience`] is over. A request that signs carries one `Idempotency-Key` through all of
+/// its attempts, so that none of them signs twice.
+#[derive(Debug)]
+pub struct Client {
+    http: reqwest::Client,
+    url: Url,
+    authorization: Option<HeaderValue>,
+    patience: Patience,
+}
+
+/// What goes out with a request beside its body.
+#[derive(Debug, Clone, Default)]
+pub struct Extras {
+    /// 1 to 255 visible ASCII characters.
+    pub idempotency_key: Option<String>,
+    /// Whether to be answered before the registry has the signature.
+    pub respond_async: bool,
+}
+
+impl Client {
+    /// No server is contacted. A TLS provider has to be installed for the process.
+    ///
+    /// # Errors
+    /// Where something in `server` can not be used.
+    pub fn new(server: &Server, patience: Patience) -> Result<Self, SetupError> {
+        let url = base(server)?;
+        Ok(Self {
+            http: http_client(server, &url)?,
+            authorization: server.token.as_ref().map(authorization).transpose()?,
+            url,
+            patience,
+        })
+    }
+
+    /// # Errors
+    /// Where the server refuses, or nobody can tell.
+    pub async fn get(&self, path: &str) -> Result<Reply, ClientError> {
+        self.send(|| self.request(Method::GET, path)).await
+    }
+
+    /// Posts JSON.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn post(&self, path: &str, body: Bytes, extras: &Extras) -> Result<Reply, ClientError> {
+        let mut headers =
+            HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static("application/json"))]);
+        if let Some(key) = extras.idempotency_key.as_deref().and_then(|key| key.parse().ok()) {
+            headers.insert("idempotency-key", key);
+        }
+        if extras.respond_async {
+            headers.insert("prefer", HeaderValue::from_static("respond-async"));
+        }
+        let post = || self.request(Method::POST, path).headers(headers.clone()).body(body.clone());
+        self.send(post).await
+    }
+
+    pub const fn patience(&self) -> &Patience {
+        &self.patience
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let mut url = self.url.clone();
+        url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
+        let request = self.http.request(method, url);
+        match &self.authorization {
+            Some(value) => request.header(AUTHORIZATION, value.clone()),
+            None => request,
+        }
+    }
+
+    /// The first answer that is final, or what was wrong with the last one.
+    async fn send(&self, request: impl Fn() -> RequestBuilder) -> Result<Reply, ClientError> {
+        let mut attempts = 0;
+        loop {
+            let error = match self.attempt(request()).await {
+                Ok(reply) => return Ok(reply),
+                Err(error) => error,
+            };
+            attempts += 1;
+            let waited = error.may_pass() && self.patience.wait(attempts, error.retry_after(), &error).await;
+            if !waited {
+                return Err(error);
+            }
+        }
+    }
+
+    async fn attempt(&self, request: RequestBuilder) -> Result<Reply, ClientError> {
+        let left = self.patience.left();
+        let exchange = async {
+            let response = request.send().await.map_err(|error| ClientError::of(&self.url, error))?;
+            Reply::read(&self.url, response).await
+        };
+        tokio::time::timeout(left, exchange).await.map_err(|_| ClientError::no_answer(&self.url))?
+    }
+}
+
+/// The URL that paths are put behind.
+fn base(server: &Server) -> Result<Url, SetupError> {
+    let url = &server.url;
+    let local = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => return Err(SetupError::Url),
+    };
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+        return Err(SetupError::Url);
+    }
+    match url.scheme() {
+        "https" => Ok(url.clone()),
+        "http" if local || server.allow_plain_http => Ok(url.clone()),
+        "http" => Err(SetupError::PlainHttp),
+        _ => Err(SetupError::Url),
+    }
+}
+
+fn authorization(token: &SecretString) -> Result<HeaderValue, SetupError> {
+    let token = token.expose_secret().trim();
+    let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| SetupError::Token)?;
+    if token.is_empty() || token.contains(char::is_whitespace) {
+        return Err(SetupError::Token);
+    }
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn http_client(server: &Server, url: &Url) -> Result<reqwest::Client, SetupError> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("signet/", env!("CARGO_PKG_VERSION")))
+        // A redirect would take the token elsewhere.
+        .redirect(reqwest::redirect::Policy::none())
+        .connect_timeout(CONNECT_TIMEOUT);
+    if url.scheme() == "http" {
+        // The platform's roots need not be read, and this machine not be reached through a proxy.
+        builder = builder.tls_certs_only(Vec::new()).no_proxy();
+    } else if let Some(file) = &server.ca_file {
+        builder = builder.tls_certs_only(authorities(file)?);
+    }
+    builder.build().map_err(|error| SetupError::Tls(error.to_string()))
+}
+
+fn authorities(file: &Path) -> Result<Vec<reqwest::Certificate>, SetupError> {
+    let problem = |reason: String| SetupError::CaFile { file: file.display().to_string(), reason };
+    let pem = std::fs::read(file).map_err(|error| problem(error.to_string()))?;
+    let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| problem(error.to_string()))?;
+    if roots.is_empty() {
+        return Err(problem("it has no certificate in PEM".to_owned()));
+    }
+    Ok(roots)
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

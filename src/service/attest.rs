@@ -1,0 +1,126 @@
+//! Attesting something about an image.
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+
+use crate::domain::{Format, ImageReference, KeyName, KeyVersion, Operation};
+use crate::format::predicate;
+use crate::ports::{RegistryError, SignerError};
+
+use super::attach::Outdated;
+use super::expand::Member;
+use super::look::Wish;
+use super::sign::{Decisions, Job, MadeSignature};
+use super::wanted::Saying;
+use super::{Caller, Service, ServiceError};
+
+pub use crate::format::predicate::PredicateType;
+
+/// Bytes of a predicate.
+pub const MAX_PREDICATE: usize = predicate::MAX_BYTES;
+
+/// How many predicates are held against their types at once: each may need several times its size meanwhile.
+#[derive(Debug)]
+pub struct PredicateChecks(Semaphore);
+
+impl Default for PredicateChecks {
+    fn default() -> Self {
+        Self(Semaphore::new(2))
+    }
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct AttestRequest {
+    pub image: ImageReference,
+    pub predicate_type: PredicateType,
+    /// JSON, as it was received. It is signed byte for byte.
+    pub predicate: Bytes,
+    /// May be left out where policy leaves one choice.
+    pub key: Option<KeyName>,
+    /// None is the latest.
+    pub key_version: Option<KeyVersion>,
+    /// None is what the image has, else what its registry gets by default.
+    pub format: Option<Format>,
+    /// Whether other attestations of this type by any version of this key give way.
+    pub replace: bool,
+    /// Whether what is signed may be attached after the answer.
+    pub respond_async: bool,
+}
+
+impl Service {
+    /// Attests the predicate, or finds the same attestation where it is there already: the same type, bytes, key version
+    /// and format. What is promised of signatures is promised of attestations.
+    ///
+    /// # Errors
+    /// As for signatures. Also where the predicate is not what its type says, or the key can not sign that much.
+    pub async fn attest(
+        &self,
+        caller: &Caller,
+        request: &AttestRequest,
+    ) -> Result<MadeSignature, ServiceError> {
+        match self.attest_once(caller, request).await {
+            // A rotation came between choosing the version and using it. The caller does not care which it is.
+            Err(ServiceError::Signer(SignerError::VersionUnavailable { .. }))
+                if request.key_version.is_none() =>
+            {
+                self.attest_once(caller, request).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn attest_once(
+        &self,
+        caller: &Caller,
+        request: &AttestRequest,
+    ) -> Result<MadeSignature, ServiceError> {
+        let AttestRequest { image, predicate_type, predicate, format, replace, .. } = request;
+        let host = image.repository.host();
+        let settings =
+            self.registry.settings(host).ok_or_else(|| RegistryError::NotConfigured(host.to_owned()))?;
+        let key = self.choose_key(caller, Operation::Attest, Some(image), request.key.as_ref())?;
+        let mut decisions = Decisions::new(self, caller, Operation::Attest, image, &key);
+        decisions.on(*format)?;
+        if *replace && *format == Some(Format::Bundle) {
+            return Err(ServiceError::ReplaceUnsupported);
+        }
+        self.check_predicate(predicate_type, predicate).await?;
+        let chosen = self.choose_version(&key, request.key_version).await?;
+        let saying = Saying::Attested {
+            predicate_type: predicate_type.as_str().to_owned(),
+            predicate: predicate.clone(),
+        };
+        let outdated = if *replace { Outdated::by(&chosen.key) } else { Outdated::default() };
+
+        let _turn = self.turn(image).await?;
+        let wish = Wish { chosen: &chosen, saying: &saying, format: *format, outdated: &outdated };
+        let look = self.look(image, wish, &settings).await?;
+        let decision = decisions.on(format.or(Some(look.wanted.format)))?;
+        if *replace && look.wanted.format == Format::Bundle {
+            return Err(ServiceError::ReplaceUnsupported);
+        }
+        if look.found.is_none() {
+            look.require_room(settings.max_signatures)?;
+        }
+        let head = self.head(caller, Operation::Attest, image, decision);
+        let job = Job { member: Member { image: image.clone(), height: 0 }, look, head, replace: *replace };
+        let mut results = self.work(&[job], request.respond_async).await?;
+        results.pop().expect("invariant: a job has a result")
+    }
+
+    /// Holds the predicate against its type, where that keeps nobody from being served: it may take a tenth of a second.
+    async fn check_predicate(
+        &self,
+        predicate_type: &PredicateType,
+        predicate: &Bytes,
+    ) -> Result<(), ServiceError> {
+        if predicate.len() > MAX_PREDICATE {
+            return Err(ServiceError::PredicateTooLarge { size: predicate.len() });
+        }
+        let (predicate_type, predicate) = (predicate_type.clone(), predicate.clone());
+        let _turn = self.checks.0.acquire().await;
+        let checked = tokio::task::spawn_blocking(move || predicate_type.check(&predicate)).await;
+        Ok(checked.map_err(|_| ServiceError::Invalid("`predicate` can not be read.".to_owned()))??)
+    }
+}

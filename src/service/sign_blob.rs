@@ -1,0 +1,144 @@
+//! Signing a file, by its digest or its content.
+
+use bytes::Bytes;
+
+use crate::domain::{
+    Claim, Content, Digest, Format, HashAlgorithm, KeyName, KeyType, KeyVersion, Operation, Record,
+    SigningInput, Subject, Timestamp,
+};
+use crate::format::bundle;
+use crate::ports::{Question, SignerError};
+
+use super::make::Order;
+use super::wanted::{ChosenKey, Wanted};
+use super::{Caller, Service, ServiceError};
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct SignBlobRequest {
+    pub file: File,
+    /// As the log shows it. It is not signed.
+    pub name: Option<String>,
+    /// As the log shows it. It is not signed.
+    pub media_type: Option<String>,
+    /// May be left out where policy leaves one choice.
+    pub key: Option<KeyName>,
+    /// None is the latest.
+    pub key_version: Option<KeyVersion>,
+}
+
+/// What is known of the file.
+#[derive(Debug, Clone)]
+pub enum File {
+    Digest(Digest),
+    Content(Bytes),
+}
+
+/// A signed file.
+#[derive(Debug, Clone)]
+pub struct SignedBlob {
+    pub record: Record,
+    pub signature: Vec<u8>,
+    pub signed_at: Timestamp,
+    /// A Sigstore bundle, as JSON.
+    pub bundle: String,
+    /// Whether the signature was made just now.
+    pub created: bool,
+}
+
+impl Service {
+    /// Signs the file, or finds the same signature where the log has it: the same digest, key version, name and media
+    /// type. Nothing is attached anywhere.
+    ///
+    /// When this returns a signature, its intent and outcome are durable in the log, and it verifies with the published
+    /// public key of its version.
+    ///
+    /// # Errors
+    /// Where the key can not sign a file of which it knows no more than that. Nothing is called signed that is not.
+    pub async fn sign_blob(
+        &self,
+        caller: &Caller,
+        request: &SignBlobRequest,
+    ) -> Result<SignedBlob, ServiceError> {
+        match self.sign_blob_once(caller, request).await {
+            // A rotation came between choosing the version and using it. The caller does not care which it is.
+            Err(ServiceError::Signer(SignerError::VersionUnavailable { .. }))
+                if request.key_version.is_none() =>
+            {
+                self.sign_blob_once(caller, request).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn sign_blob_once(
+        &self,
+        caller: &Caller,
+        request: &SignBlobRequest,
+    ) -> Result<SignedBlob, ServiceError> {
+        let key = self.choose_key(caller, Operation::Blob, None, request.key.as_ref())?;
+        let subject = Subject::file(match &request.file {
+            File::Digest(digest) => *digest,
+            File::Content(content) => Digest::of(content),
+        });
+        let question = Question {
+            principal: &caller.principal,
+            operation: Operation::Blob,
+            repository: None,
+            key: Some(&key),
+            format: None,
+        };
+        let decision = self.permit(caller, Some(subject.clone()), &question)?;
+        let chosen = self.choose_version(&key, request.key_version).await?;
+        let wanted = wanted(&chosen, subject.clone(), request)?;
+        let (record, created) = match self.logged(&wanted).await? {
+            Some(record) => (record, false),
+            None => {
+                let head = self.head(caller, Operation::Blob, subject, decision);
+                let order = Order { head: &head, wanted: &wanted, delivery: None };
+                let made = self.make(&[order]).await.pop();
+                (made.expect("invariant: an order has an answer")?, true)
+            }
+        };
+        let (signature, signed_at) = record.signature().expect("invariant: it was logged, or made just now");
+        let signature = signature.clone();
+        let (hash, digest) = message_digest(&chosen, request);
+        let bundle = bundle::blob_bundle(&wanted.key.fingerprint, (hash, &digest), &signature);
+        Ok(SignedBlob { record, signature, signed_at, bundle, created })
+    }
+}
+
+/// The signature of a file. There is one layout for it.
+const FORMAT: Format = Format::Bundle;
+
+fn wanted(chosen: &ChosenKey, subject: Subject, request: &SignBlobRequest) -> Result<Wanted, ServiceError> {
+    let claim = Claim::Blob { name: request.name.clone(), media_type: request.media_type.clone() };
+    let digest = match &request.file {
+        File::Content(content) => {
+            return Wanted::document(chosen, subject, FORMAT, claim, content.clone().into());
+        }
+        File::Digest(digest) => *digest,
+    };
+    let (key, bytes) = (&chosen.key, digest.as_bytes().to_vec());
+    match (&key.key_type, key.hash) {
+        (KeyType::Ed25519, _) => Err(ServiceError::DigestUnsupported { key: key.name.clone(), hash: None }),
+        (_, algorithm @ HashAlgorithm::Sha256) => {
+            let input = SigningInput::Digest { algorithm, bytes };
+            Wanted::unseen(chosen, subject, FORMAT, claim, digest, input)
+        }
+        (_, hash) => Err(ServiceError::DigestUnsupported { key: key.name.clone(), hash: Some(hash) }),
+    }
+}
+
+/// The digest of the file that verifiers look for: of the hash that the key signs, and of SHA-256 where it signs the
+/// file itself.
+fn message_digest(chosen: &ChosenKey, request: &SignBlobRequest) -> (HashAlgorithm, Vec<u8>) {
+    let hash = match chosen.key.key_type {
+        KeyType::Ed25519 => HashAlgorithm::Sha256,
+        _ => chosen.key.hash,
+    };
+    match &request.file {
+        File::Digest(digest) => (HashAlgorithm::Sha256, digest.as_bytes().to_vec()),
+        File::Content(content) => (hash, Content::from(content.clone()).hash(hash)),
+    }
+}
