@@ -71,7 +71,10 @@ impl Answer {
             let detail = problem.detail.as_ref().map_or("", |detail| detail.get());
             let texts = [problem.code.as_str(), problem.message.as_deref().unwrap_or_default(), detail];
             let texts = texts.map(str::to_ascii_lowercase);
-            texts.iter().any(|text| text.contains("immutable") || text.contains("protected"))
+            let speaks_of = |text: &String| {
+                text.contains("immutable") || text.contains("protected") && text.contains("tag")
+            };
+            texts.iter().any(speaks_of)
         };
         self.status.is_client_error()
             && (STATUSES.contains(&self.status)

@@ -30,6 +30,11 @@ async fn storm_of_foreign_signers_one_process_keeps_all_of_its_cosign_signatures
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn storm_of_foreign_signers_two_replicas_keep_all_of_their_cosign_signatures() {
+    keeps_all("distribution-3", Layout::Cosign, 2, FOREIGN).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn storm_of_foreign_signers_one_process_keeps_all_of_its_bundles_in_a_fallback_index() {
     // Whoever looks for a bundle opens all that there are: few others are enough to make that many.
     keeps_all("distribution-2.8", Layout::Bundle, 1, if soak() { FOREIGN } else { 1 }).await;
@@ -73,8 +78,13 @@ async fn keeps_all(registry: &'static str, layout: Layout, replicas: usize, othe
         ("attach", times.look_again.to_owned()),
         // The foreign ones sign without end, and verifiers' limit is not the subject here.
         ("registries", "max_signatures_per_image = 900".to_owned()),
+        // Nor is it how long one waits for 31 others on a machine that is busy with cosigns.
+        ("limits", "request_timeout = '10m'".to_owned()),
     ];
-    let world = world_with(Settings { lines, registry: Some(registry), ..Settings::default() }).await;
+    // Replicas share a log in PostgreSQL.
+    let settings =
+        Settings { lines, registry: Some(registry), postgres: replicas > 1, ..Settings::default() };
+    let world = world_with(settings).await;
     let replicas: Vec<_> =
         (1..replicas).map(|_| Signet::serve(&world.directory.path().join("signet.toml"))).collect();
     let signets: Vec<_> = std::iter::once(&world.signet).chain(&replicas).collect();
@@ -171,7 +181,8 @@ impl Foreign {
 
 async fn sign(world: &World, signet: &Signet, request: Value) -> Answer {
     let post = world.client.request(Method::POST, format!("{}/v1/signatures", signet.api));
-    Answer::read(post.bearer_auth(&world.token).json(&request).send().await.unwrap()).await
+    let post = post.bearer_auth(&world.token).timeout(Duration::from_secs(600)).json(&request);
+    Answer::read(post.send().await.unwrap()).await
 }
 
 /// What hangs on the image: the signatures of layers, or the digests of bundles' manifests.

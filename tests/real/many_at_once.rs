@@ -6,8 +6,9 @@ use futures::future::join_all;
 use serde_json::json;
 
 use crate::clients::Layout;
-use crate::registries::{on_each_registry, world};
-use crate::support::{Answer, Fault};
+use crate::registries::{on_each_registry, world, world_with};
+use crate::support::world::Settings;
+use crate::support::{Answer, Fault, Signet};
 use crate::upstream::{Upstream, digest_of, signature_tag};
 
 on_each_registry!(
@@ -46,6 +47,28 @@ async fn many_signatures_of_one_image_are_all_kept(registry: &'static str) {
             Layout::Bundle => upstream.referrers(digest_of(&image)).await.len(),
         };
         assert_eq!(kept, 32, "{layout:?}");
+    }
+}
+
+/// Turns on an image are taken among all replicas.
+#[tokio::test]
+async fn many_signatures_of_one_image_by_two_replicas_are_all_kept() {
+    for registry in ["distribution-2.8", "distribution-3", "ociregistry"] {
+        let settings = Settings { registry: Some(registry), postgres: true, ..Settings::default() };
+        let world = world_with(settings).await;
+        let other = Signet::serve(&world.directory.path().join("signet.toml"));
+        let signets = [&world.signet.api, &other.api];
+        for layout in Layout::ALL {
+            let image = world.push_image().await;
+            let requests = (0..32).map(|number: usize| {
+                let request = json!({"image": image, "format": layout.name(), "annotations": {"number": number.to_string()}});
+                let post = world.client.post(format!("{}/v1/signatures", signets[number % 2]));
+                let post = post.bearer_auth(&world.token).json(&request);
+                async { Answer::read(post.send().await.unwrap()).await }
+            });
+            assert_all(&join_all(requests).await, 201);
+            assert_eq!(world.signatures(&image).await, 32, "{registry}, {layout:?}");
+        }
     }
 }
 
