@@ -78,9 +78,12 @@ impl Layer {
         self
     }
 
-    /// Whether the two carry the same signature over the same content, whatever else is written beside it.
+    /// Whether the two carry the same signature over the same content, whatever else is written beside it. What
+    /// is said of the content counts too: a layer with another media type or size is none that verifiers take.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.digest == other.digest && self.signature().is_some() && self.signature() == other.signature()
+        (&self.media_type, self.size, self.digest) == (&other.media_type, other.size, other.digest)
+            && self.signature().is_some()
+            && self.signature() == other.signature()
     }
 
     /// The signature, where the layer has one that can be decoded.
