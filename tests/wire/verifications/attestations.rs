@@ -141,3 +141,25 @@ async fn a_large_attestation_is_read_and_a_large_one_of_another_type_is_not_fetc
     assert_eq!(verdicts_of(&world, &image, json!({"predicate_type": TYPE})).await, "signed: verified");
     assert_eq!(verdicts_of(&world, &image, json!({})).await, "unsigned: too-large");
 }
+
+#[tokio::test]
+async fn many_who_ask_for_large_attestations_at_once_share_the_memory_of_two() {
+    let world = World::start().await;
+    let image = world.push_image().await;
+    plant_bundle(&world, &image, TYPE, 16 * 1024 * 1024 - 20).await;
+    let before = peak_memory(&world);
+    let asking = (0..16).map(|_| verdicts_of(&world, &image, json!({"predicate_type": TYPE})));
+    for verdicts in futures::future::join_all(asking).await {
+        assert_eq!(verdicts, "signed: verified");
+    }
+    let grown = peak_memory(&world) - before;
+    // One takes its bundle, its statement and what it signs: some 60 MiB.
+    assert!(grown < 220 * 1024, "{grown} KiB");
+}
+
+/// KiB of memory that Signet had at most.
+fn peak_memory(world: &World) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", world.signet.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse().unwrap()
+}
