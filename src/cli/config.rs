@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::Failure;
-use crate::config::{self, Config, Purpose};
+use crate::config::{self, Config, KeyConfig, Purpose};
 use crate::policy::RulePolicy;
 
 /// Look at a configuration
@@ -39,10 +39,12 @@ impl ConfigCommand {
             config.keys.iter().map(|key| key.name.as_str()),
             config.identity.tokens.iter().map(|token| token.name.as_str()),
         );
-        let images = |name: &str| {
-            config.keys.iter().any(|key| key.name.as_str() == name && key.is_for(Purpose::Signature))
+        let both = |name: &str| {
+            let is_for = |key: &KeyConfig, purpose| key.name.as_str() == name && key.is_for(purpose);
+            let purposes = [Purpose::Signature, Purpose::Attestation];
+            config.keys.iter().any(|key| purposes.iter().all(|purpose| is_for(key, *purpose)))
         };
-        for warning in unknown.into_iter().chain(policy.attestations_like_signatures(images)) {
+        for warning in unknown.into_iter().chain(policy.attestations_like_signatures(both)) {
             eprintln!("warning: {warning}");
         }
         println!(

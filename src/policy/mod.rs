@@ -58,13 +58,13 @@ impl RulePolicy {
         sentences.collect()
     }
 
-    /// A sentence for each rule that lets somebody attest, in bundles, with a key that signs images: `cosign verify` takes
-    /// any bundle by the key for a signature of the image, whatever its statement says.
-    pub fn attestations_like_signatures(&self, signs_images: impl Fn(&str) -> bool) -> Vec<String> {
+    /// A sentence for each rule that lets somebody attest, in bundles, with a key that is for `both` images and attestations:
+    /// `cosign verify` takes any bundle by the key for a signature of the image, whatever its statement says.
+    pub fn attestations_like_signatures(&self, both: impl Fn(&str) -> bool) -> Vec<String> {
         let attests =
             |rule: &&Rule| rule.effect == Effect::Allow && rule.allows_bundles_of(Operation::Attest);
         let sentences = self.rules.iter().filter(attests).flat_map(|rule| {
-            rule.keys.iter().filter(|key| signs_images(key.as_str())).map(|key| {
+            rule.keys.iter().filter(|key| both(key.as_str())).map(|key| {
                 format!(
                     "rule `{}` lets bundles be attested with the key `{key}`, which `cosign verify` takes for signatures of the image; give attestations a key of their own, by `purposes`",
                     rule.id

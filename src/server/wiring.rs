@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use crate::config::{Config, Purpose};
-use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
+use crate::domain::{Clock, IdSource, KeyName, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
 use crate::identity::TokenAuthenticator;
 use crate::log::GroupCommitLog;
@@ -35,9 +35,9 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         tracing::warn!("the policy has no rules, so that nobody may do anything");
     }
     let keys = key_purposes(config);
-    for warning in
-        policy.attestations_like_signatures(|name| keys.images.iter().any(|key| key.as_str() == name))
-    {
+    let has = |keys: &[KeyName], name: &str| keys.iter().any(|key| key.as_str() == name);
+    let both = |name: &str| has(&keys.images, name) && has(&keys.attestations, name);
+    for warning in policy.attestations_like_signatures(both) {
         tracing::warn!("{warning}");
     }
     let (log, shared_locks) = open_log(config, &metrics)?;
