@@ -15,7 +15,7 @@ use signet::domain::{Clock as _, SystemClock};
 use crate::private_ca::{self, Authority, ROOT_TOKEN};
 use crate::registries::world;
 use crate::support::World;
-use crate::support::servers::unique;
+use crate::support::servers::{self, unique};
 
 /// An auth method of one test's own in a Vault that others use too.
 pub struct AuthMount {
@@ -78,7 +78,7 @@ impl AuthMount {
 
 /// What [`World`] made for its key: all of `config/vault-policy.hcl`, for that key.
 fn policy(world: &World) -> String {
-    format!("signet-{}", world.key)
+    servers::policy_name(&world.key, 0)
 }
 
 fn use_auth(world: &mut World, lines: &str) {

@@ -145,12 +145,18 @@ pub async fn signing_token_for(
     let mut names = Vec::new();
     for (number, form) in forms.iter().enumerate() {
         let policy = form.policy().replace("/release", &format!("/{key}"));
-        names.push(format!("signet-{key}-{number}"));
-        call(Method::PUT, format!("sys/policies/acl/signet-{key}-{number}"), json!({"policy": policy})).await;
+        let name = policy_name(key, number);
+        call(Method::PUT, format!("sys/policies/acl/{name}"), json!({"policy": policy})).await;
+        names.push(name);
     }
     let token = json!({"policies": names, "period": "1h", "no_parent": true, "no_default_policy": true});
     let made = call(Method::POST, "auth/token/create".to_owned(), token).await;
     made["auth"]["client_token"].as_str().expect("Vault gives a token").to_owned()
+}
+
+/// What Vault calls the policy that [`signing_token_for`] made for the form of this number.
+pub fn policy_name(key: &str, number: usize) -> String {
+    format!("signet-{key}-{number}")
 }
 
 /// Whether the servers are the real ones.

@@ -116,9 +116,8 @@ async fn an_ed25519_key_signs_the_content_and_no_digest() {
 
 #[tokio::test]
 async fn a_key_with_another_hash_signs_the_content_with_it_and_no_sha256_digest() {
-    let mut world = World::counted().await;
-    world.reconfigure(|config| config.replace("[[keys]]", "[[keys]]\nhash = 'sha2-384'"));
-    world.public_key(1).await;
+    let key = KeyForm { hash: Some("sha2-384"), ..KeyForm::default() };
+    let world = World::counted_with(Settings { key, ..Settings::default() }).await;
     let answer = world
         .refused_at(
             "/v1/blobs",

@@ -49,7 +49,7 @@ use crate::ports::{LogError, SharedLocks, Store, StoreReader, Writes, Written};
 /// A database that any number of processes write.
 ///
 /// Each commit is synchronous, whatever the server's default. A connection that dies is replaced, and what was
-/// under way is tried again for [`Patience::LIMIT`]; so is a transaction that was in the way of another.
+/// under way is tried again for two seconds; so is a transaction that was in the way of another.
 /// Where the connection was lost during a commit, its stamp tells whether it has happened (see the module
 /// `write`). Only where nobody can be asked within the patience is an error returned for a commit that may have
 /// happened: then an intent stands in the log whose signature was never asked for, or an outcome whose signature

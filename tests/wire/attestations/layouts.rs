@@ -59,18 +59,3 @@ async fn where_mixing_is_allowed_the_asked_layout_is_made() {
         assert_eq!(answer.status, status, "{layout}: {answer:?}");
     }
 }
-
-#[tokio::test]
-async fn an_attestation_takes_few_calls_to_the_registry() {
-    let world = World::counted().await;
-    let registry = world.registry.name.clone();
-    for (layout, first, next) in [("cosign", 9, 9), ("bundle", 9, 8)] {
-        let image = world.push_image().await;
-        for (n, limit) in [(1, first), (2, next)] {
-            world.take_all_calls();
-            assert_made(&world.attest(with(request(&image, n), "format", layout)).await);
-            let calls = world.registry_proxy.take_calls();
-            assert!(calls.len() <= limit, "{registry}, {layout} {n}: {} {calls:?}", calls.len());
-        }
-    }
-}
