@@ -164,7 +164,7 @@ async fn allow_key(world: &mut World, key: &str) {
     std::fs::write(&policy, text.replace("keys: [", &format!("keys: ['{key}', "))).unwrap();
     // The new token's policies name one key each.
     servers::signing_token(&world.client, &world.vault, key).await;
-    let token = json!({"policies": [servers::policy_name(&key, 0), servers::policy_name(&world.key, 0)]});
+    let token = json!({"policies": [servers::policy_name(key, 0), servers::policy_name(&world.key, 0)]});
     let made = world.vault_call(Method::POST, "auth/token/create", token).await;
     let token = made["auth"]["client_token"].as_str().unwrap();
     std::fs::write(world.directory.path().join("vault-token"), token).unwrap();
