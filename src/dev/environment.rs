@@ -48,6 +48,8 @@ pub enum DevError {
 }
 
 const KEY: &str = "release";
+/// Attestations have a key of their own: in bundles, they would pass for signatures by the same key.
+const ATTESTATION_KEY: &str = "attestations";
 const PRINCIPAL: &str = "try-it";
 const MOUNT: &str = "transit";
 
@@ -77,7 +79,9 @@ impl Environment {
 
         let stand_in = |error: reqwest::Error| DevError::StandIn(error.without_url().to_string());
         let client = loopback_client().map_err(stand_in)?;
-        make_key(&client, vault.address, &vault_token).await.map_err(stand_in)?;
+        for key in [KEY, ATTESTATION_KEY] {
+            make_key(&client, vault.address, &vault_token, key).await.map_err(stand_in)?;
+        }
         let image = sample_image::push(&client, registry.address).await.map_err(stand_in)?;
 
         let token = random_token();
@@ -132,7 +136,6 @@ struct Setting<'a> {
 }
 
 fn config(setting: &Setting<'_>) -> Config {
-    let key: KeyName = KEY.parse().expect("invariant: a literal name");
     let vault_url = format!("http://{}", setting.vault);
     Config {
         http: HttpConfig { listen: setting.listen, admin_listen: loopback(), ..HttpConfig::default() },
@@ -150,13 +153,10 @@ fn config(setting: &Setting<'_>) -> Config {
             },
             batch: BatchConfig::default(),
         },
-        keys: vec![KeyConfig {
-            name: key,
-            vault_key: None,
-            mount: None,
-            hash: None,
-            purposes: vec![Purpose::Signature],
-        }],
+        keys: vec![
+            key(KEY, &[Purpose::Signature, Purpose::Blob]),
+            key(ATTESTATION_KEY, &[Purpose::Attestation]),
+        ],
         registries: vec![RegistryConfig {
             host: setting.registry.to_string(),
             plain_http: true,
@@ -187,6 +187,16 @@ fn config(setting: &Setting<'_>) -> Config {
     }
 }
 
+fn key(name: &str, purposes: &[Purpose]) -> KeyConfig {
+    KeyConfig {
+        name: name.parse::<KeyName>().expect("invariant: a literal name"),
+        vault_key: None,
+        mount: None,
+        hash: None,
+        purposes: purposes.to_vec(),
+    }
+}
+
 fn policy_text(registry: SocketAddr) -> String {
     format!(
         "version: 1
@@ -195,15 +205,20 @@ rules:
     effect: allow
     identity: {{token: {PRINCIPAL}}}
     repositories: [\"{registry}/**\"]
-    keys: [{KEY}]
-    operations: [sign, log.read]
+    keys: [{KEY}, {ATTESTATION_KEY}]
+    operations: [sign, attest, blob, verify, log.read]
 "
     )
 }
 
 /// Makes the key where the directory has none yet: making it again changes nothing.
-async fn make_key(client: &reqwest::Client, vault: SocketAddr, token: &str) -> reqwest::Result<()> {
-    let url = format!("http://{vault}/v1/{MOUNT}/keys/{KEY}");
+async fn make_key(
+    client: &reqwest::Client,
+    vault: SocketAddr,
+    token: &str,
+    key: &str,
+) -> reqwest::Result<()> {
+    let url = format!("http://{vault}/v1/{MOUNT}/keys/{key}");
     let request = client.post(url).header("X-Vault-Token", token);
     request.json(&serde_json::json!({"type": "ecdsa-p256"})).send().await?.error_for_status()?;
     Ok(())
