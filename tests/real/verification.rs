@@ -10,8 +10,9 @@ mod layers;
 use serde_json::{Value, json};
 
 use crate::clients::{Clients, Cosign, Layout};
-use crate::registries::{on_each_registry, world};
+use crate::registries::{on_each_registry, world, world_with};
 use crate::support::World;
+use crate::support::world::Settings;
 use crate::upstream::{Upstream, digest_of};
 
 const EXPECTED: &str = include_str!("verification/expected.md");
@@ -152,7 +153,10 @@ enum Look<'a> {
 
 impl Place {
     async fn new(signer: Signer, layout: Layout) -> Self {
-        let world = world("distribution-3").await;
+        // What is tampered with here, Signet would put back.
+        let lines = vec![("attach", "look_again = ['1h']".to_owned())];
+        let settings = Settings { registry: Some("distribution-3"), lines, ..Settings::default() };
+        let world = world_with(settings).await;
         let (clients, upstream) = (Clients::of(&world), Upstream::of(&world));
         let pem = world.public_key(1).await;
         Self { world, clients, upstream, pem, signer, layout }

@@ -9,7 +9,14 @@ mod tampered;
 
 use serde_json::{Value, json};
 
+use crate::support::world::Settings;
 use crate::support::{Answer, World};
+
+/// A world whose Signet does not look again at what it attached: it would put back what is tampered with.
+async fn world() -> World {
+    let lines = vec![("attach", "look_again = ['1h']".to_owned())];
+    World::with(Settings { lines, ..Settings::default() }).await
+}
 
 /// Asks whether `image` is signed with this world's key.
 async fn verify(world: &World, image: &str, more: Value) -> Answer {

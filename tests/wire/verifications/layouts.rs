@@ -2,12 +2,11 @@
 
 use serde_json::json;
 
-use super::{signed, verdicts, verdicts_of, verify};
-use crate::support::World;
+use super::{signed, verdicts, verdicts_of, verify, world};
 
 #[tokio::test]
 async fn beside_a_bundle_the_other_layout_is_overlooked_and_reported() {
-    let world = World::start().await;
+    let world = world().await;
     let (image, answer) = signed(&world, json!({"annotations": {"k": "v"}})).await;
     // Of nobody whom this key knows.
     world.plant_bundle(&image, &world.statement(&image, &[]), b"signature").await;
@@ -28,7 +27,7 @@ async fn beside_a_bundle_the_other_layout_is_overlooked_and_reported() {
 
 #[tokio::test]
 async fn what_refers_to_an_image_and_is_no_bundle_changes_nothing() {
-    let world = World::start().await;
+    let world = world().await;
     let (image, _) = signed(&world, json!({})).await;
     world.plant_referrer(&image, "application/vnd.example.sbom", "application/vnd.example.sbom", b"{}").await;
     assert_eq!(verdicts_of(&world, &image, json!({})).await, "signed: verified");
@@ -40,7 +39,7 @@ async fn what_refers_to_an_image_and_is_no_bundle_changes_nothing() {
 
 #[tokio::test]
 async fn an_attestation_of_the_same_key_is_no_signature() {
-    let world = World::start().await;
+    let world = world().await;
     let image = world.push_image().await;
     let statement = String::from_utf8(world.statement(&image, &[])).unwrap();
     let statement = statement
@@ -56,7 +55,7 @@ async fn an_attestation_of_the_same_key_is_no_signature() {
 
 #[tokio::test]
 async fn a_bundle_about_another_image_does_not_count_for_this_one() {
-    let world = World::start().await;
+    let world = world().await;
     let (image, other) = (world.push_image().await, world.push_image().await);
     let statement = world.statement(&other, &[]);
     let signature = world.vault_signature(&encoded(&statement)).await;

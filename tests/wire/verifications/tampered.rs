@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use signet::domain::Digest;
 
-use super::{signed, verdicts, verdicts_of, verify};
+use super::{signed, verdicts, verdicts_of, verify, world};
 use crate::support::attached::{digest_of, sig_tag};
 use crate::support::{World, image, servers};
 
@@ -32,7 +32,7 @@ async fn change_manifest(world: &World, image: &str, change: impl FnOnce(&mut Va
 
 #[tokio::test]
 async fn a_payload_that_the_key_signed_has_to_be_about_this_image() {
-    let world = World::start().await;
+    let world = world().await;
     let repository = world.repository.clone();
     let other = Digest::of(b"other");
     let cases: [(&str, PayloadChange, &str); 6] = [
@@ -75,7 +75,7 @@ fn replace_digest(payload: &str, other: Digest) -> String {
 
 #[tokio::test]
 async fn what_no_version_of_the_key_made_is_told_as_that_and_nothing_it_says_is() {
-    let world = World::start().await;
+    let world = world().await;
     let image = world.push_image().await;
     let payload = world.payload(&image, &[]);
     let swapped = world.vault_signature(b"something else").await;
@@ -89,7 +89,7 @@ async fn what_no_version_of_the_key_made_is_told_as_that_and_nothing_it_says_is(
 
 #[tokio::test]
 async fn a_layer_that_is_no_signature_is_none_beside_one_that_is() {
-    let world = World::start().await;
+    let world = world().await;
     let changes: [(&str, LayerChange, &str); 6] = [
         ("media type", |layer| layer["mediaType"] = json!("text/plain"), "media-type"),
         ("no signature", |layer| layer["annotations"] = json!({}), "malformed"),
@@ -121,7 +121,7 @@ async fn a_layer_that_is_no_signature_is_none_beside_one_that_is() {
 
 #[tokio::test]
 async fn a_tag_that_names_something_else_holds_no_signature() {
-    let world = World::start().await;
+    let world = world().await;
     let image = world.push_image().await;
     let index =
         json!({"schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": []});
@@ -134,7 +134,7 @@ async fn a_tag_that_names_something_else_holds_no_signature() {
 
 #[tokio::test]
 async fn a_thousand_layers_are_looked_at_and_more_are_a_problem() {
-    let world = World::start().await;
+    let world = world().await;
     let (image, _) = signed(&world, json!({})).await;
     let add_junk = |manifest: &mut Value| {
         let layers = manifest["layers"].as_array_mut().unwrap();
@@ -163,7 +163,7 @@ async fn a_thousand_layers_are_looked_at_and_more_are_a_problem() {
 
 #[tokio::test]
 async fn a_signature_of_another_image_does_not_count_for_this_one() {
-    let world = World::start().await;
+    let world = world().await;
     let (image, _) = signed(&world, json!({})).await;
     let other = world.push_image().await;
     let (bytes, _) = world.tagged(&image, &sig_tag(&image)).await.unwrap();
