@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+use super::signature_manifest::MANIFEST_MEDIA_TYPE;
 use super::{dsse, go_json};
 use crate::domain::{Content, Descriptor, Digest, Fingerprint, HashAlgorithm, Timestamp};
 
@@ -24,7 +25,6 @@ pub const MAX_SIGNATURE_BYTES: u64 = 1024 * 1024;
 pub const MAX_BYTES: u64 = dsse::MAX_BYTES + MAX_SIGNATURE_BYTES;
 
 const EMPTY_MEDIA_TYPE: &str = "application/vnd.oci.empty.v1+json";
-const MANIFEST_MEDIA_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 /// How version 0.3 was written before.
 const FORMER_MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle+json;version=0.3";
 const FAMILY: &str = "application/vnd.dev.sigstore.bundle";

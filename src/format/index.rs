@@ -3,13 +3,13 @@
 
 use serde::Deserialize;
 
+use super::signature_manifest::MANIFEST_MEDIA_TYPE;
 use crate::domain::Descriptor;
 
 const INDEXES: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
 
-const IMAGES: [&str; 2] =
-    ["application/vnd.oci.image.manifest.v1+json", "application/vnd.docker.distribution.manifest.v2+json"];
+const IMAGES: [&str; 2] = [MANIFEST_MEDIA_TYPE, "application/vnd.docker.distribution.manifest.v2+json"];
 
 /// Whether a manifest of this media type lists others.
 pub fn is_index(media_type: &str) -> bool {

@@ -1,17 +1,16 @@
 //! `/v1/attestations`.
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{AppendHeaders, IntoResponse};
+use axum::response::IntoResponse;
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::ApiState;
 use super::body::LargeBody;
-use super::idempotency::{Answer, IdempotencyKey};
+use super::idempotency::IdempotencyKey;
 use super::preference::Preferences;
 use super::problem::{Problem, ProblemBody};
-use super::signatures::{SignatureBody, format, key, key_version};
+use super::signatures::{SignatureBody, format, key, key_version, status_of};
 use crate::service::{AttestRequest, Caller, MAX_PREDICATE, PredicateType, ServiceError};
 
 /// What to attest.
@@ -77,20 +76,10 @@ pub async fn attest(
             made
         });
         let made = made.await??;
-        let status = match (made.created, made.signature.record.attachment()) {
-            (true, None) => StatusCode::ACCEPTED,
-            (true, Some(_)) => StatusCode::CREATED,
-            (false, _) => StatusCode::OK,
-        };
-        let id = made.signature.record.signing.id;
-        let answer = Answer::json(status, &SignatureBody::of(made.signature, made.created))?;
-        Ok(match status {
-            StatusCode::ACCEPTED => answer.at(format!("/v1/signatures/{id}")),
-            _ => answer,
-        })
+        let status = status_of([&made]);
+        SignatureBody::of(made.signature, made.created).answer(status)
     };
-    let answer = idempotency_key.answer(&state, &caller, digest, operation).await?;
-    Ok((preferences.respond_async.then_some(AppendHeaders([Preferences::APPLIED])), answer))
+    Ok((preferences.applied(), idempotency_key.answer(&state, &caller, digest, operation).await?))
 }
 
 /// Bytes of a body: the predicate, and what stands around it.

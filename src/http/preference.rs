@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
+use axum::response::AppendHeaders;
 
 use super::ApiState;
 
@@ -17,8 +18,11 @@ pub struct Preferences {
 
 impl Preferences {
     /// The header that says which preference was followed.
-    pub const APPLIED: (HeaderName, HeaderValue) =
-        (HeaderName::from_static("preference-applied"), HeaderValue::from_static("respond-async"));
+    pub fn applied(self) -> Option<AppendHeaders<[(HeaderName, HeaderValue); 1]>> {
+        let applied =
+            (HeaderName::from_static("preference-applied"), HeaderValue::from_static("respond-async"));
+        self.respond_async.then_some(AppendHeaders([applied]))
+    }
 }
 
 impl FromRequestParts<ApiState> for Preferences {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::{AppendHeaders, IntoResponse};
+use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt as _, stream};
@@ -168,14 +168,10 @@ pub async fn sign(
     let request = body.json()?;
     let operation = async {
         let (status, body) = sign_one(&state, caller.clone(), preferences, request).await?;
-        let answer = Answer::json(status, &body)?;
-        Ok(match (status, body.id) {
-            (StatusCode::ACCEPTED, Some(id)) => answer.at(format!("/v1/signatures/{id}")),
-            _ => answer,
-        })
+        body.answer(status)
     };
     let answer = key.answer(&state, &caller, body.digest("/v1/signatures"), operation).await?;
-    Ok((preferences.respond_async.then_some(AppendHeaders([Preferences::APPLIED])), answer))
+    Ok((preferences.applied(), answer))
 }
 
 /// Sign many images
@@ -246,21 +242,20 @@ async fn sign_one(
     let service = state.service.clone();
     let id = caller.request_id.clone();
     let answer = state.admission.run(async move { service.sign(&caller, &request).await }).await??;
-    Ok((status_of(&answer), SignatureBody::tree(answer, &id)))
+    let images = std::iter::once(&answer.image).chain(&answer.children);
+    let made: Result<Vec<_>, _> = images.map(|image| image.result.as_ref()).collect();
+    let status = made.map_or(StatusCode::MULTI_STATUS, status_of);
+    Ok((status, SignatureBody::tree(answer, &id)))
 }
 
-/// What the whole answer amounts to.
-fn status_of(SignAnswer { image, children }: &SignAnswer) -> StatusCode {
-    let images = || std::iter::once(image).chain(children);
-    let made = || images().filter_map(|image| image.result.as_ref().ok());
-    if images().any(|image| image.result.is_err()) {
-        StatusCode::MULTI_STATUS
-    } else if made().any(|made| made.created && made.signature.record.attachment().is_none()) {
-        StatusCode::ACCEPTED
-    } else if made().any(|made| made.created) {
-        StatusCode::CREATED
-    } else {
-        StatusCode::OK
+/// What signatures that were all made or found amount to.
+pub fn status_of<'a>(made: impl IntoIterator<Item = &'a MadeSignature>) -> StatusCode {
+    let created = made.into_iter().filter(|made| made.created);
+    let attached = created.map(|made| made.signature.record.attachment().is_some());
+    match attached.reduce(|all, one| all && one) {
+        None => StatusCode::OK,
+        Some(true) => StatusCode::CREATED,
+        Some(false) => StatusCode::ACCEPTED,
     }
 }
 
@@ -300,6 +295,15 @@ pub fn format(name: Option<&str>) -> Result<Option<Format>, Problem> {
 }
 
 impl SignatureBody {
+    /// The answer that this is the body of. While the signature is on its way, it says where to ask.
+    pub fn answer(&self, status: StatusCode) -> Result<Answer, Problem> {
+        let answer = Answer::json(status, self)?;
+        Ok(match (status, self.id) {
+            (StatusCode::ACCEPTED, Some(id)) => answer.at(format!("/v1/signatures/{id}")),
+            _ => answer,
+        })
+    }
+
     /// An image with what it lists.
     fn tree(answer: SignAnswer, request_id: &RequestId) -> Self {
         let one = |image: SignedImage| match image.result {

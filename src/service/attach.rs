@@ -1,15 +1,15 @@
 //! Putting a signature where verifiers look for it, and looking whether it is there.
 
 use crate::domain::{
-    Attachment, Claim, Content, Descriptor, Digest, Entry, Event, Fingerprint, Format, ImageReference, Key,
-    Outcome, Record, Signing, Timestamp,
+    Attachment, Claim, Content, Descriptor, Digest, Fingerprint, Format, ImageReference, Key, Record,
+    Signing, Timestamp,
 };
 use crate::format::signature_manifest::{Appended, Layer, MANIFEST_MEDIA_TYPE, SignatureManifest};
 use crate::format::{attestation, bundle, dsse, simple_signing, statement};
 use crate::ports::{Change, Delivery, Manifest, ManifestUpdate, Referrer, Registry, Upload};
 
 use super::ServiceError;
-use super::existing::{bundle_attachment, tag_reference};
+use super::existing::{bundle_attachment, resolve, tag_reference};
 
 /// A signature that exists, with all that its place in the registry is made of. The same one always makes the
 /// same bytes there.
@@ -37,19 +37,11 @@ pub struct Seen {
 pub struct Outdated(pub Vec<Fingerprint>);
 
 impl Finished {
-    /// The signature of a delivery; none where its entry is no outcome with a signature of an image.
+    /// The signature of a delivery; none where its entry holds no signature of an image.
     pub fn of(delivery: &Delivery) -> Option<Self> {
-        let Entry { event: Event::Outcome { signing, result }, subject, .. } = &delivery.entry else {
-            return None;
-        };
-        let Outcome::Signed { signature, signed_at, .. } = result else { return None };
-        Some(Self {
-            image: subject.image()?,
-            signing: signing.clone(),
-            document: delivery.parcel.document.clone(),
-            signature: signature.clone(),
-            signed_at: *signed_at,
-        })
+        // Where in the log the entry is makes no difference here.
+        let record = Record::from_entries([(0, &delivery.entry)])?;
+        Self::of_record(&record, &delivery.parcel.document)
     }
 
     /// The signature of a record over `document`; none where it has no signature, or is of no image.
@@ -86,7 +78,7 @@ impl Finished {
             Format::Bundle => {
                 let subject = match seen.subject {
                     Some(subject) => subject,
-                    None => subject(registry, image).await?,
+                    None => resolve(registry, image).await?,
                 };
                 let referrer = self.referrer(&subject);
                 let manifest = referrer.descriptor.digest;
@@ -110,9 +102,9 @@ impl Finished {
                 Ok((there, Seen { tagged, ..Seen::default() }))
             }
             Format::Bundle => {
-                let subject = subject(registry, image).await?;
+                let subject = resolve(registry, image).await?;
                 let referrers = registry.referrers(image).await?;
-                let digest = self.referrer(&subject).descriptor.digest;
+                let digest = self.bundle_manifest(&subject);
                 let there = referrers.iter().any(|referrer| referrer.digest == digest)
                     && registry.manifest(&image.repository, digest).await?.is_some();
                 Ok((there, Seen { subject: Some(subject), tagged: None, referrers }))
@@ -202,10 +194,6 @@ pub fn predicate_type(claim: &Claim) -> &str {
         Claim::Attestation { predicate_type, .. } => predicate_type,
         Claim::Image | Claim::Blob { .. } => statement::SIGNATURE_PREDICATE,
     }
-}
-
-async fn subject(registry: &dyn Registry, image: &ImageReference) -> Result<Descriptor, ServiceError> {
-    registry.resolve(image).await?.ok_or_else(|| ServiceError::ImageNotFound(image.clone()))
 }
 
 /// "The tag's manifest has this layer, and none that it replaces", whatever else it has.

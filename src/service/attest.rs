@@ -5,10 +5,10 @@ use tokio::sync::Semaphore;
 
 use crate::domain::{Format, ImageReference, KeyName, KeyVersion, Operation};
 use crate::format::predicate;
-use crate::ports::{RegistryError, SignerError};
 
 use super::attach::Outdated;
 use super::expand::Member;
+use super::keyring::across_rotation;
 use super::look::Wish;
 use super::sign::{Decisions, Job, MadeSignature};
 use super::wanted::Saying;
@@ -59,15 +59,7 @@ impl Service {
         caller: &Caller,
         request: &AttestRequest,
     ) -> Result<MadeSignature, ServiceError> {
-        match self.attest_once(caller, request).await {
-            // A rotation came between choosing the version and using it. The caller does not care which it is.
-            Err(ServiceError::Signer(SignerError::VersionUnavailable { .. }))
-                if request.key_version.is_none() =>
-            {
-                self.attest_once(caller, request).await
-            }
-            answer => answer,
-        }
+        across_rotation(request.key_version, || self.attest_once(caller, request)).await
     }
 
     async fn attest_once(
@@ -76,9 +68,7 @@ impl Service {
         request: &AttestRequest,
     ) -> Result<MadeSignature, ServiceError> {
         let AttestRequest { image, predicate_type, predicate, format, replace, .. } = request;
-        let host = image.repository.host();
-        let settings =
-            self.registry.settings(host).ok_or_else(|| RegistryError::NotConfigured(host.to_owned()))?;
+        let settings = self.registry_settings(image)?;
         let key = self.choose_key(caller, Operation::Attest, &image.into(), request.key.as_ref())?;
         let mut decisions = Decisions::new(self, caller, Operation::Attest, image, &key);
         decisions.on(*format)?;

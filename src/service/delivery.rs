@@ -41,6 +41,24 @@ impl DeliverySettings {
         }
     }
 
+    /// What is next after `attempts` failed attempts of `stage`, the last of them with `error`: another one, or nothing
+    /// where it is too late for that or waiting does not help.
+    fn next_attempt(
+        &self,
+        finished: &Finished,
+        stage: Stage,
+        attempts: u32,
+        error: &ServiceError,
+        now: Timestamp,
+    ) -> DeliveryChange {
+        let id = finished.signing.id;
+        if later(finished.signed_at, self.give_up_after) <= now || !error.is_retryable() {
+            return DeliveryChange::Settle { id };
+        }
+        let pause = Self::pause_after(attempts).max(error.asked_to_wait().unwrap_or_default());
+        DeliveryChange::Postpone { id, stage, attempts, due: later(now, pause) }
+    }
+
     /// The pause after that many failed attempts: a second, two, four, and so on.
     fn pause_after(attempts: u32) -> Duration {
         let doubled = 1_u64.checked_shl(attempts.saturating_sub(1)).unwrap_or(u64::MAX);
@@ -99,21 +117,18 @@ impl Service {
 
     /// Writes down that a signature is not attached after one attempt more than `attempts`, and when to try again.
     async fn not_attached(&self, head: &Entry, finished: &Finished, attempts: u32, error: &ServiceError) {
-        let Finished { signing, signed_at, .. } = finished;
+        let signing = &finished.signing;
         let (now, code) = (self.clock.now(), error.code().to_owned());
         let attempts = attempts.saturating_add(1);
-        let late = later(*signed_at, self.delivery.give_up_after) <= now;
-        let (result, change) = if late || !error.is_retryable() {
+        let change = self.delivery.next_attempt(finished, Stage::Attach, attempts, error, now);
+        let result = if let DeliveryChange::Settle { .. } = change {
             tracing::error!(%error, id = %signing.id, image = %finished.image, attempts, "signed, and given up attaching");
             self.metrics.delivery("given_up");
-            (AttachResult::GivenUp { code }, DeliveryChange::Settle { id: signing.id })
+            AttachResult::GivenUp { code }
         } else {
             tracing::warn!(%error, id = %signing.id, image = %finished.image, attempts, "signed and not attached");
             self.metrics.delivery("failed");
-            let pause = DeliverySettings::pause_after(attempts);
-            let due = later(now, pause.max(error.asked_to_wait().unwrap_or_default()));
-            let change = DeliveryChange::Postpone { id: signing.id, stage: Stage::Attach, attempts, due };
-            (AttachResult::Failed { code }, change)
+            AttachResult::Failed { code }
         };
         self.note(head.followed_by(now, attach_event(signing, result)), vec![change]).await;
     }
@@ -188,16 +203,7 @@ impl Service {
             }
             Err(error) => {
                 let attempts = delivery.attempts.saturating_add(1);
-                let pause = DeliverySettings::pause_after(attempts);
-                let pause = pause.max(error.asked_to_wait().unwrap_or_default());
-                let late = later(finished.signed_at, self.delivery.give_up_after) <= now;
-                let change = match late || !error.is_retryable() {
-                    true => DeliveryChange::Settle { id },
-                    false => {
-                        let (stage, due) = (delivery.stage, later(now, pause));
-                        DeliveryChange::Postpone { id, stage, attempts, due }
-                    }
-                };
+                let change = self.delivery.next_attempt(finished, delivery.stage, attempts, &error, now);
                 tracing::warn!(%error, %id, image = %finished.image, attempts, "a signature could not be looked at again");
                 self.log.commit(Vec::new(), vec![change]).await?;
             }

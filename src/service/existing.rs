@@ -16,6 +16,14 @@ use super::ServiceError;
 use super::attach::predicate_type;
 use super::wanted::Wanted;
 
+/// The image itself.
+///
+/// # Errors
+/// Where the registry has not got it, or could not tell.
+pub async fn resolve(registry: &dyn Registry, image: &ImageReference) -> Result<Descriptor, ServiceError> {
+    registry.resolve(image).await?.ok_or_else(|| ServiceError::ImageNotFound(image.clone()))
+}
+
 /// What hangs below one of the image's tags, `.sig` or `.att`.
 #[derive(Debug, Clone, Default)]
 pub struct Tagged {

@@ -6,6 +6,23 @@ use crate::ports::{Question, SignerError};
 use super::wanted::ChosenKey;
 use super::{Caller, Service, ServiceError};
 
+/// What `operation` answers; where a rotation came between choosing the version and using it, what it answers
+/// then. Whoever `asked` for a version gets that one or none; the others do not care which it is.
+pub(super) async fn across_rotation<T, F>(
+    asked: Option<KeyVersion>,
+    operation: impl Fn() -> F,
+) -> Result<T, ServiceError>
+where
+    F: Future<Output = Result<T, ServiceError>>,
+{
+    match operation().await {
+        Err(ServiceError::Signer(SignerError::VersionUnavailable { .. })) if asked.is_none() => {
+            operation().await
+        }
+        answer => answer,
+    }
+}
+
 /// The keys of the configuration by what each may sign, sorted.
 #[derive(Debug, Clone, Default)]
 pub struct KeyPurposes {

@@ -9,7 +9,7 @@ use crate::format::{attestation, bundle, simple_signing};
 use crate::ports::{RegistryError, RegistrySettings};
 
 use super::attach::{Finished, Outdated, Seen, tag};
-use super::existing::{Found, Referrers, Tagged, bundle_attachment, layout, open_bundle};
+use super::existing::{Found, Referrers, Tagged, bundle_attachment, layout, open_bundle, resolve};
 use super::make::record_of;
 use super::wanted::{ChosenKey, Saying, Wanted};
 use super::{Service, ServiceError};
@@ -97,10 +97,7 @@ impl Service {
         let at = self.clock.now();
         let registry = self.registry.as_ref();
         let Wish { chosen, saying, format: asked, outdated } = wish;
-        let resolve = async {
-            let subject = registry.resolve(image).await?;
-            subject.ok_or_else(|| ServiceError::ImageNotFound(image.clone()))
-        };
+        let resolve = resolve(registry, image);
         if asked == Some(Format::Bundle) {
             let wanted = Wanted::of_image(chosen, image, Format::Bundle, saying)?;
             let listed = async { Ok(Referrers::read(registry, image).await?) };
@@ -114,7 +111,7 @@ impl Service {
             return Ok(reading.look(subject, wanted, found, outdated));
         }
 
-        let wanted = Wanted::of_image(chosen, image, Format::Cosign, saying)?;
+        let mut wanted = Wanted::of_image(chosen, image, Format::Cosign, saying)?;
         let tag = tag(&wanted.claim, image.digest);
         let (subject, own) = tokio::try_join!(resolve, Tagged::read(registry, image, &tag))?;
         if let Some(found) = self.find_tagged(&wanted, image, &own).await? {
@@ -141,7 +138,11 @@ impl Service {
         if format == Format::Cosign {
             return Ok(reading.look(subject, wanted, None, outdated));
         }
-        let wanted = Wanted::of_image(chosen, image, Format::Bundle, saying)?;
+        match saying {
+            Saying::Signed(_) => wanted = Wanted::of_image(chosen, image, format, saying)?,
+            // The statement is the same in both, and may be large.
+            Saying::Attested { .. } => wanted.format = format,
+        }
         let found = self.find_bundle(&wanted, image, &subject, &reading.referrers).await?;
         Ok(reading.look(subject, wanted, found, outdated))
     }

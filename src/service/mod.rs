@@ -25,9 +25,12 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::domain::{Clock, Entry, Event, IdSource, Principal, RequestId, Subject};
+use crate::domain::{Clock, Entry, Event, IdSource, ImageReference, Principal, RequestId, Subject};
 use crate::metrics::Metrics;
-use crate::ports::{Decision, Outbox, Policy, Question, Registry, SharedLocks, Signer, SigningLog};
+use crate::ports::{
+    Decision, Outbox, Policy, Question, Registry, RegistryError, RegistrySettings, SharedLocks, Signer,
+    SigningLog,
+};
 
 pub use attest::{AttestRequest, MAX_PREDICATE, PredicateChecks, PredicateType};
 pub use delivery::DeliverySettings;
@@ -69,6 +72,15 @@ pub struct Caller {
 }
 
 impl Service {
+    /// What was decided about the image's registry.
+    ///
+    /// # Errors
+    /// Where it is not configured.
+    fn registry_settings(&self, image: &ImageReference) -> Result<RegistrySettings, ServiceError> {
+        let host = image.repository.host();
+        Ok(self.registry.settings(host).ok_or_else(|| RegistryError::NotConfigured(host.to_owned()))?)
+    }
+
     /// The decision that allows `question`.
     ///
     /// # Errors

@@ -5,11 +5,12 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use crate::domain::{
     Annotations, Entry, Event, Format, ImageReference, KeyName, KeyVersion, Operation, Record, Subject,
 };
-use crate::ports::{Decision, Question, RegistryError, SignerError};
+use crate::ports::{Decision, Question, SignerError};
 
 use super::attach::Outdated;
 use super::existing::Found;
 use super::expand::Member;
+use super::keyring::across_rotation;
 use super::look::{Look, Wish};
 use super::make::{Order, Shipping};
 use super::wanted::Saying;
@@ -87,22 +88,12 @@ impl Service {
     /// Nothing is called signed that is not. What was signed and could not be attached is attached later, from the
     /// outbox or by the next same request, and not signed again.
     pub async fn sign(&self, caller: &Caller, request: &SignRequest) -> Result<SignAnswer, ServiceError> {
-        match self.sign_once(caller, request).await {
-            // A rotation came between choosing the version and using it. The caller does not care which it is.
-            Err(ServiceError::Signer(SignerError::VersionUnavailable { .. }))
-                if request.key_version.is_none() =>
-            {
-                self.sign_once(caller, request).await
-            }
-            answer => answer,
-        }
+        across_rotation(request.key_version, || self.sign_once(caller, request)).await
     }
 
     async fn sign_once(&self, caller: &Caller, request: &SignRequest) -> Result<SignAnswer, ServiceError> {
         let image = &request.image;
-        let host = image.repository.host();
-        let settings =
-            self.registry.settings(host).ok_or_else(|| RegistryError::NotConfigured(host.to_owned()))?;
+        let settings = self.registry_settings(image)?;
         let key = self.choose_key(caller, Operation::Sign, &image.into(), request.key.as_ref())?;
         let mut decisions = Decisions::new(self, caller, Operation::Sign, image, &key);
         decisions.on(request.format)?;

@@ -3,12 +3,13 @@
 use bytes::Bytes;
 
 use crate::domain::{
-    Claim, Content, Digest, Format, HashAlgorithm, KeyName, KeyType, KeyVersion, Operation, Record,
-    SigningInput, Subject, Timestamp,
+    Claim, Digest, Format, HashAlgorithm, KeyName, KeyType, KeyVersion, Operation, Record, SigningInput,
+    Subject, Timestamp,
 };
 use crate::format::bundle;
-use crate::ports::{Question, SignerError};
+use crate::ports::Question;
 
+use super::keyring::across_rotation;
 use super::make::Order;
 use super::wanted::{ChosenKey, Wanted};
 use super::{Caller, Service, ServiceError};
@@ -60,15 +61,7 @@ impl Service {
         caller: &Caller,
         request: &SignBlobRequest,
     ) -> Result<SignedBlob, ServiceError> {
-        match self.sign_blob_once(caller, request).await {
-            // A rotation came between choosing the version and using it. The caller does not care which it is.
-            Err(ServiceError::Signer(SignerError::VersionUnavailable { .. }))
-                if request.key_version.is_none() =>
-            {
-                self.sign_blob_once(caller, request).await
-            }
-            answer => answer,
-        }
+        across_rotation(request.key_version, || self.sign_blob_once(caller, request)).await
     }
 
     async fn sign_blob_once(
@@ -102,8 +95,12 @@ impl Service {
         };
         let (signature, signed_at) = record.signature().expect("invariant: it was logged, or made just now");
         let signature = signature.clone();
-        let (hash, digest) = message_digest(&chosen, request);
-        let bundle = bundle::blob_bundle(&wanted.key.fingerprint, (hash, &digest), &signature);
+        // Verifiers look for the digest that the key signs, and for SHA-256 where it signs the file itself.
+        let digest = match &wanted.input {
+            SigningInput::Digest { algorithm, bytes } => (*algorithm, bytes.as_slice()),
+            SigningInput::Message(_) => (HashAlgorithm::Sha256, &wanted.payload.as_bytes()[..]),
+        };
+        let bundle = bundle::blob_bundle(&wanted.key.fingerprint, digest, &signature);
         Ok(SignedBlob { record, signature, signed_at, bundle, created })
     }
 }
@@ -127,18 +124,5 @@ fn wanted(chosen: &ChosenKey, subject: Subject, request: &SignBlobRequest) -> Re
             Wanted::unseen(chosen, subject, FORMAT, claim, digest, input)
         }
         (_, hash) => Err(ServiceError::DigestUnsupported { key: key.name.clone(), hash: Some(hash) }),
-    }
-}
-
-/// The digest of the file that verifiers look for: of the hash that the key signs, and of SHA-256 where it signs the
-/// file itself.
-fn message_digest(chosen: &ChosenKey, request: &SignBlobRequest) -> (HashAlgorithm, Vec<u8>) {
-    let hash = match chosen.key.key_type {
-        KeyType::Ed25519 => HashAlgorithm::Sha256,
-        _ => chosen.key.hash,
-    };
-    match &request.file {
-        File::Digest(digest) => (HashAlgorithm::Sha256, digest.as_bytes().to_vec()),
-        File::Content(content) => (hash, Content::from(content.clone()).hash(hash)),
     }
 }

@@ -50,6 +50,16 @@ impl Cosign {
             Self::V3 => "/cosign/3.1.3",
         })
     }
+
+    /// What makes it write this layout.
+    fn writing(self, layout: Layout) -> &'static [&'static str] {
+        match (self, layout) {
+            (Self::V2, Layout::Cosign) => &[],
+            (Self::V2, Layout::Bundle) => panic!("cosign 2.6 does not write this layout"),
+            (Self::V3, Layout::Cosign) => &["--use-signing-config=false", "--new-bundle-format=false"],
+            (Self::V3, Layout::Bundle) => &["--use-signing-config=false"],
+        }
+    }
 }
 
 impl Layout {
@@ -111,14 +121,7 @@ impl Clients {
     pub async fn cosign_sign(&self, version: Cosign, layout: Layout, key: &str, image: &str, more: &[&str]) {
         let key = format!("hashivault://{key}");
         let mut arguments = vec!["sign", "--yes", "--tlog-upload=false", "--key", &key];
-        match (version, layout) {
-            (Cosign::V2, Layout::Cosign) => {}
-            (Cosign::V2, Layout::Bundle) => panic!("cosign 2.6 does not write this layout"),
-            (Cosign::V3, Layout::Cosign) => {
-                arguments.extend(["--use-signing-config=false", "--new-bundle-format=false"]);
-            }
-            (Cosign::V3, Layout::Bundle) => arguments.push("--use-signing-config=false"),
-        }
+        arguments.extend(version.writing(layout));
         arguments.extend(more);
         arguments.push(image);
         let ended = self.cosign(version, &arguments).await;
@@ -164,14 +167,7 @@ impl Clients {
         let key = format!("hashivault://{key}");
         let mut arguments = vec!["attest", "--yes", "--tlog-upload=false", "--key", &key];
         arguments.extend(["--type", predicate_type, "--predicate", file]);
-        match (version, layout) {
-            (Cosign::V2, Layout::Cosign) => {}
-            (Cosign::V2, Layout::Bundle) => panic!("cosign 2.6 does not write this layout"),
-            (Cosign::V3, Layout::Cosign) => {
-                arguments.extend(["--use-signing-config=false", "--new-bundle-format=false"]);
-            }
-            (Cosign::V3, Layout::Bundle) => arguments.push("--use-signing-config=false"),
-        }
+        arguments.extend(version.writing(layout));
         arguments.push(image);
         let ended = self.cosign(version, &arguments).await;
         assert!(ended.success, "{version:?} {arguments:?}: {}", ended.stderr);

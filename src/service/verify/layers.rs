@@ -11,6 +11,7 @@ use crate::format::dsse::{self, Envelope};
 use crate::format::signature_manifest::{Layer, SignatureManifest};
 use crate::format::simple_signing::{self, PAYLOAD_MEDIA_TYPE};
 use crate::service::ServiceError;
+use crate::service::existing::tag_reference;
 
 use super::judge::{Finding, Judge, MAX_SIGNATURES, MAX_SMALL, OPENED_AT_ONCE};
 use super::{Inspected, Statement, Verdict};
@@ -24,8 +25,7 @@ impl Judge<'_> {
         let image = &self.request.image;
         let tag = if self.attests() { attestation::tag } else { simple_signing::tag }(image.digest);
         let Some(raw) = self.registry.tagged(&image.repository, &tag).await? else { return Ok(Vec::new()) };
-        let attachment =
-            Attachment { reference: format!("{}:{tag}", image.repository), manifest: raw.digest() };
+        let attachment = Attachment { reference: tag_reference(image, &tag), manifest: raw.digest() };
         let inspected = |blob, (verdict, statement)| {
             let attachment = attachment.clone();
             Inspected { format: Format::Cosign, attachment, blob, verdict, statement }

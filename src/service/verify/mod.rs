@@ -18,9 +18,10 @@ use crate::domain::{
     KeyVersion, Operation, SignatureIdentity, Subject, Timestamp,
 };
 use crate::format::predicate::{PredicateType, PredicateTypeError};
-use crate::ports::{Question, RegistryError};
+use crate::ports::Question;
 
 use self::judge::Judge;
+use super::existing::resolve;
 use super::{Caller, Service, ServiceError};
 
 pub use self::verdict::Verdict;
@@ -103,10 +104,7 @@ impl Service {
         request: VerifyRequest,
     ) -> Result<Verification, ServiceError> {
         let image = &request.image;
-        let host = image.repository.host();
-        if self.registry.settings(host).is_none() {
-            return Err(RegistryError::NotConfigured(host.to_owned()).into());
-        }
+        self.registry_settings(image)?;
         let question = Question {
             principal: &caller.principal,
             operation: Operation::Verify,
@@ -136,11 +134,8 @@ impl Service {
             predicate_type: predicate_type.as_ref().map(PredicateType::as_str),
             key: &key,
         };
-        let exists = async {
-            let found = self.registry.resolve(image).await?;
-            found.map(|_| ()).ok_or_else(|| ServiceError::ImageNotFound(image.clone()))
-        };
-        let ((), mut signatures, bundles) = tokio::try_join!(exists, judge.layers(), judge.bundles())?;
+        let exists = resolve(self.registry.as_ref(), image);
+        let (_, mut signatures, bundles) = tokio::try_join!(exists, judge.layers(), judge.bundles())?;
         if bundles.iter().any(|bundle| bundle.verdict.is_of_a_bundle()) {
             signatures.iter_mut().for_each(|layer| layer.verdict.overlook());
         }
