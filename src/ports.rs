@@ -14,11 +14,11 @@ mod signer;
 mod signing_log;
 mod store;
 
-pub use authenticator::{AuthenticationError, Authenticator, Credentials};
+pub use authenticator::{AuthenticationError, Authenticator, ClientCertificate, Credentials};
 pub use idempotency::{Idempotency, IdempotencyId, KeptAnswer, Recalled};
 pub use key_archive::{ArchivedVersion, KeyArchive};
 pub use outbox::{Delivery, DeliveryChange, Outbox, Parcel, Stage, Waiting};
-pub use policy::{Decision, Policy, Question};
+pub use policy::{Decision, Explanation, Policy, PolicyState, Question, RuleLimits, RuleVerdict};
 pub use registry::{
     Change, Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, RegistrySettings,
     Upload,

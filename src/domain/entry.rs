@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Annotations, BatchId, Claim, Digest, Format, ImageReference, KeyReference, Operation, Principal,
-    Repository, RequestId, SignatureId, SignatureIdentity, Timestamp,
+    Repository, RequestId, Ruling, SignatureId, SignatureIdentity, Timestamp,
 };
 
 /// One entry of the signing log. It is written once, as JSON; the log keeps those exact bytes.
@@ -19,11 +19,8 @@ pub struct Entry {
     pub operation: Operation,
     #[serde(flatten)]
     pub subject: Subject,
-    /// The rule that decided; none where no rule spoke, which is a refusal.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub rule: Option<String>,
-    /// SHA-256 of the policy file that was in force.
-    pub policy: Digest,
+    #[serde(flatten)]
+    pub ruling: Ruling,
     #[serde(flatten)]
     pub event: Event,
 }
@@ -193,7 +190,7 @@ impl Entry {
         principal: &Principal,
         operation: Operation,
         subject: impl Into<Subject>,
-        (rule, policy): (Option<String>, Digest),
+        ruling: Ruling,
         event: Event,
     ) -> Self {
         Self {
@@ -203,8 +200,7 @@ impl Entry {
             principal: principal.to_string(),
             operation,
             subject: subject.into(),
-            rule,
-            policy,
+            ruling,
             event,
         }
     }

@@ -29,7 +29,7 @@ pub use hash::HashAlgorithm;
 pub use identifier::{BatchId, IdSource, RandomIds, RequestId, SignatureId};
 pub use image::{ImageError, ImageReference, Repository};
 pub use key::{Key, KeyName, KeyNameError, KeyReference, KeyType, KeyVersion, PublishedVersion};
-pub use principal::{Operation, Principal};
+pub use principal::{Certificate, Claims, MatchedClaims, Operation, Principal, Ruling, Workload};
 #[cfg(test)]
 pub(crate) use public_key::tests::key_pair as test_key_pair;
 pub use public_key::{Fingerprint, PublicKey, PublicKeyError};

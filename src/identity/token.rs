@@ -60,7 +60,8 @@ mod tests {
             expires: Some("2026-06-01T00:00:00Z".parse().unwrap()),
         };
         let clock = Arc::new(At(now.parse().unwrap()));
-        let credentials = Credentials { bearer: bearer.map(|token| token.to_owned().into()) };
+        let bearer = bearer.map(|token| token.to_owned().into());
+        let credentials = Credentials { bearer, certificate: None };
         TokenAuthenticator::new(vec![token], clock).authenticate(&credentials).await
     }
 

@@ -6,8 +6,8 @@ mod rule;
 use std::collections::HashSet;
 use std::path::Path;
 
-use crate::domain::{Digest, Operation};
-use crate::ports::{Decision, Policy, Question};
+use crate::domain::{Digest, MatchedClaims, Operation, Ruling};
+use crate::ports::{Decision, Explanation, Policy, PolicyState, Question, RuleLimits, RuleVerdict};
 
 pub use file::PolicyError;
 use rule::{Effect, Rule};
@@ -86,30 +86,46 @@ impl Policy for RulePolicy {
             |effect| self.rules.iter().find(move |rule| rule.effect == effect && rule.matches(question));
         let deny = matching(Effect::Deny);
         let rule = deny.or_else(|| matching(Effect::Allow));
-        Decision {
-            allowed: deny.is_none() && rule.is_some(),
+        let ruling = Ruling {
             rule: rule.map(|rule| rule.id.clone()),
             policy: self.digest,
-        }
+            claims: MatchedClaims::new(),
+        };
+        let allowed = deny.is_none() && rule.is_some();
+        Decision { allowed, ruling, limits: RuleLimits::default(), observed: Vec::new() }
+    }
+
+    fn explain(&self, question: &Question<'_>) -> Explanation {
+        let verdict = |rule: &Rule| RuleVerdict {
+            id: rule.id.clone(),
+            allows: rule.effect == Effect::Allow,
+            observes: false,
+            failed: (!rule.matches(question)).then(|| "it speaks of something else".to_owned()),
+        };
+        Explanation { decision: self.decide(question), rules: self.rules.iter().map(verdict).collect() }
+    }
+
+    fn state(&self) -> PolicyState {
+        PolicyState { digest: self.digest, rules: self.rules.len(), refused: None }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Format, Principal};
+    use crate::domain::{Format, Principal, Timestamp};
 
     fn policy(text: &str) -> RulePolicy {
         file::parse(text).unwrap()
     }
 
     fn ask(policy: &RulePolicy, name: &str, repository: &str, key: &str, format: Option<Format>) -> Decision {
+        let principal = Principal::Token { name: name.to_owned() };
         policy.decide(&Question {
-            principal: &Principal::Token { name: name.to_owned() },
-            operation: Operation::Sign,
             repository: Some(&repository.parse().unwrap()),
             key: Some(&key.parse().unwrap()),
             format,
+            ..Question::new(&principal, Operation::Sign, Timestamp::UNIX_EPOCH)
         })
     }
 
@@ -143,7 +159,7 @@ rules:
         let policy = policy(RULES);
         let app = "registry.example.com/payments/app";
         let allowed = ask(&policy, "ci", app, "release", None);
-        assert_eq!((allowed.allowed, allowed.rule.as_deref()), (true, Some("payments")));
+        assert_eq!((allowed.allowed, allowed.ruling.rule.as_deref()), (true, Some("payments")));
         for (name, repository, key) in [
             ("nobody", app, "release"),
             ("ci", "registry.example.com/other/app", "release"),
@@ -153,7 +169,7 @@ rules:
             ("ci", app, "other"),
         ] {
             let decision = ask(&policy, name, repository, key, None);
-            assert_eq!((decision.allowed, decision.rule), (false, None), "{name} {repository} {key}");
+            assert_eq!((decision.allowed, decision.ruling.rule), (false, None), "{name} {repository} {key}");
         }
     }
 
@@ -168,7 +184,7 @@ rules:
     #[test]
     fn a_deny_rule_beats_an_allow_rule_and_is_named() {
         let denied = ask(&policy(RULES), "ci", "registry.example.com/payments/legacy/app", "release", None);
-        assert_eq!((denied.allowed, denied.rule.as_deref()), (false, Some("not-legacy")));
+        assert_eq!((denied.allowed, denied.ruling.rule.as_deref()), (false, Some("not-legacy")));
     }
 
     #[test]
@@ -181,13 +197,8 @@ rules:
     #[test]
     fn an_operation_is_allowed_by_name_alone() {
         let policy = policy(RULES);
-        let mut question = Question {
-            principal: &Principal::Token { name: "auditor".to_owned() },
-            operation: Operation::LogRead,
-            repository: None,
-            key: None,
-            format: None,
-        };
+        let auditor = Principal::Token { name: "auditor".to_owned() };
+        let mut question = Question::new(&auditor, Operation::LogRead, Timestamp::UNIX_EPOCH);
         assert!(policy.decide(&question).allowed);
         question.operation = Operation::Sign;
         assert!(!policy.decide(&question).allowed);
@@ -198,13 +209,8 @@ rules:
         let rules = "version: 1\nrules: [{id: a, effect: allow, identity: {token: ci}, keys: [release], operations: [blob]}]";
         let (policy, ci) = (policy(rules), Principal::Token { name: "ci".to_owned() });
         let (release, other) = ("release".parse().unwrap(), "other".parse().unwrap());
-        let question = Question {
-            principal: &ci,
-            operation: Operation::Blob,
-            repository: None,
-            key: Some(&release),
-            format: None,
-        };
+        let question = Question::new(&ci, Operation::Blob, Timestamp::UNIX_EPOCH);
+        let question = Question { key: Some(&release), ..question };
         assert!(policy.decide(&question).allowed);
         assert!(!policy.decide(&Question { key: Some(&other), ..question }).allowed);
         let repository = "registry.example.com/payments/app".parse().unwrap();

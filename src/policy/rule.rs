@@ -87,8 +87,7 @@ impl Rule {
 
     /// Whether the rule speaks of what is asked. What the question leaves open, the rule may choose.
     pub fn matches(&self, question: &Question<'_>) -> bool {
-        let Principal::Token { name } = question.principal;
-        *name == self.token
+        matches!(question.principal, Principal::Token { name } if *name == self.token)
             && self.operations.contains(&question.operation)
             && question.key.is_none_or(|key| self.keys.contains(key))
             && question.format.is_none_or(|format| self.formats.contains(&format))
@@ -101,7 +100,7 @@ const fn concerns(operation: Operation) -> (bool, bool) {
     match operation {
         Operation::Sign | Operation::Attest | Operation::Verify => (true, true),
         Operation::Blob => (false, true),
-        Operation::LogRead => (false, false),
+        Operation::LogRead | Operation::PolicyExplain => (false, false),
     }
 }
 

@@ -1,13 +1,25 @@
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use secrecy::SecretString;
 
 use crate::domain::Principal;
 
-/// What a caller showed.
-#[derive(Debug, Default)]
+/// What a caller showed. Where it is a token, the token alone says who calls: a wrong one is nobody, whatever
+/// certificate the connection has.
+#[derive(Debug, Clone, Default)]
 pub struct Credentials {
     /// The value of `Authorization: Bearer …`.
     pub bearer: Option<SecretString>,
+    /// The certificate of the connection, which leads to an authority that the configuration trusts.
+    pub certificate: Option<Arc<ClientCertificate>>,
+}
+
+/// A client's certificate (RFC 5280), verified when the connection was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// In DER.
+    pub der: Vec<u8>,
 }
 
 /// Who is calling?
@@ -25,6 +37,8 @@ pub trait Authenticator: Send + Sync {
 pub enum AuthenticationError {
     #[error("no credentials were shown")]
     Missing,
+    #[error("there are several `Authorization` headers, or one that holds no bearer token")]
+    Unreadable,
     #[error("the token is unknown")]
     Unknown,
     #[error("the token `{name}` has expired")]

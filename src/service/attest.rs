@@ -5,6 +5,7 @@ use tokio::sync::Semaphore;
 
 use crate::domain::{Format, ImageReference, KeyName, KeyVersion, Operation};
 use crate::format::predicate;
+use crate::ports::Question;
 
 use super::attach::Outdated;
 use super::expand::Member;
@@ -69,8 +70,14 @@ impl Service {
     ) -> Result<MadeSignature, ServiceError> {
         let AttestRequest { image, predicate_type, predicate, format, replace, .. } = request;
         let settings = self.registry_settings(image)?;
-        let key = self.choose_key(caller, Operation::Attest, &image.into(), request.key.as_ref())?;
-        let mut decisions = Decisions::new(self, caller, Operation::Attest, image, &key);
+        let question = Question {
+            repository: Some(&image.repository),
+            digest: Some(image.digest),
+            predicate_type: Some(predicate_type.as_str()),
+            ..self.question(caller, Operation::Attest)
+        };
+        let key = self.choose_key(caller, &question, request.key.as_ref())?;
+        let mut decisions = Decisions::new(self, caller, Question { key: Some(&key), ..question });
         decisions.on(*format)?;
         if *replace && *format == Some(Format::Bundle) {
             return Err(ServiceError::ReplaceUnsupported);

@@ -206,7 +206,10 @@ impl ServiceError {
                 let what = match operation {
                     Operation::Attest => "attestations",
                     Operation::Blob => "files",
-                    Operation::Sign | Operation::Verify | Operation::LogRead => "signatures of images",
+                    Operation::Sign
+                    | Operation::Verify
+                    | Operation::LogRead
+                    | Operation::PolicyExplain => "signatures of images",
                 };
                 format!("Key `{key}` is not for {what}. Name another key.")
             }

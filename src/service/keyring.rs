@@ -1,6 +1,6 @@
 //! Which key signs, and in which version.
 
-use crate::domain::{KeyName, KeyType, KeyVersion, Operation, Subject};
+use crate::domain::{KeyName, KeyType, KeyVersion, Operation};
 use crate::ports::{Question, SignerError};
 
 use super::wanted::ChosenKey;
@@ -38,13 +38,13 @@ impl KeyPurposes {
             Operation::Sign => &self.images,
             Operation::Attest => &self.attestations,
             Operation::Blob => &self.blobs,
-            Operation::Verify | Operation::LogRead => &[],
+            Operation::Verify | Operation::LogRead | Operation::PolicyExplain => &[],
         }
     }
 }
 
 impl Service {
-    /// The key that is asked for, or the only one that the caller may use. That the caller may use the one that is
+    /// The key that is asked for in a question that leaves it open, or the only one that the caller may use. That the caller may use the one that is
     /// asked for is not said.
     ///
     /// # Errors
@@ -52,10 +52,10 @@ impl Service {
     pub(super) fn choose_key(
         &self,
         caller: &Caller,
-        operation: Operation,
-        subject: &Subject,
+        question: &Question<'_>,
         asked: Option<&KeyName>,
     ) -> Result<KeyName, ServiceError> {
+        let operation = question.operation;
         let keys = self.keys.of(operation);
         if let Some(name) = asked {
             // Which keys there are is public, so that this may be said before policy is asked.
@@ -65,15 +65,8 @@ impl Service {
                 false => Err(SignerError::UnknownKey(name.clone()).into()),
             };
         }
-        let question = Question {
-            principal: &caller.principal,
-            operation,
-            repository: subject.repository.as_ref(),
-            key: None,
-            format: None,
-        };
         let permitted =
-            |name: &&KeyName| self.policy.decide(&Question { key: Some(name), ..question }).allowed;
+            |name: &&KeyName| self.policy.decide(&Question { key: Some(name), ..*question }).allowed;
         let mut names: Vec<_> = keys.iter().filter(permitted).cloned().collect();
         match (names.pop(), names.is_empty()) {
             (Some(name), true) => Ok(name),
@@ -82,7 +75,7 @@ impl Service {
                 Err(ServiceError::KeyRequired(names))
             }
             (None, _) => {
-                self.permit(caller, Some(subject.clone()), &question)?;
+                self.permit(caller, question)?;
                 Err(ServiceError::Forbidden)
             }
         }

@@ -1,7 +1,7 @@
 //! What auditors ask.
 
 use crate::domain::Operation;
-use crate::ports::{EntryPage, EntryQuery, LoggedEntry, Question};
+use crate::ports::{EntryPage, EntryQuery, LoggedEntry};
 
 use super::{Caller, Service, ServiceError};
 
@@ -19,13 +19,6 @@ impl Service {
     }
 
     fn permit_reading(&self, caller: &Caller) -> Result<(), ServiceError> {
-        let question = Question {
-            principal: &caller.principal,
-            operation: Operation::LogRead,
-            repository: None,
-            key: None,
-            format: None,
-        };
-        self.permit(caller, None, &question).map(|_| ())
+        self.permit(caller, &self.question(caller, Operation::LogRead)).map(|_| ())
     }
 }

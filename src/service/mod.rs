@@ -25,7 +25,9 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use crate::domain::{Clock, Entry, Event, IdSource, ImageReference, Principal, RequestId, Subject};
+use crate::domain::{
+    Clock, Entry, Event, IdSource, ImageReference, Operation, Principal, RequestId, Subject,
+};
 use crate::metrics::Metrics;
 use crate::ports::{
     Decision, Outbox, Policy, Question, Registry, RegistryError, RegistrySettings, SharedLocks, Signer,
@@ -72,6 +74,11 @@ pub struct Caller {
 }
 
 impl Service {
+    /// A question of the caller about nothing in particular yet.
+    fn question<'a>(&self, caller: &'a Caller, operation: Operation) -> Question<'a> {
+        Question::new(&caller.principal, operation, self.clock.now())
+    }
+
     /// What was decided about the image's registry.
     ///
     /// # Errors
@@ -85,22 +92,25 @@ impl Service {
     ///
     /// # Errors
     /// [`ServiceError::Forbidden`] where policy denies. A refusal about a subject is logged.
-    fn permit(
-        &self,
-        caller: &Caller,
-        subject: Option<Subject>,
-        question: &Question<'_>,
-    ) -> Result<Decision, ServiceError> {
+    fn permit(&self, caller: &Caller, question: &Question<'_>) -> Result<Decision, ServiceError> {
         let decision = self.policy.decide(question);
         if decision.allowed {
             return Ok(decision);
         }
-        tracing::info!(principal = %caller.principal, operation = %question.operation, rule = decision.rule, "refused by policy");
-        if let Some(subject) = subject {
+        tracing::info!(principal = %caller.principal, operation = %question.operation, rule = decision.ruling.rule, "refused by policy");
+        if let Some(digest) = question.digest {
+            let subject = Subject { repository: question.repository.cloned(), digest };
             let event = Event::Refusal { key: question.key.cloned() };
-            let rule = (decision.rule, decision.policy);
             let (id, who) = (caller.request_id.clone(), &caller.principal);
-            self.log.offer(Entry::new(self.clock.now(), id, who, question.operation, subject, rule, event));
+            self.log.offer(Entry::new(
+                self.clock.now(),
+                id,
+                who,
+                question.operation,
+                subject,
+                decision.ruling,
+                event,
+            ));
         }
         Err(ServiceError::Forbidden)
     }

@@ -94,8 +94,14 @@ impl Service {
     async fn sign_once(&self, caller: &Caller, request: &SignRequest) -> Result<SignAnswer, ServiceError> {
         let image = &request.image;
         let settings = self.registry_settings(image)?;
-        let key = self.choose_key(caller, Operation::Sign, &image.into(), request.key.as_ref())?;
-        let mut decisions = Decisions::new(self, caller, Operation::Sign, image, &key);
+        let question = Question {
+            repository: Some(&image.repository),
+            digest: Some(image.digest),
+            annotations: Some(&request.annotations),
+            ..self.question(caller, Operation::Sign)
+        };
+        let key = self.choose_key(caller, &question, request.key.as_ref())?;
+        let mut decisions = Decisions::new(self, caller, Question { key: Some(&key), ..question });
         decisions.on(request.format)?;
         let chosen = self.choose_version(&key, request.key_version).await?;
         let members = match request.recursive {
@@ -212,32 +218,24 @@ impl Service {
     ) -> Entry {
         let (id, who) = (caller.request_id.clone(), &caller.principal);
         let event = Event::Refusal { key: None };
-        Entry::new(self.clock.now(), id, who, operation, subject, (decision.rule, decision.policy), event)
+        Entry::new(self.clock.now(), id, who, operation, subject, decision.ruling, event)
     }
 }
 
 /// Images that the registry is asked about at once.
 const AT_ONCE: usize = 8;
 
-/// What policy says of one operation, image and key, asked once a format.
+/// What policy says of one question, asked once a format.
 pub(super) struct Decisions<'a> {
     service: &'a Service,
     caller: &'a Caller,
-    operation: Operation,
-    image: &'a ImageReference,
-    key: &'a KeyName,
+    question: Question<'a>,
     known: Vec<(Option<Format>, Decision)>,
 }
 
 impl<'a> Decisions<'a> {
-    pub(super) const fn new(
-        service: &'a Service,
-        caller: &'a Caller,
-        operation: Operation,
-        image: &'a ImageReference,
-        key: &'a KeyName,
-    ) -> Self {
-        Self { service, caller, operation, image, key, known: Vec::new() }
+    pub(super) const fn new(service: &'a Service, caller: &'a Caller, question: Question<'a>) -> Self {
+        Self { service, caller, question, known: Vec::new() }
     }
 
     /// # Errors
@@ -246,14 +244,7 @@ impl<'a> Decisions<'a> {
         if let Some((_, decision)) = self.known.iter().find(|(known, _)| *known == format) {
             return Ok(decision.clone());
         }
-        let question = Question {
-            principal: &self.caller.principal,
-            operation: self.operation,
-            repository: Some(&self.image.repository),
-            key: Some(self.key),
-            format,
-        };
-        let decision = self.service.permit(self.caller, Some(self.image.into()), &question)?;
+        let decision = self.service.permit(self.caller, &Question { format, ..self.question })?;
         self.known.push((format, decision.clone()));
         Ok(decision)
     }

@@ -73,15 +73,9 @@ impl Service {
             File::Digest(digest) => *digest,
             File::Content(content) => Digest::of(content),
         });
-        let key = self.choose_key(caller, Operation::Blob, &subject, request.key.as_ref())?;
-        let question = Question {
-            principal: &caller.principal,
-            operation: Operation::Blob,
-            repository: None,
-            key: Some(&key),
-            format: None,
-        };
-        let decision = self.permit(caller, Some(subject.clone()), &question)?;
+        let question = Question { digest: Some(subject.digest), ..self.question(caller, Operation::Blob) };
+        let key = self.choose_key(caller, &question, request.key.as_ref())?;
+        let decision = self.permit(caller, &Question { key: Some(&key), ..question })?;
         let chosen = self.choose_version(&key, request.key_version).await?;
         let wanted = wanted(&chosen, subject.clone(), request)?;
         let (record, created) = match self.logged(&wanted).await? {

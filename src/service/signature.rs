@@ -35,18 +35,20 @@ impl Service {
     pub async fn signature(&self, caller: &Caller, id: SignatureId) -> Result<SignatureView, ServiceError> {
         let not_found = ServiceError::SignatureNotFound(id);
         let record = self.log.record(id).await?.ok_or(not_found.clone())?;
-        let made = Question {
-            principal: &caller.principal,
-            operation: match record.signing.claim {
-                Claim::Image => Operation::Sign,
-                Claim::Attestation { .. } => Operation::Attest,
-                Claim::Blob { .. } => Operation::Blob,
-            },
-            repository: record.subject.repository.as_ref(),
-            key: Some(&record.signing.key.name),
-            format: None,
+        let (operation, predicate_type) = match &record.signing.claim {
+            Claim::Image => (Operation::Sign, None),
+            Claim::Attestation { predicate_type, .. } => (Operation::Attest, Some(predicate_type.as_str())),
+            Claim::Blob { .. } => (Operation::Blob, None),
         };
-        let read = Question { operation: Operation::LogRead, repository: None, key: None, ..made };
+        let made = Question {
+            repository: record.subject.repository.as_ref(),
+            digest: Some(record.subject.digest),
+            key: Some(&record.signing.key.name),
+            predicate_type,
+            annotations: Some(&record.signing.annotations),
+            ..self.question(caller, operation)
+        };
+        let read = self.question(caller, Operation::LogRead);
         match [made, read].iter().any(|question| self.policy.decide(question).allowed) {
             true => Ok(SignatureView::of(record)),
             false => Err(not_found),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use signet::config::{self, Config};
-use signet::domain::{Format, Operation, Principal};
+use signet::domain::{Format, Operation, Principal, Timestamp};
 use signet::policy::RulePolicy;
 use signet::ports::{Policy as _, Question};
 
@@ -90,13 +90,12 @@ fn the_example_policy_does_what_its_comments_say() {
     let decide = |name: &str, operation, repository: Option<&str>| {
         let key = (operation == Operation::Sign).then(|| "release".parse().unwrap());
         let decision = policy.decide(&Question {
-            principal: &Principal::Token { name: name.to_owned() },
-            operation,
             repository: repository.map(|repository| repository.parse().unwrap()).as_ref(),
             key: key.as_ref(),
             format: (operation == Operation::Sign).then_some(Format::Bundle),
+            ..Question::new(&Principal::Token { name: name.to_owned() }, operation, Timestamp::UNIX_EPOCH)
         });
-        (decision.allowed, decision.rule)
+        (decision.allowed, decision.ruling.rule)
     };
     let app = Some("registry.example.com/payments/app");
     let sandbox = Some("registry.example.com/payments/sandbox/app");

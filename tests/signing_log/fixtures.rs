@@ -7,7 +7,8 @@ use std::sync::Arc;
 use signet::config::{LogBackend, LogConfig};
 use signet::domain::{
     Annotations, AttachResult, BatchId, Claim, Digest, Entry, Event, Format, IdSource as _, KeyReference,
-    KeyVersion, Operation, Outcome, Principal, RandomIds, SignatureId, SignatureIdentity, Signing, Timestamp,
+    KeyVersion, MatchedClaims, Operation, Outcome, Principal, RandomIds, Ruling, SignatureId,
+    SignatureIdentity, Signing, Timestamp,
 };
 use signet::log::GroupCommitLog;
 use signet::metrics::Metrics;
@@ -190,7 +191,11 @@ impl Story {
             &Principal::Token { name: self.principal.clone() },
             Operation::Sign,
             &image,
-            (Some("rule".to_owned()), Digest::of(b"policy")),
+            Ruling {
+                rule: Some("rule".to_owned()),
+                policy: Digest::of(b"policy"),
+                claims: MatchedClaims::new(),
+            },
             event,
         )
     }

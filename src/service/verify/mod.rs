@@ -105,15 +105,16 @@ impl Service {
     ) -> Result<Verification, ServiceError> {
         let image = &request.image;
         self.registry_settings(image)?;
-        let question = Question {
-            principal: &caller.principal,
-            operation: Operation::Verify,
-            repository: Some(&image.repository),
-            key: Some(&request.key),
-            format: None,
-        };
         let predicate_type = request.predicate_type.as_deref().map(predicate_type).transpose()?;
-        self.permit(caller, Some(image.into()), &question)?;
+        let question = Question {
+            repository: Some(&image.repository),
+            digest: Some(image.digest),
+            key: Some(&request.key),
+            predicate_type: predicate_type.as_ref().map(PredicateType::as_str),
+            annotations: Some(&request.annotations),
+            ..self.question(caller, Operation::Verify)
+        };
+        self.permit(caller, &question)?;
         let key = self.signer.key(&request.key).await?;
         if let KeyType::Unsupported(_) = key.key_type {
             return Err(ServiceError::KeyTypeUnsupported {

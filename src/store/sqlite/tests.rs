@@ -1,7 +1,9 @@
 //! What can only be seen from inside: how the writer's connection is set, and what it does when the disk is full.
 
 use super::SqliteStore;
-use crate::domain::{Digest, Entry, Event, IdSource as _, Operation, Principal, RandomIds, Timestamp};
+use crate::domain::{
+    Digest, Entry, Event, IdSource as _, MatchedClaims, Operation, Principal, RandomIds, Ruling, Timestamp,
+};
 use crate::ports::{LogError, NewEntry, Store as _, Writes};
 
 #[test]
@@ -62,7 +64,7 @@ fn entry() -> NewEntry {
         &Principal::Token { name: "ci".to_owned() },
         Operation::Sign,
         &image.parse().unwrap(),
-        (None, Digest::of(b"policy")),
+        Ruling { rule: None, policy: Digest::of(b"policy"), claims: MatchedClaims::new() },
         Event::Refusal { key: None },
     )
     .try_into()

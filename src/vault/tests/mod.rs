@@ -23,8 +23,8 @@ use super::{StartError, TransitSigner};
 use crate::config::{AuthMethod, BatchConfig, KeyConfig, Purpose, VaultAuthConfig, VaultConfig};
 use crate::domain::{
     Annotations, Claim, Clock, Digest, Entry, Event, Format, HashAlgorithm, IdSource as _, ImageReference,
-    KeyReference, KeyVersion, Operation, Principal, PublicKey, RandomIds, RequestId, Signing, SigningInput,
-    Timestamp,
+    KeyReference, KeyVersion, MatchedClaims, Operation, Principal, PublicKey, RandomIds, RequestId, Ruling,
+    Signing, SigningInput, Timestamp,
 };
 use crate::metrics::Metrics;
 use crate::ports::{Signed, Signer as _, SignerError, SigningTask};
@@ -140,7 +140,7 @@ fn task_with(text: &str, number: u32) -> SigningTask {
         &Principal::Token { name: "ci".to_owned() },
         Operation::Sign,
         &image,
-        (Some("rule".to_owned()), Digest::of(b"policy")),
+        Ruling { rule: Some("rule".to_owned()), policy: Digest::of(b"policy"), claims: MatchedClaims::new() },
         Event::Refusal { key: None },
     );
     SigningTask { key: "release".parse().unwrap(), version: version(number), input, entry, signing }
