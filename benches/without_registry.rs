@@ -20,9 +20,11 @@ use signet::metrics::Metrics;
 use signet::policy::RulePolicy;
 use signet::ports::{
     Alone, Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, RegistrySettings,
+    RuleLimits,
 };
 use signet::service::{
-    Caller, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Service, SignRequest,
+    Caller, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Quiet, Refusals, Service,
+    SignRequest,
 };
 use signet::vault::TransitSigner;
 use tokio::sync::Notify;
@@ -120,7 +122,8 @@ fn service(
         registry: Arc::new(Nowhere),
         policy: Arc::new(RulePolicy::load(&config.policy.file)?),
         outbox: log.clone(),
-        log,
+        log: log.clone(),
+        quotas: log.clone(),
         shared_locks: Arc::new(Alone),
         clock,
         ids,
@@ -136,6 +139,10 @@ fn service(
             give_up_after: config.attach.give_up_after,
         },
         checks: PredicateChecks::default(),
+        refusals: Refusals::default(),
+        limits: RuleLimits::default(),
+        observed: Quiet::default(),
+        unlogged: Quiet::default(),
         index_members: config.limits.index_members,
         wake: Notify::new(),
     };

@@ -23,6 +23,9 @@ pub struct Metrics {
     commits: Histogram,
     commit_entries: Counter,
     refusals_dropped: Counter,
+    decisions: Family<DecisionLabels, Counter>,
+    observed: Family<RuleLabels, Counter>,
+    rate_limited: Counter,
     deliveries: Family<DeliveryLabels, Counter>,
     outbox: Family<StageLabels, Gauge>,
     /// Signatures that wait for a call to Vault.
@@ -66,6 +69,18 @@ struct DeliveryLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct DecisionLabels {
+    operation: String,
+    decision: &'static str,
+}
+
+/// Rules are named in a file of the operators.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RuleLabels {
+    rule: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StageLabels {
     stage: &'static str,
 }
@@ -100,6 +115,20 @@ impl Metrics {
             "Refusals that were not logged because the log was busy",
             refusals_dropped.clone(),
         );
+        let decisions = Family::default();
+        registry.register("policy_decisions", "Decisions of the policy", decisions.clone());
+        let observed = Family::default();
+        registry.register(
+            "policy_observed",
+            "Decisions that a rule would have changed, and the rule only observes",
+            observed.clone(),
+        );
+        let rate_limited = Counter::default();
+        registry.register(
+            "rate_limited",
+            "Requests that were refused because a budget of signatures did not reach",
+            rate_limited.clone(),
+        );
         let deliveries = Family::default();
         registry.register("deliveries", "Signatures on their way to registries", deliveries.clone());
         let outbox = Family::default();
@@ -120,6 +149,9 @@ impl Metrics {
             commits,
             commit_entries,
             refusals_dropped,
+            decisions,
+            observed,
+            rate_limited,
             deliveries,
             outbox,
             signing_queue,
@@ -162,8 +194,25 @@ impl Metrics {
         self.commit_entries.inc_by(entries as u64);
     }
 
-    pub fn refusal_dropped(&self) {
-        self.refusals_dropped.inc();
+    /// So many refusals are not in the log.
+    pub fn refusals_dropped(&self, count: u64) {
+        self.refusals_dropped.inc_by(count);
+    }
+
+    /// Policy allowed or denied something.
+    pub fn policy_decision(&self, operation: &impl ToString, allowed: bool) {
+        let decision = if allowed { "allow" } else { "deny" };
+        self.decisions.get_or_create(&DecisionLabels { operation: operation.to_string(), decision }).inc();
+    }
+
+    /// `rule`, which only observes, would have decided otherwise.
+    pub fn policy_observed(&self, rule: &str) {
+        self.observed.get_or_create(&RuleLabels { rule: rule.to_owned() }).inc();
+    }
+
+    /// A budget of signatures did not reach.
+    pub fn rate_limited(&self) {
+        self.rate_limited.inc();
     }
 
     /// Something became of a delivery: `attached` or `failed` by the outbox, `given_up`, `seen` when it was looked at

@@ -8,6 +8,7 @@ mod idempotency;
 mod key_archive;
 mod outbox;
 mod policy;
+mod quotas;
 mod registry;
 mod shared_locks;
 mod signer;
@@ -19,6 +20,7 @@ pub use idempotency::{Idempotency, IdempotencyId, KeptAnswer, Recalled};
 pub use key_archive::{ArchivedVersion, KeyArchive};
 pub use outbox::{Delivery, DeliveryChange, Outbox, Parcel, Stage, Waiting};
 pub use policy::{Decision, Explanation, Policy, PolicyState, Question, RuleLimits, RuleVerdict};
+pub use quotas::{Quotas, Taken, Taking, Uses};
 pub use registry::{
     Change, Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, RegistrySettings,
     Upload,

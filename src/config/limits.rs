@@ -1,5 +1,6 @@
 //! `[limits]`: how much at once.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -22,6 +23,10 @@ pub struct LimitsConfig {
     pub batch_items: usize,
     /// Manifests that a recursive request signs: an index and all that it lists.
     pub index_members: usize,
+    /// Signatures that each principal gets made within any hour, over all rules; none is no limit.
+    pub signatures_per_hour: Option<NonZeroU32>,
+    /// Signatures that one token of an issuer is good for, over all rules; none is no limit.
+    pub signatures_per_token: Option<NonZeroU32>,
     /// The caller gets 504 after this time; work that has begun is finished all the same.
     #[serde(deserialize_with = "duration::deserialize")]
     pub request_timeout: Duration,
@@ -36,6 +41,8 @@ impl Default for LimitsConfig {
             bytes_in_flight: 256 * 1024 * 1024,
             batch_items: 256,
             index_members: 1024,
+            signatures_per_hour: None,
+            signatures_per_token: None,
             request_timeout: Duration::from_secs(60),
         }
     }

@@ -236,6 +236,8 @@ fn limits(limits: &LimitsConfig) -> Result<(), Wrong> {
         bytes_in_flight,
         batch_items,
         index_members,
+        signatures_per_hour: _,
+        signatures_per_token: _,
         request_timeout: _,
     } = limits;
     for (key, number) in [

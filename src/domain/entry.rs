@@ -1,5 +1,7 @@
 //! What the signing log keeps.
 
+use std::num::NonZeroU64;
+
 use serde::{Deserialize, Serialize};
 
 use super::{
@@ -56,8 +58,15 @@ impl From<&ImageReference> for Subject {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum Event {
-    /// Policy said no.
-    Refusal { key: Option<super::KeyName> },
+    /// Policy said no: to what the entry says, and, where that was asked again and again, to others of the same sort, of
+    /// which the entry is the last one.
+    Refusal {
+        key: Option<super::KeyName>,
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        count: NonZeroU64,
+        #[serde(default, skip_serializing_if = "Alike::is_kind")]
+        alike: Alike,
+    },
     /// A signature is about to be asked for. Durable before Vault is called.
     Intent {
         #[serde(flatten)]
@@ -87,6 +96,25 @@ pub enum Event {
         reference: String,
         manifest: Digest,
     },
+}
+
+/// What refusals that are counted together have in common.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Alike {
+    /// Principal, operation, repository, key and rule.
+    #[default]
+    Kind,
+    /// The principal.
+    Principal,
+    /// Nothing.
+    Nothing,
+}
+
+impl Alike {
+    const fn is_kind(&self) -> bool {
+        matches!(self, Self::Kind)
+    }
 }
 
 /// What is being signed, and with what.
@@ -173,6 +201,14 @@ impl Entry {
         }
     }
 
+    /// How many refusals the entry tells of.
+    pub const fn refusals(&self) -> u64 {
+        match &self.event {
+            Event::Refusal { count, .. } => count.get(),
+            _ => 0,
+        }
+    }
+
     /// The bytes that the log keeps.
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("invariant: every field of an entry becomes JSON")
@@ -204,6 +240,22 @@ impl Entry {
             event,
         }
     }
+}
+
+impl Event {
+    /// One refusal.
+    pub const fn refusal(key: Option<super::KeyName>) -> Self {
+        Self::Refusal { key, count: NonZeroU64::MIN, alike: Alike::Kind }
+    }
+}
+
+const fn one() -> NonZeroU64 {
+    NonZeroU64::MIN
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it over like this")]
+const fn is_one(count: &NonZeroU64) -> bool {
+    count.get() == 1
 }
 
 /// Bytes as standard base64 with padding (RFC 4648).

@@ -11,12 +11,13 @@ use axum::{Json, Router};
 use serde::Serialize;
 
 use crate::metrics::Metrics;
-use crate::ports::{Signer, SigningLog};
+use crate::ports::{Policy, Signer, SigningLog};
 
 #[derive(Clone)]
 pub struct AdminState {
     pub signer: Arc<dyn Signer>,
     pub log: Arc<dyn SigningLog>,
+    pub policy: Arc<dyn Policy>,
     pub metrics: Arc<Metrics>,
     /// Set while the service drains: it answers, and wants no more.
     pub draining: tokio_util::sync::CancellationToken,
@@ -35,6 +36,7 @@ pub fn router(state: AdminState) -> Router {
 struct Readiness {
     status: &'static str,
     checks: Checks,
+    policy: PolicyInForce,
 }
 
 /// `ok`, or what is wrong.
@@ -42,21 +44,31 @@ struct Readiness {
 struct Checks {
     vault: String,
     log: String,
-    /// A policy that can not be read keeps the service from starting, so it is loaded.
-    policy: &'static str,
+    /// Why a newer policy is not in force. The one before is, and so this keeps nobody from being served.
+    policy: String,
     draining: bool,
+}
+
+#[derive(Serialize)]
+struct PolicyInForce {
+    /// SHA-256 of the file.
+    digest: String,
+    rules: usize,
 }
 
 async fn ready(State(state): State<AdminState>) -> impl IntoResponse {
     let (vault, log) = tokio::join!(state.signer.ready(), state.log.ready());
     let draining = state.draining.is_cancelled();
     let ready = vault.is_ok() && log.is_ok() && !draining;
-    let checks = Checks { vault: words(vault), log: words(log), policy: "ok", draining };
+    let policy = state.policy.state();
+    let refused = policy.refused.map_or(Ok(()), Err);
+    let checks = Checks { vault: words(vault), log: words(log), policy: words(refused), draining };
+    let policy = PolicyInForce { digest: policy.digest.to_string(), rules: policy.rules };
     let (code, status) = match ready {
         true => (StatusCode::OK, "ready"),
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
-    (code, Json(Readiness { status, checks }))
+    (code, Json(Readiness { status, checks, policy }))
 }
 
 async fn metrics(State(state): State<AdminState>) -> impl IntoResponse {

@@ -67,9 +67,12 @@ pub async fn attest(
 ) -> Result<impl IntoResponse, Problem> {
     let request = parse(&body, preferences)?;
     let digest = body.digest("/v1/attestations");
-    let operation = async {
-        let (service, caller, share) = (state.service.clone(), caller.clone(), body.share);
-        let made = state.admission.run(async move {
+    let LargeBody { bytes, share } = body;
+    drop(bytes);
+    let may = |request: &AttestRequest| state.service.may_attest(&caller, request);
+    let operation = async |request| {
+        let (service, caller, principal) = (state.service.clone(), caller.clone(), caller.principal.clone());
+        let made = state.admission.run(&principal, async move {
             let made = service.attest(&caller, &request).await;
             // Until here, somebody holds the predicate.
             drop((request, share));
@@ -79,7 +82,10 @@ pub async fn attest(
         let status = status_of([&made]);
         SignatureBody::of(made.signature, made.created).answer(status)
     };
-    Ok((preferences.applied(), idempotency_key.answer(&state, &caller, digest, operation).await?))
+    Ok((
+        preferences.applied(),
+        idempotency_key.answer(&state, &caller, digest, request, may, operation).await?,
+    ))
 }
 
 /// Bytes of a body: the predicate, and what stands around it.

@@ -18,16 +18,22 @@ impl FromRequestParts<ApiState> for Caller {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, Problem> {
+        if let Some(caller) = parts.extensions.get::<Self>() {
+            return Ok(caller.clone());
+        }
         let nobody = |error: AuthenticationError| {
-            tracing::info!(%error, "not authenticated");
+            if let Some(left_out) = state.unauthenticated.line(state.clock.now()) {
+                tracing::info!(%error, left_out, "not authenticated");
+            }
             Problem::unauthenticated()
         };
         let bearer = bearer(&parts.headers).map_err(nobody)?;
         let certificate = parts.extensions.get::<Arc<ClientCertificate>>().cloned();
         let credentials = Credentials { bearer, certificate };
         let principal = state.authenticator.authenticate(&credentials).await.map_err(nobody)?;
-        let request_id = request_id(parts)?;
-        Ok(Self { principal, request_id })
+        let caller = Self { principal, request_id: request_id(parts)? };
+        parts.extensions.insert(caller.clone());
+        Ok(caller)
     }
 }
 

@@ -81,9 +81,12 @@ pub async fn sign(
 ) -> Result<Answer, Problem> {
     let request = parse(body.json()?)?;
     let digest = body.digest("/v1/blobs");
-    let operation = async {
-        let (service, caller, share) = (state.service.clone(), caller.clone(), body.share);
-        let signed = state.admission.run(async move {
+    let LargeBody { bytes, share } = body;
+    drop(bytes);
+    let may = |request: &SignBlobRequest| state.service.may_sign_blob(&caller, request);
+    let operation = async |request| {
+        let (service, caller, principal) = (state.service.clone(), caller.clone(), caller.principal.clone());
+        let signed = state.admission.run(&principal, async move {
             let signed = service.sign_blob(&caller, &request).await;
             // Until here, somebody holds the content.
             drop((request, share));
@@ -93,7 +96,7 @@ pub async fn sign(
         let status = if signed.created { StatusCode::CREATED } else { StatusCode::OK };
         Answer::json(status, &BlobBody::of(signed)?)
     };
-    idempotency_key.answer(&state, &caller, digest, operation).await
+    idempotency_key.answer(&state, &caller, digest, request, may, operation).await
 }
 
 /// Bytes of a file that is sent.

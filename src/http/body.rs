@@ -1,7 +1,7 @@
 //! A request's body, as an extractor.
 
 use axum::body::Bytes;
-use axum::extract::{FromRequest, Request};
+use axum::extract::{FromRequest, FromRequestParts as _, Request};
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_LENGTH;
 use bytes::BytesMut;
@@ -13,6 +13,7 @@ use super::admission::Share;
 use super::problem::Problem;
 use crate::domain::{Content, Digest};
 use crate::input;
+use crate::service::Caller;
 
 /// A whole body: of limited size, and arrived in limited time. A caller who stops in its middle would
 /// otherwise keep a connection for ever, and the service from ending.
@@ -44,7 +45,7 @@ impl FromRequest<ApiState> for Body {
 }
 
 /// As [`Body`], with up to `LIMIT` bytes, whatever the configuration allows others. Nothing of it is read before
-/// there is room for all of it.
+/// it is known who sends it, and there is room for all of it.
 pub struct LargeBody<const LIMIT: usize> {
     /// In one piece, of which parts can be kept without copying them.
     pub bytes: Bytes,
@@ -61,7 +62,10 @@ impl<const LIMIT: usize> FromRequest<ApiState> for LargeBody<LIMIT> {
         if announced.is_some_and(|length| length > LIMIT) {
             return Err(Problem::too_large(LIMIT));
         }
-        let share = state.admission.share(announced.unwrap_or(LIMIT)).await?;
+        let (mut parts, body) = request.into_parts();
+        let caller = Caller::from_request_parts(&mut parts, state).await?;
+        let request = Request::from_parts(parts, body);
+        let share = state.admission.share(&caller.principal, announced.unwrap_or(LIMIT)).await?;
         let bytes = tokio::time::timeout(state.request_timeout, read::<LIMIT>(request, announced))
             .await
             .map_err(|_| Problem::slow_body(state.request_timeout))??;

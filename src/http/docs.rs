@@ -22,6 +22,7 @@ use super::ApiState;
         (name = "signatures", description = "Sign images, and look signatures up"),
         (name = "verifications", description = "Is this image signed? Needs `verify`"),
         (name = "keys", description = "Public keys, for those who verify. No credentials needed"),
+        (name = "policy", description = "What may be signed by whom"),
         (name = "log", description = "The signing log, for auditors: needs `log.read`")
     )
 )]

@@ -1,7 +1,6 @@
 //! `Idempotency-Key`: the same request again gets the same answer.
 //! <https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/>
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRequestParts;
@@ -10,12 +9,11 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use tokio_util::sync::CancellationToken;
 
 use super::ApiState;
 use super::problem::Problem;
-use crate::domain::{Clock, Digest, Timestamp};
-use crate::ports::{Idempotency, IdempotencyId, KeptAnswer, Recalled};
+use crate::domain::Digest;
+use crate::ports::{IdempotencyId, KeptAnswer, Recalled};
 use crate::service::{Caller, ServiceError};
 
 const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
@@ -41,68 +39,53 @@ impl IdempotencyKey {
         (1..=Self::MAX).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic())
     }
 
-    /// Answers `request` with what `operation` says, or with what was said the first time.
+    /// Answers `request`, of this digest, with what `operation` says, or with what was said the first time.
     ///
     /// Only answers of success are kept. What failed is tried again with the same key; what was signed before the failure
     /// is found, and not signed again. Two at once with one key are both worked on, and both get the answer of whoever
     /// is ready first: they find the same signature.
     ///
+    /// An answer is given again to whom it `may` be given: jobs of one name need not be allowed the same, and a
+    /// policy changes. Who may not have it is answered by the operation itself.
+    ///
     /// # Errors
     /// `idempotency-conflict` where the key stands for another request.
-    pub async fn answer(
+    pub async fn answer<R, F>(
         self,
         state: &ApiState,
         caller: &Caller,
-        request: Digest,
-        operation: impl Future<Output = Result<Answer, Problem>>,
-    ) -> Result<Answer, Problem> {
-        let Some(key) = self.0 else { return operation.await };
-        let id = IdempotencyId { principal: caller.principal.to_string(), key };
+        digest: Digest,
+        request: R,
+        may: impl FnOnce(&R) -> bool,
+        operation: impl FnOnce(R) -> F,
+    ) -> Result<Answer, Problem>
+    where
+        F: Future<Output = Result<Answer, Problem>>,
+    {
+        let Some(key) = self.0 else { return operation(request).await };
+        let (admission, principal) = (&state.admission, &caller.principal);
+        let id = IdempotencyId { principal: principal.to_string(), key };
         let unavailable = |error| Problem::from(ServiceError::Log(error));
-        let recalled = state.idempotency.recall(&id, request, state.clock.now()).await;
-        match recalled.map_err(unavailable)? {
+
+        let (answers, asked, now) = (state.idempotency.clone(), id.clone(), state.clock.now());
+        let recalling = async move { answers.recall(&asked, digest, now).await };
+        match admission.run(principal, recalling).await?.map_err(unavailable)? {
             Recalled::New | Recalled::Unanswered => {}
-            Recalled::Answered(kept) => return Ok(Answer { kept, replayed: true }),
+            Recalled::Answered(kept) if may(&request) => return Ok(Answer { kept, replayed: true }),
+            Recalled::Answered(_) => return operation(request).await,
             Recalled::Conflict => return Err(Problem::idempotency_conflict()),
         }
-        let answer = operation.await?;
-        let kept = state.idempotency.keep(&id, answer.kept.clone()).await.map_err(unavailable)?;
+        let answer = operation(request).await?;
+        let (answers, made) = (state.idempotency.clone(), answer.kept.clone());
+        let keeping = async move { answers.keep(&id, made).await };
+        let kept = admission.run(principal, keeping).await?.map_err(unavailable)?;
         let replayed = kept != answer.kept;
         Ok(Answer { kept, replayed })
     }
 }
 
 /// How long an answer is kept.
-const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
-
-/// Between two times of forgetting.
-const PAUSE: Duration = Duration::from_secs(15 * 60);
-
-/// Forgets what is older than a day, now and again until `stopped`.
-pub async fn forget_old_answers(
-    idempotency: Arc<dyn Idempotency>,
-    clock: Arc<dyn Clock>,
-    stopped: CancellationToken,
-) {
-    let forgetting = async {
-        loop {
-            let before = clock.now().checked_sub(KEPT).unwrap_or(Timestamp::MIN);
-            // A part at a time, so that nobody who signs waits long behind it.
-            loop {
-                match idempotency.forget(before).await {
-                    Ok(0) => break,
-                    Ok(count) => tracing::debug!(count, "old answers were forgotten"),
-                    Err(error) => {
-                        tracing::warn!(%error, "old answers could not be forgotten");
-                        break;
-                    }
-                }
-            }
-            tokio::time::sleep(PAUSE).await;
-        }
-    };
-    stopped.run_until_cancelled(forgetting).await;
-}
+pub(super) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Answer {
     pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Self, Problem> {

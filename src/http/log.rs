@@ -78,7 +78,9 @@ pub async fn list(
         Problem::invalid(format!("The query can not be read: {}.", rejection.body_text()))
     })?;
     let query = parse(&parameters)?;
-    let page = state.service.log_entries(&caller, query).await?;
+    let (service, principal) = (state.service.clone(), caller.principal.clone());
+    let asking = async move { service.log_entries(&caller, query).await };
+    let page = state.admission.run(&principal, asking).await??;
     Ok(Json(body(&parameters, page)?))
 }
 
@@ -92,7 +94,9 @@ pub async fn read(
     Path(index): Path<String>,
 ) -> Result<impl IntoResponse, Problem> {
     let index = index.parse().map_err(|_| Problem::invalid("An entry's index is a number from 0."))?;
-    match state.service.log_entry(&caller, index).await? {
+    let (service, principal) = (state.service.clone(), caller.principal.clone());
+    let asking = async move { service.log_entry(&caller, index).await };
+    match state.admission.run(&principal, asking).await?? {
         Some(entry) => Ok(([(CONTENT_TYPE, "application/json")], entry.bytes)),
         None => Err(Problem::not_found("The log is not that long.")),
     }

@@ -43,7 +43,16 @@ pub async fn observe(State(state): State<ApiState>, mut request: Request, next: 
     let took = began.elapsed();
     let status = response.status();
     state.metrics.http_request(&route, method_label(&method), status.as_u16(), took);
-    span.in_scope(|| tracing::info!(status = status.as_u16(), milliseconds = took.as_millis(), "answered"));
+    let left_out = match status {
+        _ if !is_turned_away(status) => Some(0),
+        _ => state.turned_away.line(state.clock.now()),
+    };
+    if let Some(left_out) = left_out {
+        let left_out = (left_out > 0).then_some(left_out);
+        span.in_scope(|| {
+            tracing::info!(status = status.as_u16(), milliseconds = took.as_millis(), left_out, "answered");
+        });
+    }
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
@@ -52,6 +61,12 @@ pub async fn observe(State(state): State<ApiState>, mut request: Request, next: 
         remainder.discard(waits).await;
     }
     response
+}
+
+/// Of answers that cost a caller nothing, a flood must not flood our log.
+fn is_turned_away(status: StatusCode) -> bool {
+    use StatusCode as S;
+    [S::UNAUTHORIZED, S::FORBIDDEN, S::TOO_MANY_REQUESTS, S::SERVICE_UNAVAILABLE].contains(&status)
 }
 
 /// Methods are invented by callers too.

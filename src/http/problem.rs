@@ -196,6 +196,7 @@ fn status_of(code: &str) -> StatusCode {
             StatusCode::BAD_REQUEST
         }
         "forbidden" => StatusCode::FORBIDDEN,
+        "rate-limited" => StatusCode::TOO_MANY_REQUESTS,
         "image-not-found" | "key-not-found" | "signature-not-found" => StatusCode::NOT_FOUND,
         "key-version-unavailable" | "layout-conflict" | "tag-protected" | "too-many-signatures" => {
             StatusCode::CONFLICT

@@ -12,7 +12,9 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::problem::Problem;
-use super::{ApiState, attestations, blobs, docs, keys, log, observe, signatures, verifications, well_known};
+use super::{
+    ApiState, attestations, blobs, decisions, docs, keys, log, observe, signatures, verifications, well_known,
+};
 
 /// The API with its documentation. `public_url` is how callers reach it.
 pub fn router(state: ApiState, public_url: Option<&str>) -> Router {
@@ -47,6 +49,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(attestations::attest))
         .routes(routes!(blobs::sign))
         .routes(routes!(verifications::verify))
+        .routes(routes!(decisions::decide))
         .routes(routes!(keys::list))
         .routes(routes!(keys::read))
         .routes(routes!(keys::public_key))

@@ -165,12 +165,13 @@ pub async fn sign(
     key: IdempotencyKey,
     body: Body,
 ) -> Result<impl IntoResponse, Problem> {
-    let request = body.json()?;
-    let operation = async {
-        let (status, body) = sign_one(&state, caller.clone(), preferences, request).await?;
+    let request = parse(body.json()?, preferences)?;
+    let may = |request: &SignRequest| state.service.may_sign(&caller, request);
+    let operation = async |request| {
+        let (status, body) = sign_one(&state, caller.clone(), request).await?;
         body.answer(status)
     };
-    let answer = key.answer(&state, &caller, body.digest("/v1/signatures"), operation).await?;
+    let answer = key.answer(&state, &caller, body.digest("/v1/signatures"), request, may, operation).await?;
     Ok((preferences.applied(), answer))
 }
 
@@ -196,14 +197,21 @@ pub async fn sign_many(
         let (count, limit) = (requests.len(), state.batch_items);
         return Err(Problem::invalid(format!("`requests` has {count} items; send 1 to {limit} at once.")));
     }
-    let operation = async {
-        let answers = requests.into_iter().map(|node| {
+    let requests = requests
+        .into_iter()
+        .map(|node| parse(input::from_node(node).map_err(|error| Problem::unreadable(&error))?, preferences));
+    let requests: Vec<Result<SignRequest, Problem>> = requests.collect();
+    let may = |requests: &Vec<Result<SignRequest, Problem>>| {
+        requests.iter().flatten().all(|request| state.service.may_sign(&caller, request))
+    };
+    let operation = async |requests: Vec<Result<SignRequest, Problem>>| {
+        let answers = requests.into_iter().map(|request| {
             let (state, caller) = (state.clone(), caller.clone());
             async move {
                 let id = caller.request_id.clone();
-                let answer = match input::from_node(node) {
-                    Ok(request) => sign_one(&state, caller, preferences, request).await,
-                    Err(error) => Err(Problem::unreadable(&error)),
+                let answer = match request {
+                    Ok(request) => sign_one(&state, caller, request).await,
+                    Err(problem) => Err(problem),
                 };
                 BatchResult::of(answer, &id)
             }
@@ -211,7 +219,8 @@ pub async fn sign_many(
         let results = stream::iter(answers).buffered(BATCH_CONCURRENCY).collect().await;
         Answer::json(StatusCode::OK, &BatchBody { results })
     };
-    key.answer(&state, &caller, body.digest("/v1/signatures:batch"), operation).await
+    let digest = body.digest("/v1/signatures:batch");
+    key.answer(&state, &caller, digest, requests, may, operation).await
 }
 
 /// Look a signature up
@@ -224,7 +233,9 @@ pub async fn read(
     Path(id): Path<String>,
 ) -> Result<Json<SignatureBody>, Problem> {
     let id: SignatureId = id.parse().map_err(|_| Problem::invalid("A signature's id is a UUID."))?;
-    let view = state.service.signature(&caller, id).await?;
+    let service = state.service.clone();
+    let principal = caller.principal.clone();
+    let view = state.admission.run(&principal, async move { service.signature(&caller, id).await }).await??;
     Ok(Json(SignatureBody::of(view, false)))
 }
 
@@ -235,13 +246,13 @@ const BATCH_CONCURRENCY: usize = 64;
 async fn sign_one(
     state: &ApiState,
     caller: Caller,
-    preferences: Preferences,
-    request: SignatureRequest,
+    request: SignRequest,
 ) -> Result<(StatusCode, SignatureBody), Problem> {
-    let request = parse(request, preferences)?;
     let service = state.service.clone();
     let id = caller.request_id.clone();
-    let answer = state.admission.run(async move { service.sign(&caller, &request).await }).await??;
+    let principal = caller.principal.clone();
+    let signing = async move { service.sign(&caller, &request).await };
+    let answer = state.admission.run(&principal, signing).await??;
     let images = std::iter::once(&answer.image).chain(&answer.children);
     let made: Result<Vec<_>, _> = images.map(|image| image.result.as_ref()).collect();
     let status = made.map_or(StatusCode::MULTI_STATUS, status_of);

@@ -9,7 +9,7 @@ use super::Admission;
 use crate::domain::{Clock, IdSource};
 use crate::metrics::Metrics;
 use crate::ports::{Authenticator, Idempotency};
-use crate::service::Service;
+use crate::service::{Quiet, Service};
 
 #[derive(Clone)]
 pub struct ApiState {
@@ -20,6 +20,10 @@ pub struct ApiState {
     pub idempotency: Arc<dyn Idempotency>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
+    /// Lines about callers that are nobody.
+    pub unauthenticated: Arc<Quiet>,
+    /// Lines about requests that were refused, whoever asked.
+    pub turned_away: Arc<Quiet>,
     /// Bytes of a request's body.
     pub body_bytes: usize,
     /// For the body to arrive, and once more for the answer to be made.

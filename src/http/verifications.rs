@@ -110,8 +110,9 @@ pub async fn verify(
     let request = parse(body.json()?)?;
     let (service, limit) = (state.service.clone(), state.request_timeout);
     // Looking may be stopped anywhere, so that it is when nobody waits for it any more.
+    let principal = caller.principal.clone();
     let looking = async move { tokio::time::timeout(limit, service.verify(&caller, request)).await };
-    let answer = state.admission.run(looking).await?.map_err(|_| Problem::timeout(limit))?;
+    let answer = state.admission.run(&principal, looking).await?.map_err(|_| Problem::timeout(limit))?;
     Ok(Json(VerificationBody::of(answer?)))
 }
 

@@ -118,12 +118,13 @@ impl SigningLog for GroupCommitLog {
     }
 
     fn offer(&self, entry: Entry) {
+        let refusals = entry.refusals();
         let sent = NewEntry::try_from(entry).is_ok_and(|entry| {
             let writes = Writes { entries: vec![entry], ..Writes::default() };
             self.requests.try_send(Request::Write { writes, answer: None }).is_ok()
         });
         if !sent {
-            self.metrics.refusal_dropped();
+            self.metrics.refusals_dropped(refusals);
         }
     }
 

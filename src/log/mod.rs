@@ -4,6 +4,7 @@ mod group_commit;
 mod idempotency;
 mod key_archive;
 mod outbox;
+mod quotas;
 mod writer;
 
 pub use group_commit::GroupCommitLog;

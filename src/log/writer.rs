@@ -28,6 +28,10 @@ pub(super) enum Request {
         before: Timestamp,
         answer: Answer<u64>,
     },
+    ForgetUses {
+        before: Timestamp,
+        answer: Answer<u64>,
+    },
     Probe(Answer<()>),
     Close(Answer<()>),
 }
@@ -79,6 +83,9 @@ struct Member {
     offset: usize,
     bindings: usize,
     answers: usize,
+    takings: usize,
+    /// Refusals of which its entries tell.
+    refusals: u64,
     answer: Option<Answer<Written>>,
 }
 
@@ -90,6 +97,8 @@ impl Group {
                     offset: self.writes.entries.len(),
                     bindings: writes.bindings.len(),
                     answers: writes.answers.len(),
+                    takings: writes.takings.len(),
+                    refusals: writes.entries.iter().map(|entry| entry.entry().refusals()).sum(),
                     answer,
                 });
                 self.document_bytes += writes.document_bytes();
@@ -125,6 +134,7 @@ impl Group {
                     drop(answer.send(store.take_due(now, until, limit)));
                 }
                 Request::Forget { before, answer } => drop(answer.send(store.forget(before))),
+                Request::ForgetUses { before, answer } => drop(answer.send(store.forget_uses(before))),
                 Request::Probe(answer) => drop(answer.send(store.probe())),
                 Request::Write { .. } | Request::Close(_) => unreachable!("add keeps these elsewhere"),
             }
@@ -133,20 +143,22 @@ impl Group {
 
     /// Gives each member its own share.
     fn answer(&mut self, written: Result<Written, LogError>, metrics: &Metrics) {
-        let mut shares =
-            written.map(|written| (written.first, written.recalled.into_iter(), written.kept.into_iter()));
+        let mut shares = written.map(|Written { first, recalled, kept, taken }| {
+            (first, recalled.into_iter(), kept.into_iter(), taken.into_iter())
+        });
         for member in self.members.drain(..) {
             let share = match &mut shares {
-                Ok((first, recalled, kept)) => Ok(Written {
+                Ok((first, recalled, kept, taken)) => Ok(Written {
                     first: *first + member.offset as u64,
                     recalled: recalled.by_ref().take(member.bindings).collect(),
                     kept: kept.by_ref().take(member.answers).collect(),
+                    taken: taken.by_ref().take(member.takings).collect(),
                 }),
                 Err(error) => Err(error.clone()),
             };
             match member.answer {
                 Some(answer) => drop(answer.send(share)),
-                None if share.is_err() => metrics.refusal_dropped(),
+                None if share.is_err() => metrics.refusals_dropped(member.refusals),
                 None => {}
             }
         }

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use super::{
     ArchivedVersion, Delivery, DeliveryChange, EntryPage, EntryQuery, IdempotencyId, KeptAnswer, LogError,
-    LoggedEntry, Recalled, Waiting,
+    LoggedEntry, Recalled, Taken, Taking, Waiting,
 };
 use crate::domain::{Digest, Entry, KeyName, SignatureId, SignatureIdentity, Timestamp};
 
@@ -24,6 +24,8 @@ pub struct Writes {
     pub bindings: Vec<Binding>,
     pub answers: Vec<(IdempotencyId, KeptAnswer)>,
     pub archived: Vec<ArchivedVersion>,
+    /// In their order: a later one finds what the earlier ones took.
+    pub takings: Vec<Taking>,
 }
 
 /// A caller's key that is to stand for a request, unless it stands for one already.
@@ -43,6 +45,8 @@ pub struct Written {
     pub recalled: Vec<Recalled>,
     /// For each of [`Writes::answers`], the one that is kept.
     pub kept: Vec<KeptAnswer>,
+    /// For each of [`Writes::takings`].
+    pub taken: Vec<Taken>,
 }
 
 /// Where everything durable is kept: the writing half. It blocks, and it is owned by the log's writer thread,
@@ -67,6 +71,9 @@ pub trait Store: Send {
 
     /// [`super::Idempotency::forget`], a part at a time: what is left when this returns 0 is nothing.
     fn forget(&mut self, before: Timestamp) -> Result<u64, LogError>;
+
+    /// [`super::Quotas::forget_uses`], a part at a time, likewise.
+    fn forget_uses(&mut self, before: Timestamp) -> Result<u64, LogError>;
 
     /// Makes something durable that is no entry.
     ///
@@ -124,12 +131,13 @@ impl Writes {
     }
 
     pub fn is_empty(&self) -> bool {
-        let Self { entries, changes, bindings, answers, archived } = self;
+        let Self { entries, changes, bindings, answers, archived, takings } = self;
         entries.is_empty()
             && changes.is_empty()
             && bindings.is_empty()
             && answers.is_empty()
             && archived.is_empty()
+            && takings.is_empty()
     }
 
     /// Adds `other` behind what is there.
@@ -145,6 +153,7 @@ impl Writes {
         self.bindings.append(&mut other.bindings);
         self.answers.append(&mut other.answers);
         self.archived.append(&mut other.archived);
+        self.takings.append(&mut other.takings);
     }
 
     /// The signature of the outcome at `place`.

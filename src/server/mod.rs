@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError};
-use crate::http::{AdminState, Admission, admin_router, forget_old_answers, router};
+use crate::http::{AdminState, Admission, admin_router, forget_what_is_old, router};
 use crate::log::GroupCommitLog;
 use crate::policy::PolicyError;
 
@@ -31,6 +31,8 @@ pub struct Server {
     patience: Duration,
     /// Who empties the outbox.
     deliveries: JoinHandle<()>,
+    /// Who logs the refusals that were counted.
+    refusals: JoinHandle<()>,
     /// Cancelled when draining begins: readiness ends, and nothing more is taken out of the outbox.
     draining: CancellationToken,
     /// Cancelled when nothing is in flight any more: background work ends.
@@ -69,11 +71,14 @@ impl Server {
         let service = parts.api.service.clone();
         let deliveries = tokio::spawn(service.deliver_until(draining.clone()));
         let (answers, clock) = (parts.api.idempotency.clone(), parts.api.clock.clone());
-        tokio::spawn(forget_old_answers(answers, clock, stopped.clone()));
+        tokio::spawn(forget_what_is_old(answers, parts.log.clone(), clock, stopped.clone()));
+        let (service, until) = (parts.api.service.clone(), stopped.clone());
+        let refusals = tokio::spawn(async move { service.log_refusals_until(until).await });
         let admission = parts.api.admission.clone();
         let admin_state = AdminState {
             signer: parts.api.service.signer.clone(),
             log: parts.log.clone(),
+            policy: parts.api.service.policy.clone(),
             metrics: parts.api.metrics.clone(),
             draining: draining.clone(),
         };
@@ -83,7 +88,7 @@ impl Server {
         tracing::info!(api = %api.address, admin = %admin.address, "listening");
         // Once for the body to arrive, once for the answer to be made.
         let patience = 2 * config.limits.request_timeout;
-        Ok(Self { api, admin, admission, log: parts.log, patience, deliveries, draining, stopped })
+        Ok(Self { api, admin, admission, log: parts.log, patience, deliveries, refusals, draining, stopped })
     }
 
     /// Where the API listens; with the port that the system chose where the configuration says 0.
@@ -107,6 +112,9 @@ impl Server {
             tracing::error!("the outbox was not emptied to its end; the next start goes on with it");
         }
         self.stopped.cancel();
+        if self.refusals.await.is_err() {
+            tracing::error!("the refusals were not logged to their end");
+        }
         if let Err(error) = self.log.close().await {
             tracing::error!(%error, "the log could not be tidied up; what was answered is in it");
         }

@@ -13,9 +13,11 @@ use crate::identity::TokenAuthenticator;
 use crate::log::GroupCommitLog;
 use crate::metrics::Metrics;
 use crate::policy::RulePolicy;
-use crate::ports::{Policy, Registry, SharedLocks, Signer, SigningLog};
+use crate::ports::{Policy, Registry, RuleLimits, SharedLocks, Signer, SigningLog};
 use crate::registry::OciRegistries;
-use crate::service::{DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Service};
+use crate::service::{
+    DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Quiet, Refusals, Service,
+};
 use crate::store;
 use crate::vault::TransitSigner;
 
@@ -61,6 +63,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         policy: Arc::new(policy) as Arc<dyn Policy>,
         log: signing_log,
         outbox: log.clone(),
+        quotas: log.clone(),
         shared_locks,
         clock: clock.clone(),
         ids: ids.clone(),
@@ -73,6 +76,13 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
             give_up_after: config.attach.give_up_after,
         },
         checks: PredicateChecks::default(),
+        refusals: Refusals::default(),
+        limits: RuleLimits {
+            per_hour: config.limits.signatures_per_hour,
+            per_token: config.limits.signatures_per_token,
+        },
+        observed: Quiet::default(),
+        unlogged: Quiet::default(),
         index_members: config.limits.index_members,
         wake: Notify::new(),
     };
@@ -84,6 +94,8 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         admission: Admission::new(&config.limits, metrics.clone()),
         metrics,
         ids,
+        unauthenticated: Arc::default(),
+        turned_away: Arc::default(),
         body_bytes: config.limits.body_bytes,
         request_timeout: config.limits.request_timeout,
         batch_items: config.limits.batch_items,

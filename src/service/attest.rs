@@ -8,6 +8,7 @@ use crate::format::predicate;
 use crate::ports::Question;
 
 use super::attach::Outdated;
+use super::budgets::Paid;
 use super::expand::Member;
 use super::keyring::across_rotation;
 use super::look::Wish;
@@ -60,13 +61,15 @@ impl Service {
         caller: &Caller,
         request: &AttestRequest,
     ) -> Result<MadeSignature, ServiceError> {
-        across_rotation(request.key_version, || self.attest_once(caller, request)).await
+        let paid = Paid::default();
+        across_rotation(request.key_version, || self.attest_once(caller, request, &paid)).await
     }
 
     async fn attest_once(
         &self,
         caller: &Caller,
         request: &AttestRequest,
+        paid: &Paid,
     ) -> Result<MadeSignature, ServiceError> {
         let AttestRequest { image, predicate_type, predicate, format, replace, .. } = request;
         let settings = self.registry_settings(image)?;
@@ -100,9 +103,11 @@ impl Service {
         if look.found.is_none() {
             look.require_room(settings.max_signatures)?;
         }
+        let limits = decision.limits;
         let head = self.head(caller, Operation::Attest, image, decision);
-        let job = Job { member: Member { image: image.clone(), height: 0 }, look, head, replace: *replace };
-        let mut results = self.work(&[job], request.respond_async).await?;
+        let member = Member { image: image.clone(), height: 0 };
+        let job = Job { member, look, head, limits, replace: *replace };
+        let mut results = self.work(caller, paid, &[job], request.respond_async).await?;
         results.pop().expect("invariant: a job has a result")
     }
 

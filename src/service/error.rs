@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::{Budget, Per};
 use crate::domain::{
     AnnotationsError, DigestError, Format, HashAlgorithm, ImageError, ImageReference, KeyName, KeyType,
     KeyVersion, Operation, SignatureId, SigningInput,
@@ -14,6 +15,9 @@ use crate::ports::{LogError, RegistryError, SignerError};
 pub enum ServiceError {
     #[error("policy denies it")]
     Forbidden,
+    /// `retry_after`: when the budget may reach again; none where it never will.
+    #[error("a budget of signatures does not reach: {budget:?}")]
+    RateLimited { budget: Budget, retry_after: Option<Duration> },
     #[error("the request is not valid: {0}")]
     Invalid(String),
     #[error("{0}")]
@@ -72,6 +76,7 @@ impl ServiceError {
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Forbidden => "forbidden",
+            Self::RateLimited { .. } => "rate-limited",
             Self::Image(ImageError::DigestRequired) => "digest-required",
             Self::Annotations(AnnotationsError::TooLarge(_))
             | Self::Signer(SignerError::MessageTooLarge { .. })
@@ -163,6 +168,7 @@ impl ServiceError {
             // Somebody has to do something about these: no use in hurrying.
             Self::Signer(SignerError::Sealed | SignerError::Denied { .. })
             | Self::Registry(RegistryError::Denied { .. }) => Some(Duration::from_secs(30)),
+            Self::RateLimited { retry_after, .. } => return *retry_after,
             error => error.asked_to_wait(),
         };
         self.is_retryable().then(|| asked.unwrap_or(Duration::from_secs(2)))
@@ -175,6 +181,7 @@ impl ServiceError {
                 "You may not do this. Ask the people who own the signing policy for a rule that allows it."
                     .into()
             }
+            Self::RateLimited { budget, retry_after } => budget_sentence(budget, *retry_after),
             Self::Invalid(reason) => reason.clone(),
             Self::Image(ImageError::Digest(error)) => digest_sentence(error),
             Self::Image(error) => sentence(error),
@@ -266,6 +273,21 @@ impl From<RegistryError> for ServiceError {
             error => Self::Registry(error),
         }
     }
+}
+
+fn budget_sentence(budget: &Budget, retry_after: Option<Duration>) -> String {
+    let Budget { rule, per, limit } = budget;
+    let whose =
+        rule.as_ref().map_or("Signet lets you".to_owned(), |rule| format!("The rule `{rule}` lets you"));
+    let (per, advice) = match (per, retry_after) {
+        (Per::Hour, Some(_)) => ("within an hour", "Try again after the time in `Retry-After`"),
+        (Per::Hour, None) => ("within an hour", "Waiting does not help: ask for fewer at once"),
+        (Per::Token, _) => ("with one token", "Waiting does not help: use the token of another job"),
+    };
+    let many = if *limit == 1 { "signature" } else { "signatures" };
+    format!(
+        "{whose} have {limit} {many} made {per}, and this request goes beyond. {advice}, or have the limit raised."
+    )
 }
 
 const LOG_SENTENCE: &str =

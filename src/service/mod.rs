@@ -2,7 +2,9 @@
 
 mod attach;
 mod attest;
+mod budgets;
 mod courier;
+mod decide;
 mod delivery;
 mod error;
 mod existing;
@@ -13,6 +15,8 @@ mod locks;
 mod log;
 mod look;
 mod make;
+mod quiet;
+mod refusals;
 mod replace;
 mod sign;
 mod sign_blob;
@@ -30,15 +34,19 @@ use crate::domain::{
 };
 use crate::metrics::Metrics;
 use crate::ports::{
-    Decision, Outbox, Policy, Question, Registry, RegistryError, RegistrySettings, SharedLocks, Signer,
-    SigningLog,
+    Decision, Outbox, Policy, Question, Quotas, Registry, RegistryError, RegistrySettings, RuleLimits,
+    SharedLocks, Signer, SigningLog,
 };
 
 pub use attest::{AttestRequest, MAX_PREDICATE, PredicateChecks, PredicateType};
+pub use budgets::{Budget, Per};
+pub use decide::{About, DecisionRequest, Explained};
 pub use delivery::DeliverySettings;
 pub use error::ServiceError;
 pub use keyring::KeyPurposes;
 pub use locks::ImageLocks;
+pub use quiet::Quiet;
+pub use refusals::Refusals;
 pub use sign::{MadeSignature, SignAnswer, SignRequest, SignedImage};
 pub use sign_blob::{File, SignBlobRequest, SignedBlob};
 pub use signature::SignatureView;
@@ -51,6 +59,7 @@ pub struct Service {
     pub policy: Arc<dyn Policy>,
     pub log: Arc<dyn SigningLog>,
     pub outbox: Arc<dyn Outbox>,
+    pub quotas: Arc<dyn Quotas>,
     pub shared_locks: Arc<dyn SharedLocks>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
@@ -60,6 +69,13 @@ pub struct Service {
     pub keys: KeyPurposes,
     pub delivery: DeliverySettings,
     pub checks: PredicateChecks,
+    pub refusals: Refusals,
+    /// Signatures of each principal, and of each token, over all rules.
+    pub limits: RuleLimits,
+    /// Lines about what rules would do that only observe.
+    pub observed: Quiet,
+    /// Lines about refusals that the signing log has no place for.
+    pub unlogged: Quiet,
     /// Manifests of one request: an index and all that it lists.
     pub index_members: usize,
     /// Wakes who empties the outbox.
@@ -93,25 +109,38 @@ impl Service {
     /// # Errors
     /// [`ServiceError::Forbidden`] where policy denies. A refusal about a subject is logged.
     fn permit(&self, caller: &Caller, question: &Question<'_>) -> Result<Decision, ServiceError> {
-        let decision = self.policy.decide(question);
+        let decision = self.decide(question);
         if decision.allowed {
             return Ok(decision);
         }
-        tracing::info!(principal = %caller.principal, operation = %question.operation, rule = decision.ruling.rule, "refused by policy");
-        if let Some(digest) = question.digest {
-            let subject = Subject { repository: question.repository.cloned(), digest };
-            let event = Event::Refusal { key: question.key.cloned() };
-            let (id, who) = (caller.request_id.clone(), &caller.principal);
-            self.log.offer(Entry::new(
-                self.clock.now(),
-                id,
-                who,
-                question.operation,
-                subject,
-                decision.ruling,
-                event,
-            ));
+        match question.digest {
+            Some(digest) => {
+                let subject = Subject { repository: question.repository.cloned(), digest };
+                let event = Event::refusal(question.key.cloned());
+                let (id, who) = (caller.request_id.clone(), &caller.principal);
+                let (now, operation) = (question.now, question.operation);
+                self.refused(Entry::new(now, id, who, operation, subject, decision.ruling, event));
+            }
+            None => {
+                if let Some(left_out) = self.unlogged.line(question.now) {
+                    tracing::info!(principal = %caller.principal, operation = %question.operation, rule = decision.ruling.rule, left_out, "refused by policy");
+                }
+            }
         }
         Err(ServiceError::Forbidden)
+    }
+
+    /// What policy says of something that is about to be done.
+    fn decide(&self, question: &Question<'_>) -> Decision {
+        let decision = self.policy.decide(question);
+        self.metrics.policy_decision(&question.operation, decision.allowed);
+        for rule in &decision.observed {
+            self.metrics.policy_observed(rule);
+            if let Some(left_out) = self.observed.line(question.now) {
+                let (allowed, principal) = (decision.allowed, question.principal);
+                tracing::info!(rule, allowed, %principal, operation = %question.operation, left_out, "a rule that only observes would decide otherwise");
+            }
+        }
+        decision
     }
 }

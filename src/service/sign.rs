@@ -5,9 +5,10 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use crate::domain::{
     Annotations, Entry, Event, Format, ImageReference, KeyName, KeyVersion, Operation, Record, Subject,
 };
-use crate::ports::{Decision, Question, SignerError};
+use crate::ports::{Decision, Question, RuleLimits, SignerError};
 
 use super::attach::Outdated;
+use super::budgets::{Cost, Paid};
 use super::existing::Found;
 use super::expand::Member;
 use super::keyring::across_rotation;
@@ -70,6 +71,8 @@ pub(super) struct Job {
     pub(super) member: Member,
     pub(super) look: Look,
     pub(super) head: Entry,
+    /// Of the rule that allows it.
+    pub(super) limits: RuleLimits,
     /// Whether other attestations of the same type and key give way.
     pub(super) replace: bool,
 }
@@ -88,10 +91,16 @@ impl Service {
     /// Nothing is called signed that is not. What was signed and could not be attached is attached later, from the
     /// outbox or by the next same request, and not signed again.
     pub async fn sign(&self, caller: &Caller, request: &SignRequest) -> Result<SignAnswer, ServiceError> {
-        across_rotation(request.key_version, || self.sign_once(caller, request)).await
+        let paid = Paid::default();
+        across_rotation(request.key_version, || self.sign_once(caller, request, &paid)).await
     }
 
-    async fn sign_once(&self, caller: &Caller, request: &SignRequest) -> Result<SignAnswer, ServiceError> {
+    async fn sign_once(
+        &self,
+        caller: &Caller,
+        request: &SignRequest,
+        paid: &Paid,
+    ) -> Result<SignAnswer, ServiceError> {
         let image = &request.image;
         let settings = self.registry_settings(image)?;
         let question = Question {
@@ -127,16 +136,22 @@ impl Service {
             if look.found.is_none() {
                 look.require_room(settings.max_signatures)?;
             }
+            let limits = decision.limits;
             let head = self.head(caller, Operation::Sign, &member.image, decision);
-            jobs.push(Job { member, look, head, replace: false });
+            jobs.push(Job { member, look, head, limits, replace: false });
         }
-        let results = self.work(&jobs, request.respond_async).await?;
+        let results = self.work(caller, paid, &jobs, request.respond_async).await?;
         answer(jobs, results)
     }
 
     /// Everything that is left to do once all are found. A result for each job, in their order.
+    ///
+    /// # Errors
+    /// Where a budget does not reach for all that is to be signed; then nothing is.
     pub(super) async fn work(
         &self,
+        caller: &Caller,
+        paid: &Paid,
         jobs: &[Job],
         later: bool,
     ) -> Result<Vec<Result<MadeSignature, ServiceError>>, ServiceError> {
@@ -148,6 +163,8 @@ impl Service {
             });
         }
         let missing = || (0..jobs.len()).filter(|&n| progress[n].is_none());
+        let cost = |n: usize| Cost { rule: jobs[n].head.ruling.rule.as_deref(), limits: jobs[n].limits };
+        self.spend(caller, paid, missing().map(cost)).await?;
         let due = match later {
             true => self.clock.now(),
             false => self.delivery.lease_from(self.clock.now()),
@@ -217,7 +234,7 @@ impl Service {
         decision: Decision,
     ) -> Entry {
         let (id, who) = (caller.request_id.clone(), &caller.principal);
-        let event = Event::Refusal { key: None };
+        let event = Event::refusal(None);
         Entry::new(self.clock.now(), id, who, operation, subject, decision.ruling, event)
     }
 }

@@ -9,6 +9,7 @@ use crate::domain::{
 use crate::format::bundle;
 use crate::ports::Question;
 
+use super::budgets::{Cost, Paid};
 use super::keyring::across_rotation;
 use super::make::Order;
 use super::wanted::{ChosenKey, Wanted};
@@ -33,6 +34,16 @@ pub struct SignBlobRequest {
 pub enum File {
     Digest(Digest),
     Content(Bytes),
+}
+
+impl File {
+    /// Its SHA-256.
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Digest(digest) => *digest,
+            Self::Content(content) => Digest::of(content),
+        }
+    }
 }
 
 /// A signed file.
@@ -61,18 +72,17 @@ impl Service {
         caller: &Caller,
         request: &SignBlobRequest,
     ) -> Result<SignedBlob, ServiceError> {
-        across_rotation(request.key_version, || self.sign_blob_once(caller, request)).await
+        let paid = Paid::default();
+        across_rotation(request.key_version, || self.sign_blob_once(caller, request, &paid)).await
     }
 
     async fn sign_blob_once(
         &self,
         caller: &Caller,
         request: &SignBlobRequest,
+        paid: &Paid,
     ) -> Result<SignedBlob, ServiceError> {
-        let subject = Subject::file(match &request.file {
-            File::Digest(digest) => *digest,
-            File::Content(content) => Digest::of(content),
-        });
+        let subject = Subject::file(request.file.digest());
         let question = Question { digest: Some(subject.digest), ..self.question(caller, Operation::Blob) };
         let key = self.choose_key(caller, &question, request.key.as_ref())?;
         let decision = self.permit(caller, &Question { key: Some(&key), ..question })?;
@@ -81,6 +91,8 @@ impl Service {
         let (record, created) = match self.logged(&wanted).await? {
             Some(record) => (record, false),
             None => {
+                let cost = Cost { rule: decision.ruling.rule.as_deref(), limits: decision.limits };
+                self.spend(caller, paid, std::iter::once(cost)).await?;
                 let head = self.head(caller, Operation::Blob, subject, decision);
                 let order = Order { head: &head, wanted: &wanted, delivery: None };
                 let made = self.make(&[order]).await.pop();

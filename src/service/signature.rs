@@ -49,7 +49,7 @@ impl Service {
             ..self.question(caller, operation)
         };
         let read = self.question(caller, Operation::LogRead);
-        match [made, read].iter().any(|question| self.policy.decide(question).allowed) {
+        match [made, read].iter().any(|question| self.decide(question).allowed) {
             true => Ok(SignatureView::of(record)),
             false => Err(not_found),
         }

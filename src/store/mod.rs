@@ -9,6 +9,7 @@ mod idempotency_row;
 mod postgres;
 mod search_row;
 mod sqlite;
+mod uses_row;
 
 use std::sync::Arc;
 

@@ -41,7 +41,7 @@ impl Timeline {
         self.lag = self.lag.max(self.latest - time);
         let signing = entry.signing();
         let (key, key_version) = match &entry.event {
-            Event::Refusal { key } => (key.as_ref(), None),
+            Event::Refusal { key, .. } => (key.as_ref(), None),
             _ => (signing.map(|signing| &signing.key.name), signing.map(|signing| signing.key.version.get())),
         };
         SearchRow {

@@ -141,7 +141,7 @@ impl Story {
     }
 
     pub fn refusal(&self) -> Entry {
-        self.entry(Event::Refusal { key: Some(self.key.parse().unwrap()) })
+        self.entry(Event::refusal(Some(self.key.parse().unwrap())))
     }
 
     pub fn intent(&self) -> Entry {

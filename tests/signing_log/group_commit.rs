@@ -200,7 +200,7 @@ impl Store for Gated {
         self.verdict.recv().unwrap()?;
         let first = self.next;
         self.next += writes.entries.len() as u64;
-        Ok(Written { first, recalled: Vec::new(), kept: Vec::new() })
+        Ok(Written { first, recalled: Vec::new(), kept: Vec::new(), taken: Vec::new() })
     }
 
     fn take_due(&mut self, _: Timestamp, _: Timestamp, _: usize) -> Result<Vec<SignatureId>, LogError> {
@@ -208,6 +208,10 @@ impl Store for Gated {
     }
 
     fn forget(&mut self, _: Timestamp) -> Result<u64, LogError> {
+        unreachable!()
+    }
+
+    fn forget_uses(&mut self, _: Timestamp) -> Result<u64, LogError> {
         unreachable!()
     }
 

@@ -10,6 +10,7 @@ mod migration;
 mod on_postgres;
 mod pages;
 mod questions;
+mod quotas;
 mod records;
 
 #[path = "../support/mod.rs"]

@@ -19,7 +19,9 @@ async fn livez_never_asks_vault_and_readyz_asks_once_for_all() {
     for answer in futures::future::join_all((0..20).map(|_| world.readiness())).await {
         assert_eq!(answer.status, 200, "{answer:?}");
         let checks = json!({"vault": "ok", "log": "ok", "policy": "ok", "draining": false});
-        assert_eq!(answer.body, json!({"status": "ready", "checks": checks}));
+        let text = std::fs::read(world.directory.path().join("policy.yaml")).unwrap();
+        let policy = json!({"digest": signet::domain::Digest::of(&text).to_string(), "rules": 1});
+        assert_eq!(answer.body, json!({"status": "ready", "checks": checks, "policy": policy}));
     }
     let calls = world.vault_proxy.take_calls();
     assert!((1..=2).contains(&calls.len()), "{calls:?}");

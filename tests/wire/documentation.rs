@@ -2,62 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use reqwest::Method;
 use reqwest::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use serde_json::Value;
 
-use crate::support::{Answer, World};
-
-/// The operations that anybody may call. Whoever adds one says so here.
-const PUBLIC: [&str; 5] = [
-    "GET /.well-known/signet/keys.json",
-    "GET /v1/keys",
-    "GET /v1/keys/{name}",
-    "GET /v1/keys/{name}/public-keys",
-    "GET /v1/keys/{name}/versions/{version}/public-key",
-];
+use crate::support::World;
 
 /// What is read before the page: nothing in it may come from another host.
 const PAGE: [&str; 3] = ["/docs/", "/docs/swagger-initializer.js", "/docs/index.css"];
-
-async fn openapi(world: &World) -> Value {
-    let answer = world.client.get(format!("{}/openapi.json", world.signet.api)).send().await.unwrap();
-    assert_eq!(answer.status(), 200);
-    answer.json().await.unwrap()
-}
-
-#[tokio::test]
-async fn every_operation_but_the_public_ones_is_401_without_credentials() {
-    let world = World::counted().await;
-    let document = openapi(&world).await;
-    let mut public = BTreeSet::new();
-    for (path, operations) in document["paths"].as_object().unwrap() {
-        for (method, operation) in operations.as_object().unwrap() {
-            let name = format!("{} {path}", method.to_uppercase());
-            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
-            let filled = path
-                .replace("{name}", &world.key)
-                .replace("{version}", "1")
-                .replace("{index}", "0")
-                .replace("{id}", &uuid::Uuid::new_v4().to_string());
-            assert!(!filled.contains('{'), "{name}: this test does not know its parameters");
-            let request = world.client.request(method, format!("{}{filled}", world.signet.api)).body("{}");
-            let answer = Answer::read(request.send().await.unwrap()).await;
-            let says_so = operation["security"].as_array().is_some_and(|schemes| !schemes.is_empty());
-            if PUBLIC.contains(&name.as_str()) {
-                assert_eq!(answer.status, 200, "{name}: {answer:?}");
-                assert!(!says_so, "{name} asks for credentials in the document");
-                public.insert(name);
-            } else {
-                world.assert_problem(&answer, 401, "unauthenticated");
-                assert!(says_so, "{name} asks for no credentials in the document");
-            }
-        }
-    }
-    assert_eq!(public, PUBLIC.into_iter().map(str::to_owned).collect());
-    assert_eq!(document["components"]["securitySchemes"]["bearer"]["scheme"], "bearer");
-    world.assert_untouched();
-}
 
 #[tokio::test]
 async fn the_page_loads_nothing_from_other_hosts() {

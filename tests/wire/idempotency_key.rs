@@ -122,3 +122,38 @@ async fn a_key_that_is_none_is_refused_before_anything_is_asked() {
     assert!(world.registry_proxy.take_calls().is_empty() && world.vault_proxy.take_calls().is_empty());
     assert_eq!(sign(&world, &"k".repeat(255), json!({"image": image})).await.status, 201);
 }
+
+#[tokio::test]
+async fn who_may_not_any_more_gets_no_answer_from_before() {
+    let mut world = World::counted().await;
+    let image = world.push_image().await;
+    let requests = json!({"requests": [{"image": image}]});
+    let predicate = json!({"image": image, "predicate_type": "custom", "predicate": {}});
+    let file = json!({"content": "YQ=="});
+    let all = [
+        (PATH, json!({"image": image})),
+        ("/v1/attestations", predicate),
+        ("/v1/blobs", file),
+        ("/v1/signatures:batch", requests),
+    ];
+    for (path, body) in &all {
+        let first = world.post_with(path, &[("Idempotency-Key", path)], body.clone()).await;
+        assert!(first.status.is_success(), "{path}: {first:?}");
+        let again = world.post_with(path, &[("Idempotency-Key", path)], body.clone()).await;
+        assert_eq!(again.headers["idempotency-replayed"], "true", "{path}");
+    }
+    world.write_policy(&format!(
+        "  - {{id: no-more, effect: deny, identity: {{token: ci}}, repositories: ['{}'], keys: ['{}'], operations: [sign, attest]}}\n  - {{id: no-files, effect: deny, identity: {{token: ci}}, keys: ['{}'], operations: [blob]}}\n",
+        world.repository, world.key, world.key
+    ));
+    world.restart();
+    for (path, body) in &all {
+        let answer = world.post_with(path, &[("Idempotency-Key", path)], body.clone()).await;
+        match *path {
+            "/v1/signatures:batch" => {
+                assert_eq!(answer.body["results"][0]["problem"]["code"], "forbidden", "{answer:?}");
+            }
+            _ => world.assert_problem(&answer, 403, "forbidden"),
+        }
+    }
+}

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `mod` | [`PostgresStore`], the writing half |
 //! | `write` | one transaction |
-//! | `entries`, `outbox`, `idempotency`, `archive` | the statements of each part |
+//! | `entries`, `outbox`, `idempotency`, `archive`, `quotas` | the statements of each part |
 //! | `readers`, `search` | the reading half, and questions |
 //! | `locks` | locks between replicas |
 //! | `schema` | the tables, and how they come to be |
@@ -22,6 +22,7 @@ mod locks;
 mod outbox;
 mod patience;
 mod pipeline;
+mod quotas;
 mod readers;
 mod schema;
 mod search;
@@ -153,6 +154,10 @@ impl Store for PostgresStore {
 
     fn forget(&mut self, before: Timestamp) -> Result<u64, LogError> {
         self.persist(async |client, patience| within(patience, idempotency::forget(client, before)).await)
+    }
+
+    fn forget_uses(&mut self, before: Timestamp) -> Result<u64, LogError> {
+        self.persist(async |client, patience| within(patience, quotas::forget(client, before)).await)
     }
 
     fn probe(&mut self) -> Result<(), LogError> {

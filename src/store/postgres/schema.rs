@@ -7,7 +7,7 @@ use super::fault::Fault;
 use crate::store::StoreError;
 
 /// What leads from each version to the next; the first, from nothing. A step that has been released stays as it is.
-const STEPS: [&str; 1] = [FIRST];
+const STEPS: [&str; 2] = [FIRST, SECOND];
 
 /// `entries` is the log: appended to, never changed. The triggers hold that against everything that goes through
 /// SQL, also where a session calls itself a replica. `head` has one row: whoever appends holds it until the
@@ -114,6 +114,18 @@ const FIRST: &str = "
         created_at text NOT NULL,
         UNIQUE (key, version, fingerprint)
     );
+";
+
+/// How much of which budget was used: each slot of a budget counts until it expires.
+const SECOND: &str = "
+    CREATE TABLE uses (
+        budget bytea NOT NULL,
+        slot bigint NOT NULL,
+        count bigint NOT NULL,
+        expires bigint NOT NULL,
+        PRIMARY KEY (budget, slot)
+    );
+    CREATE INDEX uses_expires ON uses (expires);
 ";
 
 /// Held while the schema is looked at and changed: of replicas that start at once, the others wait.

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use futures::future::{try_join, try_join4};
+use futures::future::{try_join, try_join3, try_join4};
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
 use super::fault::{Fault, within};
 use super::pipeline::Pipeline;
-use super::{archive, entries, idempotency, outbox};
+use super::{archive, entries, idempotency, outbox, quotas};
 use crate::ports::{Writes, Written};
 
 /// The name of a transaction. Its writer's own row says which of its transactions was the last, and changes together
@@ -28,7 +28,8 @@ pub(super) struct Stamp {
 ///
 /// Three ways there and back: `BEGIN` alone, because statements behind one that failed would be commits of their own;
 /// everything that needs no index; and entries with what refers to them, with `COMMIT`. The head of the log is held
-/// from the second to the third, and not while large documents arrive.
+/// from the second to the third, and not while large documents arrive. Where budgets are asked for, a fourth comes
+/// before the second: from then on to the end, nobody else counts.
 pub(super) async fn transact(
     client: &Client,
     limit: Duration,
@@ -38,6 +39,7 @@ pub(super) async fn transact(
 ) -> Result<Written, Fault> {
     within(limit, client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")).await?;
     let rest = outbox::add_documents(client, limit, writes).await?;
+    let (taken, used) = within(limit, quotas::look(client, &writes.takings)).await?;
     let together = try_join(
         try_join4(
             self::stamp(client, stamp),
@@ -45,9 +47,13 @@ pub(super) async fn transact(
             archive::keep(client, &writes.archived),
             idempotency::bind(client, &writes.bindings),
         ),
-        try_join(idempotency::keep(client, &writes.answers), entries::claim(client, writes.entries.len())),
+        try_join3(
+            idempotency::keep(client, &writes.answers),
+            used.count(client),
+            entries::claim(client, writes.entries.len()),
+        ),
     );
-    let ((fresh, (), (), bound), (kept, claimed)) = within(limit, together).await?;
+    let ((fresh, (), (), bound), (kept, (), claimed)) = within(limit, together).await?;
     if !fresh {
         within(limit, client.batch_execute("ROLLBACK")).await?;
         return unknown
@@ -58,6 +64,7 @@ pub(super) async fn transact(
         first: claimed.first.cast_unsigned(),
         recalled: idempotency::recalled(&writes.bindings, bound)?,
         kept: idempotency::kept(&writes.answers, kept)?,
+        taken,
     };
 
     let mut last = Pipeline::default();

@@ -5,6 +5,7 @@ mod idempotency;
 mod lock;
 mod outbox;
 mod projection;
+mod quotas;
 mod readers;
 mod schema;
 mod search;
@@ -89,8 +90,10 @@ impl SqliteStore {
         for version in &writes.archived {
             archive::keep(&transaction, version)?;
         }
+        let taken = writes.takings.iter().map(|taking| quotas::take(&transaction, taking));
+        let taken = taken.collect::<rusqlite::Result<_>>()?;
         transaction.commit()?;
-        Ok(Written { first: first.cast_unsigned(), recalled, kept })
+        Ok(Written { first: first.cast_unsigned(), recalled, kept, taken })
     }
 
     #[cfg(test)]
@@ -118,6 +121,12 @@ impl Store for SqliteStore {
     fn forget(&mut self, before: Timestamp) -> Result<u64, LogError> {
         self.file.check()?;
         let forgotten = idempotency::forget(&self.connection, before).map_err(|error| log_error(&error))?;
+        Ok(forgotten as u64)
+    }
+
+    fn forget_uses(&mut self, before: Timestamp) -> Result<u64, LogError> {
+        self.file.check()?;
+        let forgotten = quotas::forget(&self.connection, before).map_err(|error| log_error(&error))?;
         Ok(forgotten as u64)
     }
 

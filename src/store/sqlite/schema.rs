@@ -11,7 +11,7 @@ const APPLICATION: i64 = 0x5349_474e; // "SIGN"
 
 /// What leads from each version to the next; the first, from nothing. A step that has been released stays as it is.
 /// The table `search` is not here: it is made from the entries (see the module `projection`).
-const STEPS: [&str; 2] = [FIRST, SECOND];
+const STEPS: [&str; 3] = [FIRST, SECOND, THIRD];
 
 /// `entries` is the log: appended to, never changed. The triggers hold that against everything that goes through
 /// SQL, `REPLACE` included, which deletes without firing a trigger for it.
@@ -71,6 +71,18 @@ const SECOND: &str = "
         created_at TEXT NOT NULL,
         UNIQUE (key, version, fingerprint)
     ) STRICT;
+";
+
+/// How much of which budget was used: each slot of a budget counts until it expires, in microseconds since 1970.
+const THIRD: &str = "
+    CREATE TABLE uses (
+        budget BLOB NOT NULL,
+        slot INTEGER NOT NULL,
+        count INTEGER NOT NULL,
+        expires INTEGER NOT NULL,
+        PRIMARY KEY (budget, slot)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX uses_expires ON uses (expires);
 ";
 
 /// Makes the tables of an empty database, brings those of an older Signet up to date, and refuses those of others.

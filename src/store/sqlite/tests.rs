@@ -65,7 +65,7 @@ fn entry() -> NewEntry {
         Operation::Sign,
         &image.parse().unwrap(),
         Ruling { rule: None, policy: Digest::of(b"policy"), claims: MatchedClaims::new() },
-        Event::Refusal { key: None },
+        Event::refusal(None),
     )
     .try_into()
     .unwrap()

@@ -141,7 +141,7 @@ fn task_with(text: &str, number: u32) -> SigningTask {
         Operation::Sign,
         &image,
         Ruling { rule: Some("rule".to_owned()), policy: Digest::of(b"policy"), claims: MatchedClaims::new() },
-        Event::Refusal { key: None },
+        Event::refusal(None),
     );
     SigningTask { key: "release".parse().unwrap(), version: version(number), input, entry, signing }
 }

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use futures::future::join_all;
 use signet::domain::{Content, Digest};
 use signet::ports::{
-    DeliveryChange, Idempotency as _, IdempotencyId, Outbox as _, Parcel, Recalled, SigningLog as _,
+    DeliveryChange, Idempotency as _, IdempotencyId, Outbox as _, Parcel, Quotas as _, Recalled,
+    SigningLog as _, Taken,
 };
 
 use crate::fixtures::{Place, Story, all, at, indexes};
+use crate::quotas::taking;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn indexes_of_two_writers_have_no_gaps_and_each_keeps_its_order() {
@@ -118,4 +120,26 @@ fn replicas_that_start_at_once_on_an_empty_database_all_start() {
             start.join().unwrap().unwrap_or_else(|error| panic!("{error}"));
         }
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_that_take_from_the_same_budgets_at_once_get_no_more_than_there_is() {
+    let place = Place::postgres().await;
+    let logs = [place.log(), place.log(), place.log()];
+    let budgets = [Digest::of(b"one"), Digest::of(b"two")];
+    let takes = (0..300).map(async |n: usize| {
+        // Each takes from both, and is in the midst of entries of its own.
+        let both = taking(0, &[(budgets[n % 2], 1, 100, 0, 900), (budgets[1 - n % 2], 1, 50, 0, 900)]);
+        let (appended, taken) =
+            futures::future::join(logs[n % 3].append(vec![Story::new().intent()]), logs[n % 3].take(both))
+                .await;
+        appended.unwrap();
+        taken.unwrap()
+    });
+    let taken = join_all(takes).await;
+    // Whichever of the two has the lower limit is the first that does not reach.
+    let granted = taken.iter().filter(|taken| **taken == Taken::Yes).count();
+    assert_eq!(granted, 50, "{taken:?}");
+    let last = taking(0, &[(budgets[0], 50, 100, 0, 900), (budgets[1], 50, 100, 0, 900)]);
+    assert_eq!(logs[0].take(last).await, Ok(Taken::Yes), "nothing was counted for those who got nothing");
 }

@@ -1,0 +1,280 @@
+//! Refusals, of which a flood must not flood the log.
+
+use std::collections::HashMap;
+use std::num::NonZeroU64;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Service;
+use crate::domain::{Alike, Entry, Event, KeyName, Operation, Repository, Timestamp};
+
+/// Counts refusals of one kind: the first is told at once, and how many came after it when a minute is over.
+///
+/// At most [`Refusals::KINDS`] kinds are told apart at a time; what is beyond is counted for each principal, and beyond
+/// as many principals for all of them together. Nothing is left out: the counts of the entries add up.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    counted: Mutex<Counted>,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    kinds: HashMap<Kind, Minute>,
+    principals: HashMap<String, Minute>,
+    others: Option<Minute>,
+}
+
+/// What refusals of one kind have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Kind {
+    principal: String,
+    operation: Operation,
+    repository: Option<Repository>,
+    key: Option<KeyName>,
+    rule: Option<String>,
+}
+
+/// What has been counted since something was told.
+#[derive(Debug)]
+struct Minute {
+    since: Timestamp,
+    count: u64,
+    /// The last one that was counted.
+    last: Option<Entry>,
+}
+
+impl Refusals {
+    /// Kinds that are told apart; and principals, of refusals of other kinds.
+    pub const KINDS: usize = 1024;
+
+    /// How long the same is counted before it is told again.
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// Between two looks at what is to be told.
+    const PAUSE: Duration = Duration::from_secs(5);
+
+    /// The entry that is to be logged now: `refusal`, where it is the first of its kind.
+    fn note(&self, refusal: Entry) -> Option<Entry> {
+        let mut counted = self.counted();
+        let Counted { kinds, principals, others } = &mut *counted;
+        let kind = Kind::of(&refusal);
+        let minute = if kinds.contains_key(&kind) || kinds.len() < Self::KINDS {
+            kinds.entry(kind).or_insert_with(|| Minute::at(refusal.time))
+        } else if principals.contains_key(&kind.principal) || principals.len() < Self::KINDS {
+            principals.entry(kind.principal).or_insert_with(|| Minute::at(refusal.time))
+        } else {
+            others.get_or_insert_with(|| Minute::at(refusal.time))
+        };
+        minute.note(refusal)
+    }
+
+    /// What has been counted for a minute and is to be logged now; at the end, everything. What was not asked again for a
+    /// minute is forgotten.
+    fn due(&self, now: Timestamp, at_the_end: bool) -> Vec<Entry> {
+        let is_over = |minute: &Minute| {
+            at_the_end || minute.since.checked_add(Self::MINUTE).is_ok_and(|end| end <= now)
+        };
+        let mut due = Vec::new();
+        let mut counted = self.counted();
+        let mut keep = |minute: &mut Minute, alike| {
+            if !is_over(minute) {
+                return true;
+            }
+            minute.since = now;
+            due.extend(minute.told(alike));
+            minute.last.take().is_some()
+        };
+        counted.kinds.retain(|_, minute| keep(minute, Alike::Kind));
+        counted.principals.retain(|_, minute| keep(minute, Alike::Principal));
+        if let Some(others) = &mut counted.others
+            && !keep(others, Alike::Nothing)
+        {
+            counted.others = None;
+        }
+        due
+    }
+
+    /// Whether nothing waits to be told.
+    #[cfg(test)]
+    fn is_empty(&self) -> bool {
+        let counted = self.counted();
+        counted.kinds.is_empty() && counted.principals.is_empty() && counted.others.is_none()
+    }
+
+    fn counted(&self) -> MutexGuard<'_, Counted> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Service {
+    /// Logs a refusal, or counts it.
+    pub(super) fn refused(&self, refusal: Entry) {
+        if let Some(first) = self.refusals.note(refusal) {
+            tracing::info!(principal = first.principal, operation = %first.operation, rule = first.ruling.rule, "refused by policy");
+            self.log.offer(first);
+        }
+    }
+
+    /// Logs what has been counted of refusals, now and again until `stopped`, and then what is left. It counts by the
+    /// service's clock.
+    pub async fn log_refusals_until(&self, stopped: CancellationToken) {
+        loop {
+            let at_the_end = stopped.run_until_cancelled(tokio::time::sleep(Refusals::PAUSE)).await.is_none();
+            self.log_refusals(self.refusals.due(self.clock.now(), at_the_end)).await;
+            if at_the_end {
+                return;
+            }
+        }
+    }
+
+    async fn log_refusals(&self, entries: Vec<Entry>) {
+        for some in entries.chunks(REFUSALS_AT_ONCE) {
+            for Entry { principal, operation, ruling, event, .. } in some {
+                let Event::Refusal { count, alike, .. } = event else { continue };
+                tracing::info!(principal, %operation, rule = ruling.rule, count, ?alike, "refused by policy again");
+            }
+            if let Err(error) = self.log.append(some.to_vec()).await {
+                let count = some.iter().map(Entry::refusals).sum();
+                tracing::error!(%error, count, "refusals could not be logged");
+                self.metrics.refusals_dropped(count);
+            }
+        }
+    }
+}
+
+/// Entries of one commit: who signs does not wait for thousands.
+const REFUSALS_AT_ONCE: usize = 256;
+
+impl Kind {
+    fn of(entry: &Entry) -> Self {
+        let key = match &entry.event {
+            Event::Refusal { key, .. } => key.clone(),
+            _ => None,
+        };
+        Self {
+            principal: entry.principal.clone(),
+            operation: entry.operation,
+            repository: entry.subject.repository.clone(),
+            key,
+            rule: entry.ruling.rule.clone(),
+        }
+    }
+}
+
+impl Minute {
+    const fn at(since: Timestamp) -> Self {
+        Self { since, count: 0, last: None }
+    }
+
+    fn note(&mut self, refusal: Entry) -> Option<Entry> {
+        self.count += 1;
+        // The first is told at once, and so the count begins with the second.
+        if self.count == 1 && self.last.is_none() {
+            return Some(refusal);
+        }
+        self.last = Some(refusal);
+        None
+    }
+
+    /// The entry about what came after the first, where something did.
+    fn told(&mut self, alike: Alike) -> Option<Entry> {
+        let mut entry = self.last.clone()?;
+        let told = std::mem::replace(&mut self.count, 1);
+        if let Event::Refusal { count, alike: entry_alike, .. } = &mut entry.event {
+            *count = NonZeroU64::new(told - 1).unwrap_or(NonZeroU64::MIN);
+            *entry_alike = alike;
+        }
+        Some(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Digest, IdSource as _, MatchedClaims, Principal, RandomIds, Ruling, Subject};
+
+    fn refusal(second: i64, principal: &str, repository: &str) -> Entry {
+        let subject = Subject {
+            repository: Some(format!("registry.example.com/{repository}").parse().unwrap()),
+            digest: Digest::of(second.to_string().as_bytes()),
+        };
+        Entry::new(
+            at(second),
+            RandomIds.request_id(),
+            &Principal::Token { name: principal.to_owned() },
+            Operation::Sign,
+            subject,
+            Ruling { rule: None, policy: Digest::of(b"policy"), claims: MatchedClaims::new() },
+            Event::refusal(None),
+        )
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    /// What an entry counts, and of what.
+    fn told(entry: &Entry) -> (u64, Alike) {
+        match entry.event {
+            Event::Refusal { count, alike, .. } => (count.get(), alike),
+            _ => panic!("{entry:?}"),
+        }
+    }
+
+    #[test]
+    fn the_first_of_a_kind_is_told_at_once_and_the_others_once_a_minute() {
+        let refusals = Refusals::default();
+        assert_eq!(told(&refusals.note(refusal(0, "ci", "a")).unwrap()), (1, Alike::Kind));
+        assert!(refusals.note(refusal(1, "ci", "b")).is_some(), "another repository is another kind");
+        assert!(refusals.note(refusal(1, "night", "a")).is_some(), "another principal, too");
+        for second in 1..=50 {
+            assert!(refusals.note(refusal(second, "ci", "a")).is_none());
+        }
+        assert!(refusals.due(at(59), false).is_empty());
+        let due = refusals.due(at(60), false);
+        assert_eq!(due.iter().map(told).collect::<Vec<_>>(), [(50, Alike::Kind)]);
+        assert_eq!(due[0].subject.digest, Digest::of(b"50"), "it is the last one");
+
+        // The flood goes on: one entry a minute.
+        assert!(refusals.note(refusal(61, "ci", "a")).is_none());
+        assert!(refusals.due(at(90), false).is_empty());
+        assert_eq!(refusals.due(at(120), false).iter().map(told).collect::<Vec<_>>(), [(1, Alike::Kind)]);
+        // It has ended, and what comes later is told at once.
+        assert!(refusals.due(at(180), false).is_empty());
+        assert!(refusals.is_empty());
+        assert!(refusals.note(refusal(181, "ci", "a")).is_some());
+    }
+
+    #[test]
+    fn at_the_end_everything_is_told() {
+        let refusals = Refusals::default();
+        for second in 0..3 {
+            refusals.note(refusal(second, "ci", "a"));
+        }
+        assert_eq!(refusals.due(at(3), true).iter().map(told).collect::<Vec<_>>(), [(2, Alike::Kind)]);
+        assert!(refusals.due(at(4), true).is_empty());
+    }
+
+    #[test]
+    fn what_is_remembered_has_a_bound_and_the_counts_add_up() {
+        let refusals = Refusals::default();
+        let (mut sum, mut entries) = (0, Vec::new());
+        // Repositories of one caller, who is told apart from the others that follow, and from many more.
+        for number in 0..5000 {
+            entries.extend(refusals.note(refusal(0, "flood", &number.to_string())));
+            entries.extend(refusals.note(refusal(0, &format!("caller-{number}"), "a")));
+            sum += 2;
+        }
+        let counted = refusals.counted();
+        assert!(counted.kinds.len() == Refusals::KINDS && counted.principals.len() == Refusals::KINDS);
+        drop(counted);
+        entries.extend(refusals.due(at(60), false));
+        assert_eq!(entries.iter().map(Entry::refusals).sum::<u64>(), sum);
+        assert!(entries.len() <= 2 * Refusals::KINDS + 3, "{}", entries.len());
+        for alike in [Alike::Principal, Alike::Nothing] {
+            assert!(entries.iter().any(|entry| told(entry).1 == alike), "{alike:?}");
+        }
+    }
+}
