@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 use std::hash::Hash;
-use std::net::SocketAddr;
 use std::path::Path;
 
 use url::Url;
 
+use super::http::is_loopback;
 use super::{
     AuthMethod, BatchConfig, Config, HttpConfig, IdentityConfig, KeyConfig, LimitsConfig, LogBackend,
-    LogConfig, RegistryConfig, VaultConfig,
+    LogConfig, RegistryConfig, TlsConfig, VaultConfig,
 };
 use crate::domain::Repository;
 
@@ -33,15 +33,29 @@ pub(super) fn check(config: &Config) -> Result<(), Wrong> {
 }
 
 fn http(http: &HttpConfig) -> Result<(), Wrong> {
-    let HttpConfig { listen, admin_listen, public_url, allow_plain_http } = http;
+    let HttpConfig {
+        listen,
+        admin_listen,
+        public_url,
+        allow_plain_http,
+        header_read_timeout: _,
+        idle_timeout: _,
+        max_connections,
+        tls,
+    } = http;
     for (key, address) in [("http.listen", listen), ("http.admin_listen", admin_listen)] {
-        ensure(*allow_plain_http || is_loopback(*address), key, || {
+        ensure(tls.is_some() || *allow_plain_http || is_loopback(*address), key, || {
             format!(
-                "{address} is no loopback address, and this listener speaks HTTP without TLS: put a proxy that does \
-                 TLS in front of it and set http.allow_plain_http = true, or listen on 127.0.0.1"
+                "{address} is no loopback address, and without [http.tls] this listener speaks plain HTTP: name a \
+                 certificate there, or put a proxy that does TLS in front of it and set http.allow_plain_http = true, \
+                 or listen on 127.0.0.1"
             )
         })?;
     }
+    for (key, file) in tls.iter().flat_map(TlsConfig::files) {
+        path(format!("http.tls.{key}"), Some(file))?;
+    }
+    at_least_one("http.max_connections", *max_connections)?;
     ensure(listen != admin_listen || listen.port() == 0, "http.admin_listen", || {
         "this is http.listen as well: health and metrics need a port of their own".to_owned()
     })?;
@@ -285,10 +299,6 @@ fn log(log: &LogConfig) -> Result<(), Wrong> {
         path(format!("log.{key}"), file.as_deref())?;
     }
     at_least_one("log.connections", log.connections)
-}
-
-fn is_loopback(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
 }
 
 fn web_address(key: &str, url: &Url) -> Result<(), Wrong> {
