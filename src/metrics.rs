@@ -28,6 +28,9 @@ pub struct Metrics {
     rate_limited: Counter,
     deliveries: Family<DeliveryLabels, Counter>,
     outbox: Family<StageLabels, Gauge>,
+    certificate_expires: Gauge,
+    certificate_refused: Gauge,
+    handshakes_failed: Counter,
     /// Signatures that wait for a call to Vault.
     pub signing_queue: Gauge,
     /// Requests that are being worked on.
@@ -133,6 +136,25 @@ impl Metrics {
         registry.register("deliveries", "Signatures on their way to registries", deliveries.clone());
         let outbox = Family::default();
         registry.register("outbox", "Signatures that wait in the outbox", outbox.clone());
+        let certificate_expires = Gauge::default();
+        registry.register_with_unit(
+            "tls_certificate_expires",
+            "When the certificate of the listeners expires, in Unix time; 0 without TLS",
+            Unit::Seconds,
+            certificate_expires.clone(),
+        );
+        let certificate_refused = Gauge::default();
+        registry.register(
+            "tls_reload_refused",
+            "1 while the files of [http.tls] can not be used and what was read before stays in force",
+            certificate_refused.clone(),
+        );
+        let handshakes_failed = Counter::default();
+        registry.register(
+            "tls_handshakes_failed",
+            "Connections that ended before TLS was agreed on",
+            handshakes_failed.clone(),
+        );
         let signing_queue = Gauge::default();
         registry.register("signing_queue", "Signatures that wait for a call to Vault", signing_queue.clone());
         let in_flight = Gauge::default();
@@ -154,6 +176,9 @@ impl Metrics {
             rate_limited,
             deliveries,
             outbox,
+            certificate_expires,
+            certificate_refused,
+            handshakes_failed,
             signing_queue,
             in_flight,
             waiting,
@@ -229,6 +254,21 @@ impl Metrics {
         };
         count("attach", attach);
         count("look_again", look_again);
+    }
+
+    /// The listeners show a certificate that expires `at`, in Unix time, and what the files hold now is just that.
+    pub fn certificate_in_force(&self, at: i64) {
+        self.certificate_expires.set(at);
+        self.certificate_refused.set(0);
+    }
+
+    /// The files hold something that can not be used.
+    pub fn certificate_refused(&self) {
+        self.certificate_refused.set(1);
+    }
+
+    pub fn handshake_failed(&self) {
+        self.handshakes_failed.inc();
     }
 
     /// Everything, as `application/openmetrics-text; version=1.0.0`.

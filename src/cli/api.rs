@@ -10,7 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::Failure;
-use crate::client::{Client, ClientError, Patience, Pauses, Refusal, Server, SetupError};
+use crate::client::{CertificateFiles, Client, ClientError, Patience, Pauses, Refusal, Server, SetupError};
 use crate::server::install_crypto;
 
 /// Where Signet is and how to talk to it.
@@ -28,6 +28,12 @@ pub struct ApiArgs {
     /// Trust these authorities (PEM) alone
     #[arg(long, env = "SIGNET_CA_FILE", value_name = "FILE")]
     ca_file: Option<PathBuf>,
+    /// Show this certificate (PEM), with or in place of a token, which counts where there is one
+    #[arg(long, env = "SIGNET_CLIENT_CERT", value_name = "FILE", requires = "client_key")]
+    client_cert: Option<PathBuf>,
+    /// The certificate's private key (PEM)
+    #[arg(long, env = "SIGNET_CLIENT_KEY", value_name = "FILE", requires = "client_cert")]
+    client_key: Option<PathBuf>,
     /// Send the token over plain HTTP, also to another machine
     #[arg(long)]
     allow_plain_http: bool,
@@ -61,12 +67,16 @@ pub enum Ending {
 const TOKEN_VARIABLE: &str = "SIGNET_TOKEN";
 
 impl ApiArgs {
-    /// A client that shows the token.
+    /// A client that shows who calls: by the token, or by the certificate alone.
     pub fn client(&self) -> Result<Client, Failure> {
-        let token = self.token()?.ok_or_else(|| {
-            Failure::usage("there is no token: set SIGNET_TOKEN, or SIGNET_TOKEN_FILE to a file that has it")
-        })?;
-        self.connect(Some(token))
+        let token = self.token()?;
+        if token.is_none() && self.client_cert.is_none() {
+            return Err(Failure::usage(
+                "there is no token: set SIGNET_TOKEN, or SIGNET_TOKEN_FILE to a file that has it; or show a certificate \
+                 with --client-cert and --client-key",
+            ));
+        }
+        self.connect(token)
     }
 
     /// A client for what everybody may ask.
@@ -80,6 +90,11 @@ impl ApiArgs {
             url: self.url.clone(),
             token: token.map(Into::into),
             ca_file: self.ca_file.clone(),
+            certificate: self
+                .client_cert
+                .clone()
+                .zip(self.client_key.clone())
+                .map(|(cert, key)| CertificateFiles { cert, key }),
             allow_plain_http: self.allow_plain_http,
         };
         let patience = Patience::new(self.timeout, Pauses::default(), rand::random, tell);

@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use super::Failure;
 use crate::config::{self, Config, KeyConfig, Purpose};
 use crate::policy::RulePolicy;
+use crate::server::certificates;
 
 /// Look at a configuration
 #[derive(Debug, Args)]
@@ -35,6 +36,7 @@ impl ConfigCommand {
         let config = config::load(&check.config).map_err(Failure::refused)?;
         let policy = RulePolicy::load(&config.policy.file).map_err(Failure::refused)?;
         missing_files(&config)?;
+        certificates(&config).map_err(Failure::refused)?;
         let unknown = policy.unknown_names(
             config.keys.iter().map(|key| key.name.as_str()),
             config.identity.tokens.iter().map(|token| token.name.as_str()),

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Failure;
+use crate::client::authorities;
 use crate::config;
 use crate::server::install_crypto;
 
@@ -19,6 +20,9 @@ pub struct Healthcheck {
     /// The configuration that the service runs with
     #[arg(long, env = "SIGNET_CONFIG")]
     config: PathBuf,
+    /// Where health is behind TLS, trust these authorities (PEM) alone
+    #[arg(long, env = "SIGNET_CA_FILE", value_name = "FILE")]
+    ca_file: Option<PathBuf>,
     /// Ask only whether the process answers
     #[arg(long)]
     live: bool,
@@ -29,21 +33,41 @@ impl Healthcheck {
         let config = config::load(&self.config).map_err(Failure::usage)?;
         install_crypto();
         let path = if self.live { "livez" } else { "readyz" };
-        let url = format!("http://{}/{path}", reachable(config.http.admin_listen));
-        // No certificates are needed for plain HTTP to this machine.
+        let address = reachable(config.http.admin_listen);
         let client = reqwest::Client::builder()
             .timeout(Duration::from_secs(5))
             .redirect(reqwest::redirect::Policy::none())
-            .tls_certs_only(Vec::new())
-            .no_proxy()
-            .build()
-            .map_err(Failure::could_not_tell)?;
+            .no_proxy();
+        let (url, client) = match config.http.admin_tls() {
+            // No certificates are needed for plain HTTP to this machine.
+            None => (format!("http://{address}/{path}"), client.tls_certs_only(Vec::new())),
+            Some(_) => {
+                // The certificate is for the name that callers know, wherever that leads.
+                let name = config.http.public_url.as_ref().and_then(url::Url::domain);
+                let host = name.map_or_else(|| address.ip().to_string(), ToOwned::to_owned);
+                let client = match name {
+                    Some(name) => client.resolve(name, address),
+                    None => client,
+                };
+                let client = match &self.ca_file {
+                    Some(file) => client.tls_certs_only(authorities(file).map_err(Failure::usage)?),
+                    None => client,
+                };
+                (format!("https://{}/{path}", authority(&host, address.port())), client)
+            }
+        };
+        let client = client.build().map_err(Failure::could_not_tell)?;
         let response = client.get(&url).send().await.map_err(Failure::could_not_tell)?;
         let status = response.status();
         let body = response.text().await.unwrap_or_default();
         println!("{}", body.trim());
         if status.is_success() { Ok(()) } else { Err(Failure::refused(format!("{url} answered {status}"))) }
     }
+}
+
+/// `host:port`, as URLs have it.
+fn authority(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// An address that listens everywhere is reached on loopback.

@@ -22,6 +22,10 @@ pub enum SetupError {
     Token,
     #[error("the CA file {file}: {reason}")]
     CaFile { file: String, reason: String },
+    #[error("the client certificate {file}: {reason}")]
+    Certificate { file: String, reason: String },
+    #[error("a client certificate can be shown over TLS alone: use `https://`")]
+    CertificateWithoutTls,
     #[error("TLS can not be set up: {0}")]
     Tls(String),
 }

@@ -27,8 +27,17 @@ pub struct Server {
     pub token: Option<SecretString>,
     /// The authorities to trust, PEM; without it those of this machine.
     pub ca_file: Option<PathBuf>,
+    /// What is shown of the caller over TLS.
+    pub certificate: Option<CertificateFiles>,
     /// Whether the token may travel over plain HTTP to another machine.
     pub allow_plain_http: bool,
+}
+
+/// A client's certificate, with what leads to its authority, and its private key. Both are PEM, and may be one file.
+#[derive(Debug, Clone)]
+pub struct CertificateFiles {
+    pub cert: PathBuf,
+    pub key: PathBuf,
 }
 
 /// One server and one caller, for one command.
@@ -173,10 +182,20 @@ fn http_client(server: &Server, url: &Url) -> Result<reqwest::Client, SetupError
     } else if let Some(file) = &server.ca_file {
         builder = builder.tls_certs_only(authorities(file)?);
     }
+    if let Some(files) = &server.certificate {
+        if url.scheme() == "http" {
+            return Err(SetupError::CertificateWithoutTls);
+        }
+        builder = builder.identity(identity(files)?);
+    }
     builder.build().map_err(|error| SetupError::Tls(error.to_string()))
 }
 
-fn authorities(file: &Path) -> Result<Vec<reqwest::Certificate>, SetupError> {
+/// The certificates of a PEM bundle, to be trusted alone.
+///
+/// # Errors
+/// Where `file` has none that can be used.
+pub fn authorities(file: &Path) -> Result<Vec<reqwest::Certificate>, SetupError> {
     let problem = |reason: String| SetupError::CaFile { file: file.display().to_string(), reason };
     let pem = std::fs::read(file).map_err(|error| problem(error.to_string()))?;
     let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| problem(error.to_string()))?;
@@ -184,6 +203,17 @@ fn authorities(file: &Path) -> Result<Vec<reqwest::Certificate>, SetupError> {
         return Err(problem("it has no certificate in PEM".to_owned()));
     }
     Ok(roots)
+}
+
+fn identity(files: &CertificateFiles) -> Result<reqwest::Identity, SetupError> {
+    let problem =
+        |file: &Path, reason: String| SetupError::Certificate { file: file.display().to_string(), reason };
+    let read = |file: &Path| std::fs::read(file).map_err(|error| problem(file, error.to_string()));
+    let mut pem = read(&files.key)?;
+    pem.push(b'\n');
+    pem.extend(read(&files.cert)?);
+    let unusable = "it and the certificate are not one private key without a passphrase and a chain of certificates, in PEM";
+    reqwest::Identity::from_pem(&pem).map_err(|_| problem(&files.key, unusable.to_owned()))
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

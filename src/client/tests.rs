@@ -36,7 +36,13 @@ async fn server(answers: Vec<(u16, &'static str, &'static str)>) -> (Server, See
     let url = format!("http://{}/signet/", listener.local_addr().unwrap()).parse().unwrap();
     tokio::spawn(async move { axum::serve(listener, Router::new().fallback(answer)).await });
     (
-        Server { url, token: Some("secret-token".to_owned().into()), ca_file: None, allow_plain_http: false },
+        Server {
+            url,
+            token: Some("secret-token".to_owned().into()),
+            ca_file: None,
+            certificate: None,
+            allow_plain_http: false,
+        },
         seen,
     )
 }
@@ -131,11 +137,14 @@ async fn a_server_that_can_not_be_used_is_said_before_anything_is_sent() {
         let error = Client::new(&server, patience()).unwrap_err();
         assert!(matches!(error, SetupError::Token), "{error}");
     }
-    let server = Server {
-        url: "https://signet.example.com".parse().unwrap(),
-        ca_file: Some("/nowhere/ca.pem".into()),
-        ..good
-    };
+    let files = CertificateFiles { cert: "/nowhere/client.pem".into(), key: "/nowhere/client.key".into() };
+    let plain = Server { certificate: Some(files.clone()), ..good.clone() };
+    assert!(matches!(Client::new(&plain, patience()), Err(SetupError::CertificateWithoutTls)));
+    let url: Url = "https://signet.example.com".parse().unwrap();
+    let unknown = Server { url: url.clone(), certificate: Some(files), ..good.clone() };
+    let error = Client::new(&unknown, patience()).unwrap_err();
+    assert!(error.to_string().contains("/nowhere/client.key"), "{error}");
+    let server = Server { url, ca_file: Some("/nowhere/ca.pem".into()), ..good };
     let error = Client::new(&server, patience()).unwrap_err();
     assert!(error.to_string().contains("/nowhere/ca.pem"), "{error}");
 }

@@ -6,6 +6,7 @@ use config::{FileFormat, ValueKind};
 
 use super::environment::Environment;
 use super::{Config, paths, validate};
+use crate::domain::RegistryHost;
 use crate::input::{self, InputError, Node};
 
 /// The configuration can not be used. Names the file, the key or variable, and what would be right; never a secret.
@@ -53,6 +54,11 @@ pub fn load_str(
         None => ConfigError::Key { file: file.to_owned(), key, message },
     };
     validate::check(&config).map_err(wrong)?;
+    for registry in &mut config.registries {
+        if let Ok(host) = registry.host.parse::<RegistryHost>() {
+            registry.host = host.to_string();
+        }
+    }
     let file =
         std::path::absolute(file).map_err(|source| ConfigError::Read { file: file.to_owned(), source })?;
     paths::start_at(file.parent().unwrap_or(&file), &mut config);

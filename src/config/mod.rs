@@ -24,7 +24,7 @@ mod vault;
 use serde::Deserialize;
 
 pub use attach::AttachConfig;
-pub use http::HttpConfig;
+pub use http::{HttpConfig, TlsConfig};
 pub use identity::{IdentityConfig, TokenConfig, TokenDigest};
 pub use keys::{KeyConfig, Purpose};
 pub use limits::LimitsConfig;

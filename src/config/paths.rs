@@ -15,7 +15,7 @@ pub(super) fn start_at(directory: &Path, config: &mut Config) {
 fn all(config: &mut Config) -> Vec<&mut PathBuf> {
     // Taken apart in full, so that a new setting does not compile until somebody has looked at it here.
     let Config {
-        http: _,
+        http,
         vault,
         keys: _,
         registries,
@@ -27,6 +27,10 @@ fn all(config: &mut Config) -> Vec<&mut PathBuf> {
         telemetry: _,
     } = config;
     let mut paths = vec![&mut policy.file];
+    if let Some(tls) = &mut http.tls {
+        paths.extend([&mut tls.cert_file, &mut tls.key_file]);
+        paths.extend(tls.client_ca_file.as_mut());
+    }
     paths.extend([&mut log.path, &mut log.url_file, &mut log.ca_file].into_iter().flatten());
     paths.extend(vault.ca_file.as_mut());
     let auth = &mut vault.auth;

@@ -13,7 +13,8 @@ use crate::domain::Format;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RegistryConfig {
-    /// As in image references: `registry.example.com` or `registry.example.com:5000`.
+    /// The one form that [`crate::domain::RegistryHost`] has for it, however the file writes it:
+    /// `registry.example.com` or `registry.example.com:5000`.
     pub host: String,
     #[serde(default)]
     pub plain_http: bool,

@@ -60,6 +60,18 @@ fn relative_paths_start_at_the_directory_of_the_file() {
 }
 
 #[test]
+fn a_registry_has_one_form_however_it_is_written() {
+    for (written, host) in [
+        ("Registry.Example.com:443", "registry.example.com"),
+        ("registry.example.com:5000", "registry.example.com:5000"),
+        ("index.docker.io", "docker.io"),
+    ] {
+        let config = read(&LEAST.replace("registry.example.com", written), &[]).unwrap();
+        assert_eq!(config.registries[0].host, host, "{written}");
+    }
+}
+
+#[test]
 fn each_method_is_read_with_its_defaults_and_its_files() {
     let with = |auth: &str| {
         let text = LEAST.replace("method = \"token\"\ntoken_file = \"vault-token\"", auth);

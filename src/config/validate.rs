@@ -2,16 +2,16 @@
 
 use std::collections::HashSet;
 use std::hash::Hash;
-use std::net::SocketAddr;
 use std::path::Path;
 
 use url::Url;
 
+use super::http::is_loopback;
 use super::{
     AuthMethod, BatchConfig, Config, HttpConfig, IdentityConfig, KeyConfig, LimitsConfig, LogBackend,
-    LogConfig, RegistryConfig, VaultConfig,
+    LogConfig, RegistryConfig, TlsConfig, VaultConfig,
 };
-use crate::domain::Repository;
+use crate::domain::RegistryHost;
 
 /// A key's path, and what would be right.
 type Wrong = (String, String);
@@ -33,15 +33,29 @@ pub(super) fn check(config: &Config) -> Result<(), Wrong> {
 }
 
 fn http(http: &HttpConfig) -> Result<(), Wrong> {
-    let HttpConfig { listen, admin_listen, public_url, allow_plain_http } = http;
+    let HttpConfig {
+        listen,
+        admin_listen,
+        public_url,
+        allow_plain_http,
+        header_read_timeout: _,
+        idle_timeout: _,
+        max_connections,
+        tls,
+    } = http;
     for (key, address) in [("http.listen", listen), ("http.admin_listen", admin_listen)] {
-        ensure(*allow_plain_http || is_loopback(*address), key, || {
+        ensure(tls.is_some() || *allow_plain_http || is_loopback(*address), key, || {
             format!(
-                "{address} is no loopback address, and this listener speaks HTTP without TLS: put a proxy that does \
-                 TLS in front of it and set http.allow_plain_http = true, or listen on 127.0.0.1"
+                "{address} is no loopback address, and without [http.tls] this listener speaks plain HTTP: name a \
+                 certificate there, or put a proxy that does TLS in front of it and set http.allow_plain_http = true, \
+                 or listen on 127.0.0.1"
             )
         })?;
     }
+    for (key, file) in tls.iter().flat_map(TlsConfig::files) {
+        path(format!("http.tls.{key}"), Some(file))?;
+    }
+    at_least_one("http.max_connections", *max_connections)?;
     ensure(listen != admin_listen || listen.port() == 0, "http.admin_listen", || {
         "this is http.listen as well: health and metrics need a port of their own".to_owned()
     })?;
@@ -160,20 +174,38 @@ fn registries(registries: &[RegistryConfig]) -> Result<(), Wrong> {
         "name at least one registry: [[registries]] with its host".to_owned()
     })?;
     registries.iter().enumerate().try_for_each(|(index, registry)| one_registry(index, registry))?;
+    let hosts: Vec<RegistryHost> =
+        registries.iter().filter_map(|registry| registry.host.parse().ok()).collect();
     once(
-        registries,
-        |registry| &registry.host,
-        |index, registry| {
-            (format!("registries[{index}].host"), format!("the registry {} is here twice", registry.host))
-        },
-    )
+        &hosts,
+        |host| host,
+        |index, host| (format!("registries[{index}].host"), format!("the registry {host} is here twice")),
+    )?;
+    // Without TLS the two are one, and which sections speak TLS may change: then a rule about one would be a rule
+    // about the other.
+    let twin = |host: &RegistryHost| {
+        host.port() == Some(80)
+            && hosts.iter().any(|other| other.port().is_none() && other.name() == host.name())
+    };
+    match hosts.iter().position(twin) {
+        Some(index) => Err((
+            format!("registries[{index}].host"),
+            format!("{} may be the same registry: keep one of the two", hosts[index].name()),
+        )),
+        None => Ok(()),
+    }
 }
 
 fn one_registry(index: usize, registry: &RegistryConfig) -> Result<(), Wrong> {
     let key = |name: &str| format!("registries[{index}].{name}");
-    host(key("host"), &registry.host)?;
+    let host = host(key("host"), &registry.host)?;
+    ensure(!registry.plain_http || host.as_str() == registry.host.to_ascii_lowercase(), key("host"), || {
+        format!(
+            "port 443 and Docker Hub's names are for TLS, and plain_http is set: with it, write {host} or another port"
+        )
+    })?;
     for (place, name) in registry.token_hosts.iter().enumerate() {
-        host(key(&format!("token_hosts[{place}]")), name)?;
+        self::host(key(&format!("token_hosts[{place}]")), name)?;
     }
     ensure(!(registry.plain_http && registry.ca_file.is_some()), key("ca_file"), || {
         "plain_http is set too, which knows no certificates: keep one of the two".to_owned()
@@ -289,10 +321,6 @@ fn log(log: &LogConfig) -> Result<(), Wrong> {
     at_least_one("log.connections", log.connections)
 }
 
-fn is_loopback(address: SocketAddr) -> bool {
-    address.ip().to_canonical().is_loopback()
-}
-
 fn web_address(key: &str, url: &Url) -> Result<(), Wrong> {
     let plain = matches!(url.scheme(), "http" | "https")
         && url.has_host()
@@ -320,12 +348,11 @@ fn mount(key: impl Into<String>, path: &str) -> Result<(), Wrong> {
     })
 }
 
-fn host(key: String, host: &str) -> Result<(), Wrong> {
-    let repository = format!("{host}/name").parse::<Repository>();
-    ensure(repository.is_ok_and(|repository| repository.host() == host), key, || {
-        "write it as in image references, in lower case and without https:// and path: registry.example.com or \
-         registry.example.com:5000"
-            .to_owned()
+fn host(key: String, host: &str) -> Result<RegistryHost, Wrong> {
+    host.parse().map_err(|_| {
+        let words = "write it as in image references, without https:// and path: registry.example.com or \
+                     registry.example.com:5000";
+        (key, words.to_owned())
     })
 }
 

@@ -14,7 +14,7 @@ use crate::config::{
     TokenDigest, VaultAuthConfig, VaultConfig,
 };
 use crate::domain::{Clock as _, Format, ImageReference, KeyName, SystemClock};
-use crate::server::{Listener, Server, StartError, bind, install_crypto};
+use crate::server::{Listener, Manner, Server, StartError, bind, install_crypto};
 
 /// Where things listen and lie.
 #[derive(Debug, Clone)]
@@ -72,10 +72,11 @@ impl Environment {
             now: || SystemClock.now(),
         });
         let vault_address = bind("the Vault stand-in", loopback())?;
-        let vault = Listener::serve(vault_address, vault.map_err(in_data_dir)?.router());
+        let manner = Manner::from(&HttpConfig::default());
+        let vault = Listener::serve(vault_address, vault.map_err(in_data_dir)?.router(), manner, None);
         let registry = registry::Registry::new(data_dir.join("registry")).map_err(in_data_dir)?;
-        let registry =
-            Listener::serve(bind("--registry-listen", options.registry_listen)?, registry.router());
+        let registry_address = bind("--registry-listen", options.registry_listen)?;
+        let registry = Listener::serve(registry_address, registry.router(), manner, None);
 
         let stand_in = |error: reqwest::Error| DevError::StandIn(error.without_url().to_string());
         let client = loopback_client().map_err(stand_in)?;

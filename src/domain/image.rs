@@ -6,15 +6,16 @@ use std::str::FromStr;
 use oci_distribution::{ParseError, Reference};
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, DigestError};
+use super::{Digest, DigestError, RegistryHost, RegistryHostError};
 
-/// A repository on a registry, `registry.example.com/team/app`: the host in lower case with its
-/// port where one was given, then the path in the grammar of the OCI distribution specification.
+/// A repository on a registry, `registry.example.com/team/app`: the host, then the path in the grammar of the OCI
+/// distribution specification. However a repository is written, this is one value: the host is a [`RegistryHost`], a
+/// tag is dropped, and on Docker Hub a path of one component is below `library`.
 /// <https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pulling-manifests>
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Repository {
-    host: String,
+    host: RegistryHost,
     path: String,
 }
 
@@ -36,6 +37,8 @@ pub enum ImageError {
     Digest(#[from] DigestError),
     #[error("begin the image with its registry's host, as in `registry.example.com/team/app@sha256:…`")]
     HostRequired,
+    #[error(transparent)]
+    Host(#[from] RegistryHostError),
     #[error("an image reference has at most {max} characters, this one has {0}", max = ImageReference::MAX_LENGTH)]
     TooLong(usize),
     #[error("a repository's name has at most 255 characters")]
@@ -51,7 +54,7 @@ pub enum ImageError {
 impl Repository {
     /// The registry's host, with its port where it has one.
     pub fn host(&self) -> &str {
-        &self.host
+        self.host.as_str()
     }
 
     /// The repository's name on its registry, without the host.
@@ -70,18 +73,22 @@ impl FromStr for Repository {
         let (host, rest) = text.split_once('/').ok_or(ImageError::HostRequired)?;
         // Docker's shorthand would turn `team/app` into an image of Docker Hub. A service that
         // can write to many registries wants to be told which one is meant.
-        if !(host.contains(['.', ':']) || host == "localhost") {
+        if !RegistryHost::stands_alone(host) {
             return Err(ImageError::HostRequired);
         }
+        let host: RegistryHost = host.parse()?;
         let (path, _tag) = rest.split_once(':').unwrap_or((rest, ""));
         if path.bytes().any(|b| b.is_ascii_uppercase()) {
             return Err(ImageError::UpperCase);
         }
-        let reference = Reference::try_from(text).map_err(|error| match error {
-            ParseError::NameTooLong => ImageError::NameTooLong,
-            _ => ImageError::Name,
-        })?;
-        Ok(Self { host: reference.registry().to_ascii_lowercase(), path: reference.repository().to_owned() })
+        let library =
+            if host.as_str() == RegistryHost::DOCKER_HUB && !path.contains('/') { "library/" } else { "" };
+        let reference =
+            Reference::try_from(format!("{host}/{library}{rest}")).map_err(|error| match error {
+                ParseError::NameTooLong => ImageError::NameTooLong,
+                _ => ImageError::Name,
+            })?;
+        Ok(Self { host, path: reference.repository().to_owned() })
     }
 }
 
@@ -147,6 +154,16 @@ mod tests {
             ("localhost:5000/app", "localhost:5000/app"),
             ("127.0.0.1:5000/a/b/c-d_e.f", "127.0.0.1:5000/a/b/c-d_e.f"),
             ("registry.example.com/team/app:1.2", "registry.example.com/team/app"),
+            ("registry.example.com:443/team/app", "registry.example.com/team/app"),
+            ("registry.example.com:443/team/app:1.2", "registry.example.com/team/app"),
+            ("registry.example.com:80/team/app", "registry.example.com:80/team/app"),
+            ("registry:443/team/app", "registry:443/team/app"),
+            ("docker.io/nginx", "docker.io/library/nginx"),
+            ("docker.io/nginx:1.2", "docker.io/library/nginx"),
+            ("docker.io/library/nginx", "docker.io/library/nginx"),
+            ("index.docker.io/team/app", "docker.io/team/app"),
+            ("registry-1.docker.io:443/nginx", "docker.io/library/nginx"),
+            ("registry.example.com/nginx", "registry.example.com/nginx"),
         ] {
             assert_eq!(parse(name).as_deref(), Ok(canonical), "{name}");
         }
@@ -163,6 +180,14 @@ mod tests {
             ("registry.example.com/team/app/", ImageError::Name),
             ("registry.example.com/team%2fapp", ImageError::Name),
             ("registry.example.com/team/app?x", ImageError::Name),
+            ("registry.example.com/app:1:2", ImageError::Name),
+            ("registry.example.com/:1", ImageError::Name),
+            ("docker.io/:1", ImageError::Name),
+            ("docker.io/", ImageError::Name),
+            ("registry.example.com./team/app", ImageError::Host(RegistryHostError)),
+            ("registry.example.com:0443/team/app", ImageError::Host(RegistryHostError)),
+            ("[::1]:5000/team/app", ImageError::Host(RegistryHostError)),
+            ("https://registry.example.com/team/app", ImageError::Host(RegistryHostError)),
             ("user@registry.example.com/team/app", ImageError::HostRequired),
             ("registry.example.com/Team/app", ImageError::UpperCase),
             ("", ImageError::HostRequired),

@@ -16,6 +16,7 @@ mod key;
 mod principal;
 mod public_key;
 mod record;
+mod registry_host;
 mod signature;
 mod signing_input;
 
@@ -34,5 +35,6 @@ pub use principal::{Certificate, Claims, MatchedClaims, Operation, Principal, Ru
 pub(crate) use public_key::tests::key_pair as test_key_pair;
 pub use public_key::{Fingerprint, PublicKey, PublicKeyError};
 pub use record::{Attachment, Record, State};
+pub use registry_host::{RegistryHost, RegistryHostError};
 pub use signature::{Claim, Format, SignatureIdentity};
 pub use signing_input::SigningInput;

@@ -57,18 +57,7 @@ impl Claims {
     /// Whether the payload is about an image of `repository`; a tag or a digest behind the name does not matter.
     pub fn are_about(&self, repository: &Repository) -> bool {
         let name = self.docker_reference.split('@').next().unwrap_or_default();
-        let named = name.parse::<Repository>();
-        named.is_ok_and(|named| {
-            named.path() == repository.path() && canonical(named.host()) == canonical(repository.host())
-        })
-    }
-}
-
-/// Docker Hub has several names.
-fn canonical(host: &str) -> &str {
-    match host {
-        "index.docker.io" | "registry-1.docker.io" => "docker.io",
-        host => host,
+        name.parse::<Repository>().is_ok_and(|named| named == *repository)
     }
 }
 

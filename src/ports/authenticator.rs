@@ -41,6 +41,8 @@ pub enum AuthenticationError {
     Unreadable,
     #[error("the token is unknown")]
     Unknown,
+    #[error("the client certificate is not taken: {0}")]
+    Certificate(&'static str),
     #[error("the token `{name}` has expired")]
     Expired { name: String },
 }

@@ -19,6 +19,7 @@ use super::support::Support;
 use super::transport::{Call, Transport};
 use super::written::Written;
 use crate::config::{ReferrersMode, RegistryConfig};
+use crate::domain::RegistryHost;
 use crate::metrics::Metrics;
 use crate::ports::{RegistryError, RegistrySettings};
 
@@ -123,7 +124,7 @@ fn base_url(config: &RegistryConfig) -> Result<Url, String> {
     let scheme = if config.plain_http { "http" } else { "https" };
     // Docker Hub's images are named after a host that does not speak the protocol.
     let host = match config.host.as_str() {
-        "docker.io" | "index.docker.io" => "registry-1.docker.io",
+        RegistryHost::DOCKER_HUB => "registry-1.docker.io",
         host => host,
     };
     Url::parse(&format!("{scheme}://{host}/v2/"))
@@ -135,7 +136,7 @@ fn base_url(config: &RegistryConfig) -> Result<Url, String> {
 fn token_hosts(config: &RegistryConfig) -> Vec<String> {
     let mut hosts = config.token_hosts.clone();
     hosts.push(config.host.clone());
-    if matches!(config.host.as_str(), "docker.io" | "index.docker.io" | "registry-1.docker.io") {
+    if config.host == RegistryHost::DOCKER_HUB {
         hosts.push("auth.docker.io".to_owned());
     }
     hosts

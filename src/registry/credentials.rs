@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::config::{RegistryConfig, Secret};
+use crate::domain::RegistryHost;
 
 /// Where the credentials come from. Files are read again when they change.
 #[derive(Debug)]
@@ -127,13 +128,13 @@ fn read_entry(text: &str, host: &str) -> Result<Login, String> {
     // The parser's own message could quote the text.
     let config: DockerConfig =
         serde_json::from_str(text).map_err(|error| format!("no valid JSON in line {}", error.line()))?;
-    let host = server_of(host);
-    if config.cred_helpers.keys().any(|key| server_of(key) == host) {
+    let is_meant = |key: &str| server_of(key).is_some_and(|server| server.as_str() == host);
+    if config.cred_helpers.keys().any(|key| is_meant(key)) {
         return Err(format!(
             "`credHelpers` names a helper for {host}, and helpers are not run; give `username` and `password_file`"
         ));
     }
-    let entry = config.auths.into_iter().find(|(key, _)| server_of(key) == host).map(|(_, entry)| entry);
+    let entry = config.auths.into_iter().find(|(key, _)| is_meant(key)).map(|(_, entry)| entry);
     let Some(login) = entry.unwrap_or_default().login()? else {
         return Err(if config.creds_store.is_some() {
             format!(
@@ -174,13 +175,11 @@ fn decode(auth: &str) -> Result<Login, String> {
     Ok(Login { username: username.to_owned(), password })
 }
 
-/// The server that a key of `auths` means: without scheme and path, and one name for Docker Hub.
-fn server_of(key: &str) -> &str {
+/// The server that a key of `auths` means, without scheme and path: `https://index.docker.io/v1/` is Docker Hub. None where
+/// it is no registry's.
+fn server_of(key: &str) -> Option<RegistryHost> {
     let key = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
-    match key.split('/').next().unwrap_or(key) {
-        "index.docker.io" | "registry-1.docker.io" => "docker.io",
-        server => server,
-    }
+    key.split('/').next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -200,7 +199,8 @@ mod tests {
             ("https://registry.example.com/v2/", "registry.example.com"),
             ("http://registry.example.com", "registry.example.com"),
             ("https://index.docker.io/v1/", "docker.io"),
-            ("docker.io", "index.docker.io"),
+            ("registry-1.docker.io", "docker.io"),
+            ("https://registry.example.com:443", "registry.example.com"),
         ] {
             let auth = STANDARD.encode("signet:a:b");
             let text = format!(r#"{{"auths":{{"other.example.com":{{}},"{key}":{{"auth":"{auth}"}}}}}}"#);

@@ -80,7 +80,7 @@ impl OciRegistries {
         for config in configs {
             let problem = |reason| RegistrySetupError { host: config.host.clone(), reason };
             let client = Client::new(config, metrics.clone(), pauses).map_err(problem)?;
-            if clients.insert(config.host.to_ascii_lowercase(), client).is_some() {
+            if clients.insert(config.host.clone(), client).is_some() {
                 return Err(problem("two sections have this host".to_owned()));
             }
         }

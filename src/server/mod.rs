@@ -1,8 +1,12 @@
 //! Wires the rooms together, listens, and ends in good order.
 
+mod connection;
+mod crowd;
 mod listener;
 mod signals;
 mod telemetry;
+mod tls;
+mod watch;
 mod wiring;
 
 use std::net::SocketAddr;
@@ -13,13 +17,16 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{Config, ConfigError};
-use crate::http::{AdminState, Admission, admin_router, forget_what_is_old, router};
+use crate::domain::{Clock as _, SystemClock};
+use crate::http::{AdminState, Admission, ApiState, admin_router, forget_what_is_old, router};
 use crate::log::GroupCommitLog;
 use crate::policy::PolicyError;
 
-pub use listener::{Listener, bind};
+pub use connection::Encryption;
+pub use listener::{Listener, Manner, bind};
 pub use signals::{exit_on_second_signal, termination};
 pub use telemetry::start as start_telemetry;
+pub use tls::{Certificates, Door, TlsError};
 
 /// A running Signet.
 pub struct Server {
@@ -48,6 +55,8 @@ pub enum StartError {
     Policy(#[from] PolicyError),
     #[error("{setting}: can not listen on {address}: {reason}")]
     Listen { setting: &'static str, address: SocketAddr, reason: std::io::Error },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("[vault]: {0}")]
     Vault(String),
     #[error("[[registries]]: {0}")]
@@ -63,6 +72,7 @@ impl Server {
     /// What the operator has to mend first.
     pub async fn start(config: Config) -> Result<Self, StartError> {
         install_crypto();
+        let tls = certificates(&config)?;
         let api = listener::bind("http.listen", config.http.listen)?;
         let admin = listener::bind("http.admin_listen", config.http.admin_listen)?;
         let (draining, stopped) = (CancellationToken::new(), CancellationToken::new());
@@ -83,9 +93,11 @@ impl Server {
             draining: draining.clone(),
         };
         let public_url = config.http.public_url.as_ref().map(url::Url::as_str);
-        let api = Listener::serve(api, router(parts.api, public_url));
-        let admin = Listener::serve(admin, admin_router(admin_state));
-        tracing::info!(api = %api.address, admin = %admin.address, "listening");
+        let [api_tls, admin_tls] = encryption(tls, &config, &parts.api, &stopped);
+        let (tls, manner) = (api_tls.is_some(), Manner::from(&config.http));
+        let api = Listener::serve(api, router(parts.api, public_url), manner, api_tls);
+        let admin = Listener::serve(admin, admin_router(admin_state), manner, admin_tls);
+        tracing::info!(api = %api.address, admin = %admin.address, tls, "listening");
         // Once for the body to arrive, once for the answer to be made.
         let patience = 2 * config.limits.request_timeout;
         Ok(Self { api, admin, admission, log: parts.log, patience, deliveries, refusals, draining, stopped })
@@ -123,10 +135,29 @@ impl Server {
     }
 }
 
+/// What `config` names for its listeners, valid now; none where they do without TLS.
+///
+/// # Errors
+/// Where a file can not be used.
+pub fn certificates(config: &Config) -> Result<Option<Certificates>, TlsError> {
+    config.http.tls.clone().map(|files| Certificates::load(files, SystemClock.now())).transpose()
+}
+
+/// TLS for the API and for the admin listener, with files that are looked at until `stopped`.
+fn encryption(
+    certificates: Option<Certificates>,
+    config: &Config,
+    api: &ApiState,
+    stopped: &CancellationToken,
+) -> [Option<Encryption>; 2] {
+    let Some(certificates) = certificates.map(Arc::new) else { return [None, None] };
+    let (clock, metrics) = (api.clock.clone(), api.metrics.clone());
+    tokio::spawn(certificates.clone().reload_until(clock, metrics.clone(), stopped.clone()));
+    let through = |door| Encryption { certificates: certificates.clone(), door, metrics: metrics.clone() };
+    [Some(through(Door::Api)), config.http.admin_tls().map(|_| through(Door::Admin))]
+}
+
 /// Has all of TLS use one implementation. Twice does no harm.
 pub fn install_crypto() {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
-
-/// How long a client may take to send a request's head.
-const HEADER_READ_TIMEOUT: Duration = Duration::from_secs(10);

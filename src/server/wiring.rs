@@ -9,7 +9,7 @@ use super::StartError;
 use crate::config::{Config, Purpose};
 use crate::domain::{Clock, IdSource, KeyName, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
-use crate::identity::TokenAuthenticator;
+use crate::identity::{Authenticators, CertificateAuthenticator, TokenAuthenticator};
 use crate::log::GroupCommitLog;
 use crate::metrics::Metrics;
 use crate::policy::RulePolicy;
@@ -88,7 +88,10 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     };
     let api = ApiState {
         service: Arc::new(service),
-        authenticator: Arc::new(TokenAuthenticator::new(config.identity.tokens.clone(), clock.clone())),
+        authenticator: Arc::new(Authenticators {
+            tokens: TokenAuthenticator::new(config.identity.tokens.clone(), clock.clone()),
+            certificates: CertificateAuthenticator::new(clock.clone()),
+        }),
         idempotency: log.clone(),
         clock,
         admission: Admission::new(&config.limits, metrics.clone()),

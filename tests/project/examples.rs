@@ -171,7 +171,10 @@ fn lines(example: &str) -> Vec<Line> {
     for (number, line) in example.lines().enumerate() {
         if let Some(name) = line.strip_prefix("[[").and_then(|line| line.strip_suffix("]]")) {
             section = format!("{name}[]");
-        } else if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+        } else if let Some(name) =
+            line.trim_start_matches("# ").strip_prefix('[').and_then(|line| line.strip_suffix(']'))
+        {
+            // Also one that is off as a whole.
             name.clone_into(&mut section);
         } else if let Some((key, _)) = line.trim_start_matches(['#', ' ']).split_once(" = ")
             && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')

@@ -5,6 +5,7 @@
 #![allow(dead_code, unused_imports, reason = "each test target uses its own part")]
 
 pub mod attached;
+pub mod authority;
 pub mod image;
 pub mod postgres;
 pub mod problem;
@@ -15,6 +16,7 @@ pub mod token_host;
 pub mod traps;
 pub mod world;
 
+pub use authority::Authority;
 pub use proxy::{Fault, Proxy};
 pub use signet::Signet;
 pub use world::{Answer, World};

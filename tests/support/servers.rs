@@ -207,14 +207,16 @@ pub fn serve(router: Router) -> SocketAddr {
 
 /// A client without proxies, redirects or retries.
 pub fn client() -> reqwest::Client {
+    client_builder().build().expect("the client has no settings that could be wrong")
+}
+
+pub fn client_builder() -> reqwest::ClientBuilder {
     // An error says that it is installed already.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(Duration::from_secs(60))
-        .build()
-        .expect("the client has no settings that could be wrong")
 }
 
 /// A name that no other test uses.

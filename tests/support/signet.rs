@@ -10,7 +10,7 @@ use serde_json::Value;
 
 /// A running `signet serve`. Ends with this value.
 pub struct Signet {
-    /// `http://127.0.0.1:port`
+    /// `http://127.0.0.1:port`; over TLS `https://localhost:port`
     pub api: String,
     pub admin: String,
     child: Child,
@@ -46,8 +46,12 @@ impl Signet {
             let _ = child.kill();
             panic!("signet did not start: {:#?}", lines.lock().unwrap());
         };
-        let url = |name: &str| format!("http://{}", value[name].as_str().unwrap());
-        Self { api: url("api"), admin: url("admin"), child, lines }
+        let address = |name: &str| value[name].as_str().unwrap();
+        let api = match value["tls"].as_bool().unwrap() {
+            true => format!("https://{}", address("api").replace("127.0.0.1", "localhost")),
+            false => format!("http://{}", address("api")),
+        };
+        Self { api, admin: format!("http://{}", address("admin")), child, lines }
     }
 
     /// What it wrote to its log so far.

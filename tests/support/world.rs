@@ -1,6 +1,7 @@
 //! Everything that one test needs, and nobody else touches.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +13,7 @@ use signet::domain::{Descriptor, Digest};
 use tempfile::TempDir;
 
 use super::servers::{self, TestRegistry, Vault, unique};
-use super::{Proxy, Signet, image, postgres};
+use super::{Authority, Proxy, Signet, image, postgres};
 
 /// A Signet with a key and a repository of its own, and proxies before Vault and the registry.
 pub struct World {
@@ -48,6 +49,8 @@ pub struct Settings {
     pub private_vault: bool,
     /// The key's type and hash.
     pub key: servers::KeyForm,
+    /// TLS, with a certificate of this authority, whose clients are let in.
+    pub tls: Option<Arc<Authority>>,
     /// The log in a PostgreSQL database of its own, in place of SQLite.
     pub postgres: bool,
 }
@@ -74,7 +77,10 @@ impl World {
     }
 
     async fn in_registry(settings: Settings, registry: TestRegistry) -> Self {
-        let client = servers::client();
+        let client = match &settings.tls {
+            Some(authority) => authority.trusting_client(None),
+            None => servers::client(),
+        };
         let (vault, process) = match settings.private_vault {
             false => (servers::vault(), None),
             true => {
@@ -101,6 +107,9 @@ impl World {
         std::fs::write(directory.path().join("policy.yaml"), policy).unwrap();
         if settings.postgres {
             std::fs::write(directory.path().join("postgres-url"), postgres::database().await).unwrap();
+        }
+        if let Some(authority) = &settings.tls {
+            authority.server("signet").write(directory.path());
         }
         let config = config(&settings, &vault_proxy, &registry_proxy, &key, &token, &outsider);
         std::fs::write(directory.path().join("signet.toml"), config).unwrap();
@@ -377,6 +386,11 @@ fn config(
         }
     };
     section("[http]", "http", &["listen = '127.0.0.1:0'".into(), "admin_listen = '127.0.0.1:0'".into()]);
+    if let Some(authority) = &settings.tls {
+        let files = ["cert_file = 'tls.pem'".into(), "key_file = 'tls.key'".into()];
+        let client_ca = format!("client_ca_file = '{}'", authority.file().display());
+        section("[http.tls]", "http.tls", &[files.as_slice(), &[client_ca]].concat());
+    }
     section("[vault]", "vault", &[format!("address = '{}'", vault.url())]);
     section("[vault.auth]", "vault.auth", &["method = 'token'".into(), "token_file = 'vault-token'".into()]);
     section("[vault.batch]", "vault.batch", &[]);

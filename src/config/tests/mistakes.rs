@@ -193,8 +193,23 @@ fn each_mistake_names_the_key_and_what_would_be_right() {
         ),
         (
             "registry.example.com",
-            "Registry.example.com",
+            "registry.example.com.",
             "registries[0].host: write it as in image references",
+        ),
+        (
+            "[policy]",
+            "[[registries]]\nhost = \"Registry.example.com:443\"\n[policy]",
+            "registries[1].host: the registry registry.example.com is here twice",
+        ),
+        (
+            "[policy]",
+            "[[registries]]\nhost = \"registry.example.com:80\"\n[policy]",
+            "registries[1].host: registry.example.com may be the same registry",
+        ),
+        (
+            "registry.example.com\"",
+            "registry.example.com:443\"\nplain_http = true",
+            "registries[0].host: port 443 and Docker Hub's names are for TLS",
         ),
         ("registry.example.com", "registry", "registries[0].host: write it as in image references"),
         (
