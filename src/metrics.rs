@@ -25,6 +25,8 @@ pub struct Metrics {
     refusals_dropped: Counter,
     deliveries: Family<DeliveryLabels, Counter>,
     outbox: Family<StageLabels, Gauge>,
+    authentications: Family<AuthenticationLabels, Counter>,
+    key_sets: Family<KeySetLabels, Counter>,
     /// Signatures that wait for a call to Vault.
     pub signing_queue: Gauge,
     /// Requests that are being worked on.
@@ -70,6 +72,18 @@ struct StageLabels {
     stage: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AuthenticationLabels {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeySetLabels {
+    issuer: String,
+    outcome: &'static str,
+}
+
 impl Metrics {
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("signet");
@@ -104,6 +118,14 @@ impl Metrics {
         registry.register("deliveries", "Signatures on their way to registries", deliveries.clone());
         let outbox = Family::default();
         registry.register("outbox", "Signatures that wait in the outbox", outbox.clone());
+        let authentications = Family::default();
+        registry.register("authentications", "Callers who showed who they are", authentications.clone());
+        let key_sets = Family::default();
+        registry.register(
+            "issuer_key_refreshes",
+            "Times that an issuer's keys were looked for",
+            key_sets.clone(),
+        );
         let signing_queue = Gauge::default();
         registry.register("signing_queue", "Signatures that wait for a call to Vault", signing_queue.clone());
         let in_flight = Gauge::default();
@@ -122,6 +144,8 @@ impl Metrics {
             refusals_dropped,
             deliveries,
             outbox,
+            authentications,
+            key_sets,
             signing_queue,
             in_flight,
             waiting,
@@ -180,6 +204,17 @@ impl Metrics {
         };
         count("attach", attach);
         count("look_again", look_again);
+    }
+
+    /// Somebody showed who they are: with a `token` of the configuration, as a `workload` with the token of an issuer, or with a
+    /// `certificate`; `nothing` where nothing was shown. `accepted` or `refused`.
+    pub fn authentication(&self, kind: &'static str, outcome: &'static str) {
+        self.authentications.get_or_create(&AuthenticationLabels { kind, outcome }).inc();
+    }
+
+    /// The keys of a configured issuer were looked for: there were `new` ones, the `same`, or it `failed`.
+    pub fn key_set_refresh(&self, issuer: &str, outcome: &'static str) {
+        self.key_sets.get_or_create(&KeySetLabels { issuer: issuer.to_owned(), outcome }).inc();
     }
 
     /// Everything, as `application/openmetrics-text; version=1.0.0`.

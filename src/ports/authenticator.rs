@@ -43,4 +43,7 @@ pub enum AuthenticationError {
     Unknown,
     #[error("the token `{name}` has expired")]
     Expired { name: String },
+    /// A token of an issuer, or one that says so.
+    #[error("the token is refused: {0}")]
+    Refused(String),
 }

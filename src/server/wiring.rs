@@ -9,7 +9,7 @@ use super::StartError;
 use crate::config::{Config, Purpose};
 use crate::domain::{Clock, IdSource, KeyName, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
-use crate::identity::TokenAuthenticator;
+use crate::identity::{CallerAuthenticator, OidcAuthenticator, TokenAuthenticator};
 use crate::log::GroupCommitLog;
 use crate::metrics::Metrics;
 use crate::policy::RulePolicy;
@@ -76,9 +76,16 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         index_members: config.limits.index_members,
         wake: Notify::new(),
     };
+    let authenticator = CallerAuthenticator {
+        tokens: TokenAuthenticator::new(config.identity.tokens.clone(), clock.clone()),
+        workloads: OidcAuthenticator::start(&config.identity, clock.clone(), &metrics, stopped)
+            .map_err(|error| StartError::Issuers(error.to_string()))?,
+        certificates: None,
+        metrics: metrics.clone(),
+    };
     let api = ApiState {
         service: Arc::new(service),
-        authenticator: Arc::new(TokenAuthenticator::new(config.identity.tokens.clone(), clock.clone())),
+        authenticator: Arc::new(authenticator),
         idempotency: log.clone(),
         clock,
         admission: Admission::new(&config.limits, metrics.clone()),

@@ -6,6 +6,7 @@
 
 pub mod attached;
 pub mod image;
+pub mod issuer;
 pub mod postgres;
 pub mod problem;
 pub mod proxy;

@@ -11,6 +11,7 @@ mod idempotency;
 mod idempotency_key;
 mod keys;
 mod log_failures;
+mod oidc;
 mod outbox;
 mod overload;
 mod recursive;
