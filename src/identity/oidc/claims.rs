@@ -26,9 +26,20 @@ pub(super) struct Rules {
 
 /// What the claims of a token say, for when its signature is right.
 pub(super) struct Accepted {
-    pub(super) workload: Workload,
+    issuer: String,
+    name: String,
+    token: Digest,
+    expires: Timestamp,
     /// From this moment on it is refused.
     pub(super) until: Timestamp,
+}
+
+impl Accepted {
+    /// Whom the token with these claims speaks of.
+    pub(super) fn workload(self, claims: Claims) -> Workload {
+        let Self { issuer, name, token, expires, until: _ } = self;
+        Workload { issuer, name, claims, token, expires }
+    }
 }
 
 impl Rules {
@@ -54,14 +65,8 @@ impl Rules {
         }
         self.check_audience(&jws.claims)?;
         let (expires, until) = self.check_times(&jws.claims, now.as_second())?;
-        let workload = Workload {
-            issuer: self.name.clone(),
-            name: self.principal(&jws.claims)?,
-            token: self.token(jws),
-            claims: jws.claims.clone(),
-            expires,
-        };
-        Ok(Accepted { workload, until })
+        let name = self.principal(&jws.claims)?;
+        Ok(Accepted { issuer: self.name.clone(), name, token: self.token(jws), expires, until })
     }
 
     fn check_audience(&self, claims: &Claims) -> Result<(), Refusal> {

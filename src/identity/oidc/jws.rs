@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::refusal::{Refusal, quoted};
+use super::refusal::{Refusal, cut, quoted};
 use crate::config::TokenAlgorithm;
 use crate::domain::Claims;
 use crate::input::{self, Node};
@@ -67,7 +67,7 @@ fn bytes(part: &'static str, text: &str) -> Result<Vec<u8>, Refusal> {
 
 fn object(part: &'static str, text: &str) -> Result<Claims, Refusal> {
     let node = input::from_json::<Node>(&bytes(part, text)?);
-    let problem = |error: input::InputError| Refusal::Part { part, reason: error.to_string() };
+    let problem = |error: input::InputError| Refusal::Part { part, reason: cut(error.to_string()) };
     input::from_node::<Claims>(node.map_err(problem)?)
         .map_err(|_| Refusal::Part { part, reason: "it is no JSON object".to_owned() })
 }
@@ -201,6 +201,10 @@ mod tests {
     fn what_a_stranger_wrote_is_cut_and_escaped() {
         let header = format!(r#"{{"alg":"\u001b[31m\u202e{}"}}"#, "x".repeat(1_000));
         let said = refused(&token(&header, "{}"));
+        let deep =
+            (0..100).fold("1,\"a\":1".to_owned(), |inner, _| format!("{{\"{}\":{inner}}}", "k".repeat(90)));
+        let deep = refused(&token(r#"{"alg":"RS256"}"#, &deep.replacen("1,\"a\":1", "{\"a\":1,\"a\":1}", 1)));
+        assert!(deep.contains("kkk") && deep.len() < 300, "{deep}");
         assert!(said.len() < 200 && said.contains(r"\u{1b}[31m\u{202e}xxx"), "{said}");
     }
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::fetch::{Found, Source};
 use super::jwks::KeySet;
 use crate::config::{IssuerConfig, TokenAlgorithm};
+use crate::domain::Digest;
 use crate::metrics::Metrics;
 
 /// The keys of one issuer. One task fetches them, so that however many ask, one fetch is under way; what is known stays
@@ -110,14 +111,29 @@ impl Keeper {
     }
 
     async fn keep(&self) {
-        let mut failures = 0;
+        let (mut failures, mut complaint) = (0, None);
         loop {
             let pause = match self.refresh().await {
-                Some(fresh_for) => {
+                Ok(fresh_for) => {
+                    if complaint.take().is_some() {
+                        tracing::info!(issuer = self.name, "its keys can be had again");
+                    }
                     failures = 0;
                     fresh_for
                 }
-                None => {
+                Err(reason) => {
+                    self.metrics.key_set_refresh(&self.name, "failed");
+                    // Said once: the metric says how often.
+                    if complaint.as_ref() != Some(&reason) {
+                        let keys = self.keys().len();
+                        tracing::warn!(
+                            issuer = self.name,
+                            reason,
+                            keys,
+                            "no new keys; those that are known stay in use"
+                        );
+                        complaint = Some(reason);
+                    }
                     failures += 1;
                     self.retry_after(failures)
                 }
@@ -138,34 +154,22 @@ impl Keeper {
         if self.source.is_file() { Self::FILE_POLL } else { pause.min(self.refresh) }
     }
 
-    /// Fetches once, and says for how long that is good. None where it failed: then everything stays as it was.
-    async fn refresh(&self) -> Option<Duration> {
-        let known = self.keys();
-        let found = match self.source.keys().await {
-            Ok(found) => found,
-            Err(error) => return self.complain(&error),
-        };
+    /// Fetches once, and says for how long that is good.
+    ///
+    /// # Errors
+    /// Why everything stays as it was.
+    async fn refresh(&self) -> Result<Duration, String> {
+        let found = self.source.keys().await.map_err(|error| error.to_string())?;
         let fresh_for = self.fresh_for(&found);
-        if known.digest == Some(crate::domain::Digest::of(&found.bytes)) {
+        if self.keys().digest == Some(Digest::of(&found.bytes)) {
             self.metrics.key_set_refresh(&self.name, "same");
-            return Some(fresh_for);
+            return Ok(fresh_for);
         }
-        match KeySet::parse(&found.bytes, &self.algorithms) {
-            Ok(keys) => {
-                tracing::info!(issuer = self.name, keys = keys.len(), skipped = keys.skipped, "new keys");
-                self.keys.store(Arc::new(keys));
-                self.metrics.key_set_refresh(&self.name, "new");
-                Some(fresh_for)
-            }
-            Err(error) => self.complain(&error),
-        }
-    }
-
-    fn complain(&self, error: &dyn std::error::Error) -> Option<Duration> {
-        let known = self.keys().len();
-        tracing::warn!(issuer = self.name, %error, keys = known, "no new keys; those that are known stay in use");
-        self.metrics.key_set_refresh(&self.name, "failed");
-        None
+        let keys = KeySet::parse(&found.bytes, &self.algorithms).map_err(|error| error.to_string())?;
+        tracing::info!(issuer = self.name, keys = keys.len(), skipped = keys.skipped, "new keys");
+        self.keys.store(Arc::new(keys));
+        self.metrics.key_set_refresh(&self.name, "new");
+        Ok(fresh_for)
     }
 
     fn fresh_for(&self, found: &Found) -> Duration {

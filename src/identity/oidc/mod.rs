@@ -122,9 +122,10 @@ impl OidcAuthenticator {
             verdict = keys.verify(&jws);
         }
         verdict?;
-        let workload = Arc::new(accepted.workload);
+        let until = accepted.until;
+        let workload = Arc::new(accepted.workload(jws.claims));
         let keeper = issuer.keeper.clone();
-        let entry = Entry { workload: workload.clone(), until: accepted.until, keeper, keys: keys.digest };
+        let entry = Entry { workload: workload.clone(), until, keeper, keys: keys.digest };
         self.verified.keep(key, entry, now);
         Ok(workload)
     }

@@ -35,6 +35,6 @@ impl OfflineIssuer {
         }
         let accepted = self.rules.check(&jws, now)?;
         self.keys.verify(&jws)?;
-        Ok(accepted.workload)
+        Ok(accepted.workload(jws.claims))
     }
 }

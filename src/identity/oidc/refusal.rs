@@ -44,6 +44,15 @@ pub enum Refusal {
     Signature,
 }
 
+/// At most 200 characters of what a reader said: the way to a mistake can be as long as the token.
+pub(super) fn cut(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(200) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
 /// At most 64 characters of something that a stranger wrote, in quotes and without what could make a line of a log lie.
 pub(super) fn quoted(text: &str) -> String {
     const SHOWN: usize = 64;
