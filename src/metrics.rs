@@ -31,6 +31,8 @@ pub struct Metrics {
     certificate_expires: Gauge,
     certificate_refused: Gauge,
     handshakes_failed: Counter,
+    authentications: Family<AuthenticationLabels, Counter>,
+    key_sets: Family<KeySetLabels, Counter>,
     /// Signatures that wait for a call to Vault.
     pub signing_queue: Gauge,
     /// Requests that are being worked on.
@@ -86,6 +88,18 @@ struct RuleLabels {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StageLabels {
     stage: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AuthenticationLabels {
+    kind: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KeySetLabels {
+    issuer: String,
+    outcome: &'static str,
 }
 
 impl Metrics {
@@ -155,6 +169,14 @@ impl Metrics {
             "Connections that ended before TLS was agreed on",
             handshakes_failed.clone(),
         );
+        let authentications = Family::default();
+        registry.register("authentications", "Callers who showed who they are", authentications.clone());
+        let key_sets = Family::default();
+        registry.register(
+            "issuer_key_refreshes",
+            "Times that an issuer's keys were looked for",
+            key_sets.clone(),
+        );
         let signing_queue = Gauge::default();
         registry.register("signing_queue", "Signatures that wait for a call to Vault", signing_queue.clone());
         let in_flight = Gauge::default();
@@ -179,6 +201,8 @@ impl Metrics {
             certificate_expires,
             certificate_refused,
             handshakes_failed,
+            authentications,
+            key_sets,
             signing_queue,
             in_flight,
             waiting,
@@ -269,6 +293,17 @@ impl Metrics {
 
     pub fn handshake_failed(&self) {
         self.handshakes_failed.inc();
+    }
+
+    /// Somebody showed who they are: with a `token` of the configuration, as a `workload` with the token of an issuer, or with a
+    /// `certificate`; `nothing` where nothing was shown. `accepted` or `refused`.
+    pub fn authentication(&self, kind: &'static str, outcome: &'static str) {
+        self.authentications.get_or_create(&AuthenticationLabels { kind, outcome }).inc();
+    }
+
+    /// The keys of a configured issuer were looked for: there were `new` ones, the `same`, or it `failed`.
+    pub fn key_set_refresh(&self, issuer: &str, outcome: &'static str) {
+        self.key_sets.get_or_create(&KeySetLabels { issuer: issuer.to_owned(), outcome }).inc();
     }
 
     /// Everything, as `application/openmetrics-text; version=1.0.0`.

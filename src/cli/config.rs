@@ -50,10 +50,11 @@ impl ConfigCommand {
             eprintln!("warning: {warning}");
         }
         println!(
-            "{} is right: {} keys, {} registries, {} tokens, {} rules",
+            "{} is right: {} keys, {} registries, {} issuers, {} tokens, {} rules",
             check.config.display(),
             config.keys.len(),
             config.registries.len(),
+            config.identity.issuers.len(),
             config.identity.tokens.len(),
             policy.len(),
         );
@@ -72,6 +73,11 @@ fn missing_files(config: &Config) -> Result<(), Failure> {
         named.push((key("ca_file"), registry.ca_file.as_deref()));
         named.push((key("password_file"), registry.password_file.as_deref()));
         named.push((key("docker_config_file"), registry.docker_config_file.as_deref()));
+    }
+    for issuer in &config.identity.issuers {
+        let key = |name: &str| format!("identity.issuers[{}].{name}", issuer.name);
+        named.push((key("jwks_file"), issuer.jwks_file.as_deref()));
+        named.push((key("ca_file"), issuer.ca_file.as_deref()));
     }
     for (key, path) in named {
         if let Some(path) = path

@@ -21,7 +21,7 @@ pub(super) struct WrongVariable {
 }
 
 /// Tables that occur many times; the environment has no names for one of them.
-const LISTS: [&str; 3] = ["keys", "registries", "identity.tokens"];
+const LISTS: [&str; 4] = ["keys", "registries", "identity.issuers", "identity.tokens"];
 
 const PREFIX: &str = "SIGNET__";
 

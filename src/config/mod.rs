@@ -25,7 +25,10 @@ use serde::Deserialize;
 
 pub use attach::AttachConfig;
 pub use http::{HttpConfig, TlsConfig};
-pub use identity::{IdentityConfig, TokenConfig, TokenDigest};
+pub(crate) use identity::is_trustworthy;
+pub use identity::{
+    Audience, IdentityConfig, IssuerConfig, Platform, TokenAlgorithm, TokenConfig, TokenDigest,
+};
 pub use keys::{KeyConfig, Purpose};
 pub use limits::LimitsConfig;
 pub use load::{ConfigError, load, load_str};

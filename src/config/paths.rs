@@ -19,7 +19,7 @@ fn all(config: &mut Config) -> Vec<&mut PathBuf> {
         vault,
         keys: _,
         registries,
-        identity: _,
+        identity,
         policy,
         log,
         limits: _,
@@ -46,6 +46,9 @@ fn all(config: &mut Config) -> Vec<&mut PathBuf> {
     for registry in registries {
         let files = [&mut registry.ca_file, &mut registry.password_file, &mut registry.docker_config_file];
         paths.extend(files.into_iter().flatten());
+    }
+    for issuer in &mut identity.issuers {
+        paths.extend([&mut issuer.jwks_file, &mut issuer.ca_file].into_iter().flatten());
     }
     paths
 }

@@ -8,13 +8,13 @@ use url::Url;
 
 use super::http::is_loopback;
 use super::{
-    AuthMethod, BatchConfig, Config, HttpConfig, IdentityConfig, KeyConfig, LimitsConfig, LogBackend,
-    LogConfig, RegistryConfig, TlsConfig, VaultConfig,
+    AuthMethod, BatchConfig, Config, HttpConfig, KeyConfig, LimitsConfig, LogBackend, LogConfig,
+    RegistryConfig, TlsConfig, VaultConfig,
 };
 use crate::domain::RegistryHost;
 
 /// A key's path, and what would be right.
-type Wrong = (String, String);
+pub(super) type Wrong = (String, String);
 
 /// Bytes of a request that Vault and OpenBao take.
 const MAX_BODY: usize = 32 * 1024 * 1024;
@@ -26,7 +26,7 @@ pub(super) fn check(config: &Config) -> Result<(), Wrong> {
     vault(&config.vault)?;
     keys(&config.keys)?;
     registries(&config.registries)?;
-    identity(&config.identity)?;
+    config.identity.check()?;
     limits(&config.limits)?;
     path("policy.file", Some(&config.policy.file))?;
     log(&config.log)
@@ -234,32 +234,6 @@ fn one_registry(index: usize, registry: &RegistryConfig) -> Result<(), Wrong> {
     at_least_one(key("max_signatures_per_image"), registry.max_signatures_per_image)
 }
 
-fn identity(identity: &IdentityConfig) -> Result<(), Wrong> {
-    for (index, token) in identity.tokens.iter().enumerate() {
-        let fits = (1..=128).contains(&token.name.len())
-            && !token.name.contains(char::is_control)
-            && token.name.trim() == token.name;
-        ensure(fits, format!("identity.tokens[{index}].name"), || {
-            "a token's name has 1 to 128 bytes, no control characters and no white space around it".to_owned()
-        })?;
-    }
-    once(
-        &identity.tokens,
-        |token| &token.name,
-        |index, token| {
-            (format!("identity.tokens[{index}].name"), format!("the token {} is here twice", token.name))
-        },
-    )?;
-    // Policy and log would know the holder by whichever name is found first.
-    once(
-        &identity.tokens,
-        |token| &token.sha256.0,
-        |index, _| {
-            (format!("identity.tokens[{index}].sha256"), "this token has another name already".to_owned())
-        },
-    )
-}
-
 fn limits(limits: &LimitsConfig) -> Result<(), Wrong> {
     let LimitsConfig {
         in_flight,
@@ -356,7 +330,7 @@ fn host(key: String, host: &str) -> Result<RegistryHost, Wrong> {
     })
 }
 
-fn path(key: impl Into<String>, path: Option<&Path>) -> Result<(), Wrong> {
+pub(super) fn path(key: impl Into<String>, path: Option<&Path>) -> Result<(), Wrong> {
     let empty = path.is_some_and(|path| path.as_os_str().is_empty());
     ensure(!empty, key, || "this is no path: name a file, or leave the key out".to_owned())
 }
@@ -366,7 +340,7 @@ fn at_least_one(key: impl Into<String>, number: usize) -> Result<(), Wrong> {
 }
 
 /// No two `items` have the same `name`.
-fn once<'a, T, N: Eq + Hash>(
+pub(super) fn once<'a, T, N: Eq + Hash>(
     items: &'a [T],
     name: impl Fn(&'a T) -> N,
     say: impl Fn(usize, &T) -> Wrong,
@@ -378,10 +352,10 @@ fn once<'a, T, N: Eq + Hash>(
     }
 }
 
-fn ensure(right: bool, key: impl Into<String>, say: impl FnOnce() -> String) -> Result<(), Wrong> {
+pub(super) fn ensure(right: bool, key: impl Into<String>, say: impl FnOnce() -> String) -> Result<(), Wrong> {
     if right { Ok(()) } else { Err((key.into(), say())) }
 }
 
-fn wrong(key: impl Into<String>, say: &str) -> Result<(), Wrong> {
+pub(super) fn wrong(key: impl Into<String>, say: &str) -> Result<(), Wrong> {
     Err((key.into(), say.to_owned()))
 }

@@ -179,6 +179,7 @@ fn config(setting: &Setting<'_>) -> Config {
                 sha256: TokenDigest(Sha256::digest(setting.token).into()),
                 expires: None,
             }],
+            ..IdentityConfig::default()
         },
         policy: PolicyConfig { file: setting.policy.clone() },
         log: LogConfig::sqlite(setting.data_dir.join("signet.db")),

@@ -1,28 +1,11 @@
-//! Who is calling.
+//! Who is calling: [`CallerAuthenticator`] asks whoever knows what the caller showed.
 
+mod caller;
 mod certificate;
+mod oidc;
 mod token;
 
-use async_trait::async_trait;
-
-use crate::domain::Principal;
-use crate::ports::{AuthenticationError, Authenticator, Credentials};
-
+pub use caller::CallerAuthenticator;
 pub use certificate::CertificateAuthenticator;
+pub use oidc::{IssuerSetupError, OfflineIssuer, OidcAuthenticator, Refusal};
 pub use token::TokenAuthenticator;
-
-/// The token where one is shown, and else the connection's certificate.
-pub struct Authenticators {
-    pub tokens: TokenAuthenticator,
-    pub certificates: CertificateAuthenticator,
-}
-
-#[async_trait]
-impl Authenticator for Authenticators {
-    async fn authenticate(&self, credentials: &Credentials) -> Result<Principal, AuthenticationError> {
-        match (&credentials.bearer, &credentials.certificate) {
-            (None, Some(_)) => self.certificates.authenticate(credentials).await,
-            _ => self.tokens.authenticate(credentials).await,
-        }
-    }
-}

@@ -45,4 +45,7 @@ pub enum AuthenticationError {
     Certificate(&'static str),
     #[error("the token `{name}` has expired")]
     Expired { name: String },
+    /// A token of an issuer, or one that says so.
+    #[error("the token is refused: {0}")]
+    Refused(String),
 }

@@ -61,6 +61,8 @@ pub enum StartError {
     Vault(String),
     #[error("[[registries]]: {0}")]
     Registries(String),
+    #[error("[[identity.issuers]]: {0}")]
+    Issuers(String),
     #[error("[log]: {0}")]
     Log(String),
 }

@@ -9,11 +9,11 @@ use super::StartError;
 use crate::config::{Config, Purpose};
 use crate::domain::{Clock, IdSource, KeyName, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
-use crate::identity::{Authenticators, CertificateAuthenticator, TokenAuthenticator};
+use crate::identity::{CallerAuthenticator, CertificateAuthenticator, OidcAuthenticator, TokenAuthenticator};
 use crate::log::GroupCommitLog;
 use crate::metrics::Metrics;
 use crate::policy::RulePolicy;
-use crate::ports::{Policy, Registry, RuleLimits, SharedLocks, Signer, SigningLog};
+use crate::ports::{Authenticator, Policy, Registry, RuleLimits, SharedLocks, Signer, SigningLog};
 use crate::registry::OciRegistries;
 use crate::service::{
     DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Quiet, Refusals, Service,
@@ -86,12 +86,17 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         index_members: config.limits.index_members,
         wake: Notify::new(),
     };
+    let authenticator = CallerAuthenticator {
+        tokens: TokenAuthenticator::new(config.identity.tokens.clone(), clock.clone()),
+        workloads: OidcAuthenticator::start(&config.identity, clock.clone(), &metrics, stopped)
+            .map_err(|error| StartError::Issuers(error.to_string()))?,
+        certificates: trusts_certificates(config)
+            .then(|| Arc::new(CertificateAuthenticator::new(clock.clone())) as Arc<dyn Authenticator>),
+        metrics: metrics.clone(),
+    };
     let api = ApiState {
         service: Arc::new(service),
-        authenticator: Arc::new(Authenticators {
-            tokens: TokenAuthenticator::new(config.identity.tokens.clone(), clock.clone()),
-            certificates: CertificateAuthenticator::new(clock.clone()),
-        }),
+        authenticator: Arc::new(authenticator),
         idempotency: log.clone(),
         clock,
         admission: Admission::new(&config.limits, metrics.clone()),
@@ -104,6 +109,11 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         batch_items: config.limits.batch_items,
     };
     Ok(Parts { api, log })
+}
+
+/// Whether connections may come with a certificate.
+fn trusts_certificates(config: &Config) -> bool {
+    config.http.tls.as_ref().is_some_and(|tls| tls.client_ca_file.is_some())
 }
 
 fn key_purposes(config: &Config) -> KeyPurposes {

@@ -7,6 +7,7 @@
 pub mod attached;
 pub mod authority;
 pub mod image;
+pub mod issuer;
 pub mod postgres;
 pub mod problem;
 pub mod proxy;

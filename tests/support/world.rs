@@ -41,8 +41,10 @@ pub struct World {
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Lines for sections that the configuration has anyway: ("http", "…"), ("vault", "…"), ("vault.batch", "…"),
-    /// ("registries", "…"), ("limits", "…"), ("attach", "…").
+    /// ("registries", "…"), ("identity", "…"), ("limits", "…"), ("attach", "…").
     pub lines: Vec<(&'static str, String)>,
+    /// Whole sections, behind those that the configuration has anyway.
+    pub sections: String,
     /// Which of the registries; the first where none is named.
     pub registry: Option<&'static str>,
     /// A Vault for this test alone, which it may seal.
@@ -247,7 +249,12 @@ impl World {
     }
 
     pub async fn get(&self, path: &str) -> Answer {
-        let request = self.client.get(format!("{}{path}", self.signet.api)).bearer_auth(&self.token);
+        self.get_as(&self.token, path).await
+    }
+
+    /// As [`World::get`], by whoever shows this token.
+    pub async fn get_as(&self, token: &str, path: &str) -> Answer {
+        let request = self.client.get(format!("{}{path}", self.signet.api)).bearer_auth(token);
         Answer::read(request.send().await.unwrap()).await
     }
 
@@ -418,5 +425,5 @@ fn config(
     }
     section("[limits]", "limits", &[]);
     section("[attach]", "attach", &[]);
-    text
+    text + &settings.sections
 }

@@ -309,3 +309,83 @@ fn each_mistake_names_the_key_and_what_would_be_right() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+#[test]
+fn an_issuer_that_could_be_anybody_is_refused() {
+    let sha256 = "1".repeat(64);
+    let right = "[identity]\naudience = 'signet'\n[[identity.issuers]]\nname = 'corp'\nissuer = 'https://ci.example.com'\n";
+    let with = |old: &str, new: &str| {
+        assert!(right.contains(old), "{old}");
+        let tokens = format!("[[identity.tokens]]\nname = \"ci\"\nsha256 = \"{sha256}\"\n");
+        let text = LEAST.replace(&tokens, &format!("{}{tokens}", right.replacen(old, new, 1)));
+        assert_ne!(text, LEAST);
+        read(&text, &[]).map(|config| config.identity).map_err(|error| error.to_string())
+    };
+    let config = with("'signet'", "['a', 'signet']").unwrap();
+    assert!(
+        config.audience.contains("a") && config.audience.contains("signet") && !config.audience.contains("b")
+    );
+    assert_eq!(config.issuers[0].principal_claim(), "sub");
+    let more = |line: &str| with("name = 'corp'", &format!("name = 'corp'\n{line}"));
+    for line in [
+        "jwks_uri = 'http://127.0.0.1:8080/keys'",
+        "jwks_uri = 'http://localhost/keys?x=1'",
+        "jwks_file = 'keys.json'",
+        "audience = 'mine'",
+        "algorithms = ['PS512', 'ES384', 'EdDSA']",
+        "platform = 'spiffe'",
+    ] {
+        more(line).unwrap_or_else(|error| panic!("{line}: {error}"));
+    }
+    let no_issuer = "write what stands in the tokens' `iss`";
+    for (old, new, sentence) in [
+        (
+            "audience = 'signet'\n",
+            "",
+            "identity.audience: missing: without it, tokens that were made for others",
+        ),
+        ("'signet'", "[]", "identity.audience: missing"),
+        ("'signet'", "['signet', '']", "identity.audience: an audience has 1 to 512 bytes"),
+        ("'signet'", "7", "identity.audience: must be a string or a list of strings"),
+        ("'corp'", "'a:b'", "identity.issuers[0].name: an issuer's name has 1 to 128 bytes, no colon"),
+        ("'corp'", "''", "identity.issuers[0].name: an issuer's name has"),
+        ("'corp'", "'corp'\nname2 = 1", "identity.issuers[0].name2: unknown key"),
+        ("https://ci", "http://ci", no_issuer),
+        ("https://ci.example.com", "ci.example.com", no_issuer),
+        ("https://ci.example.com", "https://user@ci.example.com", no_issuer),
+        ("https://ci.example.com", "https://ci.example.com?x=1", no_issuer),
+        ("https://ci.example.com", "https://ci.example.com#x", no_issuer),
+        ("https://ci.example.com", "kubernetes/serviceaccount", no_issuer),
+    ] {
+        let error = with(old, new).map(drop).expect_err(new);
+        assert!(error.contains(sentence), "{new}: {error}");
+    }
+    let name = "name = 'corp'";
+    let again = |name: &str, issuer: &str| {
+        format!(
+            "name = 'corp'\nissuer = 'https://ci.example.com'\n[[identity.issuers]]\nname = '{name}'\nissuer = '{issuer}'\n[[identity.issuers]]\nname = 'third'"
+        )
+    };
+    for (line, sentence) in [
+        ("name = 'corp'\nalgorithms = []".to_owned(), "algorithms: without one no token is ever right"),
+        ("name = 'corp'\nalgorithms = ['none']".to_owned(), "algorithms[0]: must be \"RS256\""),
+        ("name = 'corp'\nalgorithms = ['HS256']".to_owned(), "algorithms[0]: must be \"RS256\""),
+        ("name = 'corp'\njwks_uri = 'http://ci.example.com/keys'".to_owned(), "jwks_uri: write https://"),
+        ("name = 'corp'\njwks_uri = 'file:///keys'".to_owned(), "jwks_uri: write https://"),
+        (
+            "name = 'corp'\njwks_uri = 'https://ci.example.com/'\njwks_file = 'k'".to_owned(),
+            "jwks_uri: jwks_file is set too",
+        ),
+        ("name = 'corp'\nca_file = 'c'\njwks_file = 'k'".to_owned(), "ca_file: jwks_file is set too"),
+        ("name = 'corp'\nclock_skew = '301s'".to_owned(), "clock_skew: it is at most 5m"),
+        ("name = 'corp'\nrefresh = '999ms'".to_owned(), "refresh: it is at least 1s"),
+        ("name = 'corp'\nmax_token_age = '2d'".to_owned(), "max_token_age: "),
+        ("name = 'corp'\nplatform = 'gitlba'".to_owned(), "did you mean \"gitlab\"?"),
+        ("name = 'corp'\nprincipal_claim = ''".to_owned(), "principal_claim: write the name of a claim"),
+        (again("corp", "https://b.example.com"), "issuers[1].name: the issuer corp is here twice"),
+        (again("b", "https://ci.example.com"), "issuers[1].issuer: this issuer has another name already"),
+    ] {
+        let error = with(name, &line).map(drop).expect_err(&line);
+        assert!(error.contains(sentence), "{line}: {error}");
+    }
+}
