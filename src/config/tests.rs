@@ -50,13 +50,31 @@ fn relative_paths_start_at_the_directory_of_the_file() {
     let text = LEAST
         .replace("[vault.auth]", "ca_file = \"/ca/vault.pem\"\n[vault.auth]")
         .replace("[[identity", "username = \"u\"\npassword_file = \"p\"\nca_file = \"ca.pem\"\n[[identity");
+    let text =
+        text + "[http.tls]\ncert_file = \"tls.pem\"\nkey_file = \"/tls.key\"\nclient_ca_file = \"ca.pem\"\n";
     let config = read(&text, &[("SIGNET__POLICY__FILE", "other.yaml")]).unwrap();
+    let tls = config.http.tls.unwrap();
+    let files: Vec<_> = tls.files().map(|(_, file)| file.to_str().unwrap()).collect();
+    assert_eq!(files, ["/etc/signet/tls.pem", "/tls.key", "/etc/signet/ca.pem"]);
     assert_eq!(config.policy.file, Path::new("/etc/signet/other.yaml"));
     assert_eq!(config.log.path.as_deref(), Some(Path::new("/etc/signet/data/log.sqlite")));
     assert_eq!(config.vault.auth.token_file.as_deref(), Some(Path::new("/etc/signet/vault-token")));
     assert_eq!(config.vault.ca_file.as_deref(), Some(Path::new("/ca/vault.pem")));
     assert_eq!(config.registries[0].password_file.as_deref(), Some(Path::new("/etc/signet/p")));
     assert_eq!(config.registries[0].ca_file.as_deref(), Some(Path::new("/etc/signet/ca.pem")));
+}
+
+#[test]
+fn with_tls_every_address_may_be_listened_on_and_health_is_behind_it_where_that_is_not_loopback() {
+    let tls = [("SIGNET__HTTP__TLS__CERT_FILE", "tls.pem"), ("SIGNET__HTTP__TLS__KEY_FILE", "tls.key")];
+    for (admin, encrypted) in [("127.0.0.1:9090", false), ("[::1]:9090", false), ("0.0.0.0:9090", true)] {
+        let mut variables = tls.to_vec();
+        variables.extend([("SIGNET__HTTP__LISTEN", "0.0.0.0:8443"), ("SIGNET__HTTP__ADMIN_LISTEN", admin)]);
+        let http = read(LEAST, &variables).unwrap().http;
+        assert_eq!(http.admin_tls().is_some(), encrypted, "{admin}");
+    }
+    let error = read(LEAST, &tls[..1]).unwrap_err().to_string();
+    assert!(error.contains("key_file"), "{error}");
 }
 
 #[test]

@@ -46,7 +46,8 @@ impl Crowd {
         }
     }
 
-    /// A seat, as soon as there is one. Where all are taken, a connection without a request under way makes room.
+    /// A seat, as soon as there is one. Where all are taken, a connection without a request under way makes room; not one
+    /// that has just come or has just been answered, whose next request may be on its way.
     pub(super) async fn enter(&self, peer: IpAddr, watch: Arc<Watch>) -> Seat {
         let permit = self.permit().await;
         let (number, leave) = (self.next.fetch_add(1, Ordering::Relaxed), CancellationToken::new());
@@ -82,7 +83,9 @@ impl Crowd {
         let first = idle.min_by_key(|(guest, since)| {
             (std::cmp::Reverse(of_peer.get(&guest.peer).copied().unwrap_or_default()), *since)
         });
-        if let Some((guest, _)) = first {
+        if let Some((guest, since)) = first
+            && since.elapsed() >= GRACE
+        {
             guest.leave.cancel();
         }
     }
@@ -105,6 +108,7 @@ fn lock(present: &Present) -> MutexGuard<'_, HashMap<u64, Guest>> {
     present.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+const GRACE: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
@@ -129,6 +133,8 @@ mod tests {
         let idle = crowd.enter(GREEDY, watch()).await;
         let gone = async {
             idle.wanted().await;
+            // Whoever has just come may be about to ask.
+            assert!(idle.watch.idle_since().unwrap().elapsed() >= GRACE);
             drop(idle);
         };
         let (seat, ()) = tokio::join!(crowd.enter(MODEST, watch()), gone);

@@ -30,8 +30,8 @@ pub struct Manner {
     pub header_read_timeout: Duration,
     /// How long a connection may stay without a request, or without taking an answer.
     pub idle_timeout: Duration,
-    /// At once. Beyond, whoever comes takes the place of a connection on which no request is under way, first of all
-    /// one of the peer that has most of them; where there is none such, it waits.
+    /// At once. Beyond, whoever comes takes the place of a connection on which nothing has been under way for a second,
+    /// first of all one of the peer that has most of them; where there is none such, it waits.
     pub max_connections: usize,
 }
 

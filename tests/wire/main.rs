@@ -5,6 +5,7 @@ mod attestations;
 mod bad_input;
 mod blobs;
 mod command_line;
+mod confusions;
 mod credentials;
 mod decisions;
 mod documentation;
@@ -22,8 +23,10 @@ mod registry_contract;
 mod registry_failures;
 mod registry_kinds;
 mod signatures;
+mod slow_clients;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 mod transit_contract;
 mod vault_failures;
 mod verifications;

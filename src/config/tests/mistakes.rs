@@ -176,6 +176,17 @@ fn each_mistake_names_the_key_and_what_would_be_right() {
             "[http]\nlisten = \"127.0.0.1:9090\"\n[policy]",
             "http.admin_listen: this is http.listen as well",
         ),
+        ("[policy]", "[http]\nmax_connections = 0\n[policy]", "http.max_connections: must be at least 1"),
+        (
+            "[policy]",
+            "[http.tls]\ncert_file = \"\"\nkey_file = \"k\"\n[policy]",
+            "http.tls.cert_file: this is no path",
+        ),
+        (
+            "[policy]",
+            "[http.tls]\ncert_file = \"c\"\nkey = \"k\"\n[policy]",
+            "http.tls.key: unknown key; known keys: cert_file, key_file, client_ca_file",
+        ),
         (
             "[policy]",
             "[http]\npublic_url = \"ftp://a\"\n[policy]",
