@@ -231,6 +231,7 @@ fn identity(identity: &IdentityConfig) -> Result<(), Wrong> {
 fn limits(limits: &LimitsConfig) -> Result<(), Wrong> {
     let LimitsConfig {
         in_flight,
+        in_flight_per_principal,
         queue,
         body_bytes,
         bytes_in_flight,
@@ -242,6 +243,7 @@ fn limits(limits: &LimitsConfig) -> Result<(), Wrong> {
     } = limits;
     for (key, number) in [
         ("in_flight", in_flight),
+        ("in_flight_per_principal", in_flight_per_principal),
         ("queue", queue),
         ("body_bytes", body_bytes),
         ("bytes_in_flight", bytes_in_flight),
