@@ -12,6 +12,8 @@ use super::duration;
 pub struct LimitsConfig {
     /// Signatures being made at once.
     pub in_flight: usize,
+    /// Those of them that are one principal's, while others are there. One that is alone can have all.
+    pub in_flight_per_principal: usize,
     /// Signatures waiting for their turn; beyond, callers get 503 `overloaded`.
     pub queue: usize,
     /// A request's body, in bytes.
@@ -36,6 +38,7 @@ impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             in_flight: 256,
+            in_flight_per_principal: 16,
             queue: 1024,
             body_bytes: 1024 * 1024,
             bytes_in_flight: 256 * 1024 * 1024,

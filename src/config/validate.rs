@@ -237,6 +237,7 @@ fn one_registry(index: usize, registry: &RegistryConfig) -> Result<(), Wrong> {
 fn limits(limits: &LimitsConfig) -> Result<(), Wrong> {
     let LimitsConfig {
         in_flight,
+        in_flight_per_principal,
         queue,
         body_bytes,
         bytes_in_flight,
@@ -248,6 +249,7 @@ fn limits(limits: &LimitsConfig) -> Result<(), Wrong> {
     } = limits;
     for (key, number) in [
         ("in_flight", in_flight),
+        ("in_flight_per_principal", in_flight_per_principal),
         ("queue", queue),
         ("body_bytes", body_bytes),
         ("bytes_in_flight", bytes_in_flight),

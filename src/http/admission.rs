@@ -33,7 +33,13 @@ impl Admission {
     pub fn new(limits: &LimitsConfig, metrics: Arc<Metrics>) -> Self {
         let kibibytes = limits.bytes_in_flight.div_ceil(1024);
         Self {
-            turns: Turns::new(limits.in_flight, kibibytes, limits.queue, metrics.clone()),
+            turns: Turns::new(
+                limits.in_flight,
+                limits.in_flight_per_principal,
+                kibibytes,
+                limits.queue,
+                metrics.clone(),
+            ),
             timeout: limits.request_timeout,
             tasks: TaskTracker::new(),
             metrics,

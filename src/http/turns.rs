@@ -5,11 +5,13 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::oneshot;
+use tokio::time::{Duration, Instant};
 
 use crate::metrics::Metrics;
 
 /// Shares slots and bytes between principals: whoever holds least is next, and among those who hold the same, whoever has
-/// waited longest. A principal alone can have everything.
+/// waited longest. A principal alone can have everything; while others are there, it gets no more slots once it holds its
+/// share of them. What is under way can not be hurried, and so the less of it there is, the sooner others are answered.
 ///
 /// So many wait as the queue has places. When it is full, a newcomer takes the place of the last who came of
 /// those with most places, unless it has as many itself: a flood keeps nobody else out.
@@ -43,10 +45,14 @@ pub struct QueueFull;
 struct State {
     all: [usize; 2],
     free: [usize; 2],
+    /// What one principal may have while others are there.
+    share: [usize; 2],
     queue: usize,
     waiting: [usize; 2],
     /// Counted up.
     tickets: u64,
+    /// Who asked last, and who of the others did, and when.
+    last: [Option<(Arc<str>, Instant)>; 2],
     /// Those who hold something or wait; nobody else is remembered.
     principals: HashMap<Arc<str>, Share>,
 }
@@ -65,9 +71,20 @@ struct Waiter {
 }
 
 impl Turns {
-    pub fn new(slots: usize, kibibytes: usize, queue: usize, metrics: Arc<Metrics>) -> Self {
+    /// `share`: the slots of one principal while others are there.
+    pub fn new(slots: usize, share: usize, kibibytes: usize, queue: usize, metrics: Arc<Metrics>) -> Self {
         let all = [slots, kibibytes];
-        let state = State { all, free: all, queue, waiting: [0; 2], tickets: 0, principals: HashMap::new() };
+        let share = [share.min(slots), kibibytes];
+        let state = State {
+            all,
+            free: all,
+            share,
+            queue,
+            waiting: [0; 2],
+            tickets: 0,
+            last: [None, None],
+            principals: HashMap::new(),
+        };
         Self { state: Arc::new(Mutex::new(state)), metrics }
     }
 
@@ -80,7 +97,8 @@ impl Turns {
             let mut state = self.state();
             let units = units.min(state.all[what as usize]);
             let principal = state.name(principal);
-            if state.waiting[what as usize] == 0 && state.free[what as usize] >= units {
+            state.asked(&principal);
+            if state.is_free(what, units, &principal) {
                 state.hold(what, units, &principal);
                 return Ok(Turn { turns: self.clone(), what, units, principal });
             }
@@ -136,6 +154,9 @@ impl Drop for Turn {
     }
 }
 
+/// Who has asked so long ago is there no more.
+const MOMENT: Duration = Duration::from_secs(2);
+
 /// A place in the queue; given back however the waiting ends.
 struct Place<'a> {
     turns: &'a Turns,
@@ -169,6 +190,34 @@ impl State {
     /// The principal's name, kept once.
     fn name(&self, principal: &str) -> Arc<str> {
         self.principals.get_key_value(principal).map_or_else(|| principal.into(), |(name, _)| name.clone())
+    }
+
+    /// Remembers who is there.
+    fn asked(&mut self, principal: &Arc<str>) {
+        let now = Instant::now();
+        match &mut self.last {
+            [Some((last, at)), _] if last == principal => *at = now,
+            [last, other] => {
+                *other = last.take();
+                *last = Some((principal.clone(), now));
+            }
+        }
+    }
+
+    /// Whether others than `principal` have asked for something a moment ago.
+    fn has_others(&self, principal: &Arc<str>) -> bool {
+        let others = self.last.iter().flatten().filter(|(name, _)| name != principal);
+        others.into_iter().any(|(_, at)| at.elapsed() < MOMENT)
+    }
+
+    /// Whether nobody waits who is before `principal`, and there is enough.
+    fn is_free(&self, what: What, units: usize, principal: &Arc<str>) -> bool {
+        let what = what as usize;
+        let held = self.principals.get(principal).map_or(0, |share| share.held[what]);
+        let own = self.principals.get(principal).map_or(0, |share| share.waiting[what].len());
+        // Others that wait although something is free have their share.
+        let is_next = own == 0 && (what == What::Slots as usize || self.waiting[what] == 0);
+        is_next && self.free[what] >= units && (held < self.share[what] || !self.has_others(principal))
     }
 
     fn hold(&mut self, what: What, units: usize, principal: &Arc<str>) {
@@ -225,17 +274,18 @@ impl State {
         if self.waiting[what as usize] == 0 {
             return None;
         }
-        let first = |share: &Share| {
+        let first = |(name, share): (&'_ Arc<str>, &Share)| {
             let waiter = share.waiting[what as usize].front()?;
-            Some((share.held[what as usize], waiter.ticket, waiter.units))
+            let held = share.held[what as usize];
+            let may = held < self.share[what as usize] || !self.has_others(name);
+            may.then(|| ((held, waiter.ticket, waiter.units), name.clone()))
         };
-        let waiting = self.principals.iter().filter_map(|(name, share)| Some((first(share)?, name)));
+        let waiting = self.principals.iter().filter_map(first);
         // No two have the same ticket.
         let ((_, _, units), name) = waiting.min_by_key(|(order, _)| *order)?;
         if units > self.free[what as usize] {
             return None;
         }
-        let name = name.clone();
         let waiter = self.principals.get_mut(&name)?.waiting[what as usize].pop_front()?;
         self.waiting[what as usize] -= 1;
         self.hold(what, units, &name);
@@ -268,7 +318,7 @@ mod tests {
     type Waiting = Pin<Box<dyn Future<Output = Result<Turn, QueueFull>>>>;
 
     fn turns(slots: usize, queue: usize) -> Turns {
-        Turns::new(slots, 10, queue, Arc::new(Metrics::new()))
+        Turns::new(slots, slots, 10, queue, Arc::new(Metrics::new()))
     }
 
     /// Asks for something and begins to wait.
@@ -315,6 +365,31 @@ mod tests {
         drop(second);
         let of_flood = served(&mut flood);
         assert_eq!(of_flood.iter().map(|(n, _)| *n).collect::<Vec<_>>(), [0], "the longest waiting");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_others_are_there_a_principal_gets_its_share_and_no_more() {
+        let turns = Turns::new(10, 2, 10, 100, Arc::new(Metrics::new()));
+        let mut flood: Vec<_> = (0..10).map(|_| holds(&turns, "flood")).collect();
+        let mut more: Vec<_> = (0..5).map(|_| slot(&turns, "flood")).collect();
+        let mut one = [slot(&turns, "one")];
+        drop(flood.pop());
+        let of_one = served(&mut one);
+        assert_eq!(of_one.len(), 1);
+        // What it holds beyond its share comes back, and is there for others at once.
+        flood.truncate(2);
+        assert!(served(&mut more).is_empty());
+        let others: Vec<_> = ["one", "two", "two"].iter().map(|name| holds(&turns, name)).collect();
+        let mut beyond = [slot(&turns, "two")];
+        flood.pop();
+        let mut again = served(&mut more[..1]);
+        assert_eq!((again.len(), served(&mut beyond).len()), (1, 0));
+        drop((of_one, others));
+        assert_eq!(served(&mut beyond).len(), 1);
+        // Once nobody else has asked for a while, everything is there for one.
+        tokio::time::advance(MOMENT).await;
+        drop(again.pop());
+        assert_eq!(served(&mut more[1..]).len(), 4);
     }
 
     #[test]
