@@ -13,6 +13,7 @@ mod keys;
 mod log_failures;
 mod outbox;
 mod overload;
+mod policy_reload;
 mod recursive;
 mod registry_contract;
 mod registry_failures;
