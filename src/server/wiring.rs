@@ -16,7 +16,7 @@ use crate::policy::RulePolicy;
 use crate::ports::{Policy, Registry, RuleLimits, SharedLocks, Signer, SigningLog};
 use crate::registry::OciRegistries;
 use crate::service::{
-    DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Quiet, Refusals, Service,
+    Budgets, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Quiet, Refusals, Service,
 };
 use crate::store;
 use crate::vault::TransitSigner;
@@ -63,7 +63,6 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         policy: Arc::new(policy) as Arc<dyn Policy>,
         log: signing_log,
         outbox: log.clone(),
-        quotas: log.clone(),
         shared_locks,
         clock: clock.clone(),
         ids: ids.clone(),
@@ -77,9 +76,12 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         },
         checks: PredicateChecks::default(),
         refusals: Refusals::default(),
-        limits: RuleLimits {
-            per_hour: config.limits.signatures_per_hour,
-            per_token: config.limits.signatures_per_token,
+        budgets: Budgets {
+            quotas: log.clone(),
+            limits: RuleLimits {
+                per_hour: config.limits.signatures_per_hour,
+                per_token: config.limits.signatures_per_token,
+            },
         },
         observed: Quiet::default(),
         unlogged: Quiet::default(),
