@@ -23,8 +23,8 @@ use signet::ports::{
     RuleLimits,
 };
 use signet::service::{
-    Caller, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Quiet, Refusals, Service,
-    SignRequest,
+    Budgets, Caller, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Quiet, Refusals,
+    Service, SignRequest,
 };
 use signet::vault::TransitSigner;
 use tokio::sync::Notify;
@@ -123,7 +123,6 @@ fn service(
         policy: Arc::new(RulePolicy::load(&config.policy.file)?),
         outbox: log.clone(),
         log: log.clone(),
-        quotas: log.clone(),
         shared_locks: Arc::new(Alone),
         clock,
         ids,
@@ -140,7 +139,7 @@ fn service(
         },
         checks: PredicateChecks::default(),
         refusals: Refusals::default(),
-        limits: RuleLimits::default(),
+        budgets: Budgets { quotas: log.clone(), limits: RuleLimits::default() },
         observed: Quiet::default(),
         unlogged: Quiet::default(),
         index_members: config.limits.index_members,

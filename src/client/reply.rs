@@ -38,8 +38,11 @@ impl Reply {
 }
 
 fn error_of(refusal: Refusal, status: StatusCode, headers: &HeaderMap) -> ClientError {
-    if status.is_server_error() || Refusal::may_pass(status.as_u16()) {
-        ClientError::Failed { refusal, retry_after: retry_after(headers) }
+    let retry_after = retry_after(headers);
+    // What is used up for good is told without a time.
+    let is_final = status == StatusCode::TOO_MANY_REQUESTS && retry_after.is_none();
+    if !is_final && (status.is_server_error() || Refusal::may_pass(status.as_u16())) {
+        ClientError::Failed { refusal, retry_after }
     } else {
         ClientError::Refused { refusal }
     }

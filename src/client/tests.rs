@@ -74,8 +74,9 @@ async fn what_may_pass_is_tried_again_with_the_same_key_and_the_token() {
 
 #[tokio::test]
 async fn a_refusal_is_final() {
-    for status in [400, 401, 403, 404, 409, 413] {
-        let (server, seen) = server(vec![(status, "1", PROBLEM)]).await;
+    let statuses = [400, 401, 403, 404, 409, 413].map(|status| (status, "1"));
+    for (status, retry_after) in statuses.into_iter().chain([(429, "")]) {
+        let (server, seen) = server(vec![(status, retry_after, PROBLEM)]).await;
         let error = client(&server, LONG).get("/v1/keys").await.unwrap_err();
         let ClientError::Refused { refusal } = &error else { panic!("{status}: {error:?}") };
         assert_eq!((refusal.status, refusal.code.as_str()), (status, "some-code"));

@@ -16,7 +16,7 @@ use crate::policy::{Configured, ReloadingPolicy, Source};
 use crate::ports::{Authenticator, Policy, Registry, RuleLimits, SharedLocks, Signer, SigningLog};
 use crate::registry::OciRegistries;
 use crate::service::{
-    DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Quiet, Refusals, Service,
+    Budgets, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Quiet, Refusals, Service,
 };
 use crate::store;
 use crate::vault::TransitSigner;
@@ -62,7 +62,6 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         policy: policy as Arc<dyn Policy>,
         log: signing_log,
         outbox: log.clone(),
-        quotas: log.clone(),
         shared_locks,
         clock: clock.clone(),
         ids: ids.clone(),
@@ -76,9 +75,12 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         },
         checks: PredicateChecks::default(),
         refusals: Refusals::default(),
-        limits: RuleLimits {
-            per_hour: config.limits.signatures_per_hour,
-            per_token: config.limits.signatures_per_token,
+        budgets: Budgets {
+            quotas: log.clone(),
+            limits: RuleLimits {
+                per_hour: config.limits.signatures_per_hour,
+                per_token: config.limits.signatures_per_token,
+            },
         },
         observed: Quiet::default(),
         unlogged: Quiet::default(),

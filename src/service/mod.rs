@@ -34,12 +34,12 @@ use crate::domain::{
 };
 use crate::metrics::Metrics;
 use crate::ports::{
-    Decision, Outbox, Policy, Question, Quotas, Registry, RegistryError, RegistrySettings, RuleLimits,
-    SharedLocks, Signer, SigningLog,
+    Decision, Outbox, Policy, Question, Registry, RegistryError, RegistrySettings, SharedLocks, Signer,
+    SigningLog,
 };
 
 pub use attest::{AttestRequest, MAX_PREDICATE, PredicateChecks, PredicateType};
-pub use budgets::{Budget, Per};
+pub use budgets::{Budget, Budgets, Per};
 pub use decide::{About, DecisionRequest, Explained};
 pub use delivery::DeliverySettings;
 pub use error::ServiceError;
@@ -59,7 +59,6 @@ pub struct Service {
     pub policy: Arc<dyn Policy>,
     pub log: Arc<dyn SigningLog>,
     pub outbox: Arc<dyn Outbox>,
-    pub quotas: Arc<dyn Quotas>,
     pub shared_locks: Arc<dyn SharedLocks>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
@@ -70,8 +69,7 @@ pub struct Service {
     pub delivery: DeliverySettings,
     pub checks: PredicateChecks,
     pub refusals: Refusals,
-    /// Signatures of each principal, and of each token, over all rules.
-    pub limits: RuleLimits,
+    pub budgets: Budgets,
     /// Lines about what rules would do that only observe.
     pub observed: Quiet,
     /// Lines about refusals that the signing log has no place for.

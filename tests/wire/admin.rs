@@ -32,6 +32,21 @@ async fn livez_never_asks_vault_and_readyz_asks_once_for_all() {
 }
 
 #[tokio::test]
+async fn readyz_says_why_a_newer_policy_is_not_in_force_and_stays_ready() {
+    let world = World::counted().await;
+    let before = world.readiness().await.body;
+    world.write_policy("  - id: nonsense\n    efect: allow\n");
+    let refused = async || {
+        let answer = world.readiness().await;
+        (answer.body["checks"]["policy"] != "ok").then_some(answer)
+    };
+    let answer = world.eventually("the new file is refused", refused).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["status"]), (200, &json!("ready")), "{answer:?}");
+    assert!(answer.body["checks"]["policy"].as_str().unwrap().contains("efect"), "{answer:?}");
+    assert_eq!(answer.body["policy"], before["policy"], "the one before is in force");
+}
+
+#[tokio::test]
 async fn the_admin_listener_and_the_api_are_apart() {
     let world = World::counted().await;
     for path in ["/v1/keys", "/v1/log/entries", "/openapi.json", "/docs/"] {

@@ -48,6 +48,47 @@ async fn an_hours_signatures_are_counted_over_restarts_and_what_is_there_costs_n
 }
 
 #[tokio::test]
+async fn a_rules_own_limit_is_counted_for_it_alone() {
+    let mut world = World::counted().await;
+    // Files by a rule with a limit, and images by one without.
+    let path = world.directory.path().join("policy.yaml");
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replace("[sign, attest, blob, verify, log.read]", "[sign, verify, log.read]"))
+        .unwrap();
+    world.write_policy(&format!(
+        "  - id: files\n    effect: allow\n    identity: {{token: ci}}\n    keys: ['{}']\n    operations: [blob]\n    limits: {{per_hour: 2}}\n",
+        world.key
+    ));
+    world.restart();
+    assert_eq!(world.sign_blob(file(1)).await.status, 201);
+    assert_eq!(world.sign_blob(file(2)).await.status, 201);
+    let answer = world.sign_blob(file(3)).await;
+    world.assert_problem(&answer, 429, "rate-limited");
+    assert!(answer.detail().contains("rule `files`"), "{answer:?}");
+    assert_eq!(world.sign_image(&world.push_image().await).await.status, 201);
+    let question = json!({"operation": "blob", "key": world.key});
+    let decision = world.post("/v1/policy/decisions", &world.token, question.to_string()).await;
+    assert_eq!(decision.body["limits"], json!({"per_hour": 2}), "{decision:?}");
+}
+
+#[tokio::test]
+async fn what_a_rule_would_decide_that_only_observes_is_counted_and_said() {
+    let mut world = World::counted().await;
+    world.write_policy(&format!(
+        "  - id: would-deny\n    effect: deny\n    mode: observe\n    identity: {{token: ci}}\n    keys: ['{}']\n    operations: [blob]\n",
+        world.key
+    ));
+    world.restart();
+    for number in 0..100 {
+        assert_eq!(world.sign_blob(file(number)).await.status, 201);
+    }
+    assert_eq!(world.metric("signet_policy_observed_total{rule=\"would-deny\"}").await, 100.0);
+    let allowed = "signet_policy_decisions_total{operation=\"blob\",decision=\"allow\"}";
+    assert_eq!(world.metric(allowed).await, 100.0);
+    world.logs("would decide otherwise").await;
+}
+
+#[tokio::test]
 async fn of_an_index_everything_is_counted_and_nothing_is_signed_where_that_is_too_much() {
     let world = hourly(4).await;
     let children = [world.push_child().await, world.push_child().await];
