@@ -23,10 +23,13 @@ pub struct Metrics {
     commits: Histogram,
     commit_entries: Counter,
     refusals_dropped: Counter,
-    deliveries: Family<DeliveryLabels, Counter>,
+    deliveries: Family<OutcomeLabels, Counter>,
     outbox: Family<StageLabels, Gauge>,
     authentications: Family<AuthenticationLabels, Counter>,
     key_sets: Family<KeySetLabels, Counter>,
+    policy_rejected: Gauge,
+    policy_rules: Gauge,
+    policy_reloads: Family<OutcomeLabels, Counter>,
     /// Signatures that wait for a call to Vault.
     pub signing_queue: Gauge,
     /// Requests that are being worked on.
@@ -63,7 +66,7 @@ struct RegistryLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DeliveryLabels {
+struct OutcomeLabels {
     outcome: &'static str,
 }
 
@@ -126,6 +129,13 @@ impl Metrics {
             "Times that an issuer's keys were looked for",
             key_sets.clone(),
         );
+        let policy_rejected = Gauge::default();
+        let help = "1 while the policy file can not be used and the one before it stays in force";
+        registry.register("policy_rejected", help, policy_rejected.clone());
+        let policy_rules = Gauge::default();
+        registry.register("policy_rules", "Rules that are in force", policy_rules.clone());
+        let policy_reloads = Family::default();
+        registry.register("policy_reloads", "New contents of the policy file", policy_reloads.clone());
         let signing_queue = Gauge::default();
         registry.register("signing_queue", "Signatures that wait for a call to Vault", signing_queue.clone());
         let in_flight = Gauge::default();
@@ -146,6 +156,9 @@ impl Metrics {
             outbox,
             authentications,
             key_sets,
+            policy_rejected,
+            policy_rules,
+            policy_reloads,
             signing_queue,
             in_flight,
             waiting,
@@ -193,7 +206,7 @@ impl Metrics {
     /// Something became of a delivery: `attached` or `failed` by the outbox, `given_up`, `seen` when it was looked at
     /// again, or `missing` then.
     pub fn delivery(&self, outcome: &'static str) {
-        self.deliveries.get_or_create(&DeliveryLabels { outcome }).inc();
+        self.deliveries.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     /// So many deliveries wait to be attached, and to be looked at again.
@@ -215,6 +228,21 @@ impl Metrics {
     /// The keys of a configured issuer were looked for: there were `new` ones, the `same`, or it `failed`.
     pub fn key_set_refresh(&self, issuer: &str, outcome: &'static str) {
         self.key_sets.get_or_create(&KeySetLabels { issuer: issuer.to_owned(), outcome }).inc();
+    }
+
+    /// Whether the policy file, as it is now, can not be used.
+    pub fn policy_rejected(&self, rejected: bool) {
+        self.policy_rejected.set(rejected.into());
+    }
+
+    /// So many rules are in force.
+    pub fn policy_rules(&self, rules: usize) {
+        self.policy_rules.set(rules.try_into().unwrap_or(i64::MAX));
+    }
+
+    /// A new content of the policy file was `applied` or `rejected`.
+    pub fn policy_reloaded(&self, outcome: &'static str) {
+        self.policy_reloads.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     /// Everything, as `application/openmetrics-text; version=1.0.0`.

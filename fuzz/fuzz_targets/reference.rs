@@ -12,7 +12,10 @@ fuzz_target!(|text: &str| {
     if let Ok(repository) = text.parse::<Repository>() {
         let canonical = repository.to_string();
         assert_eq!(canonical.parse::<Repository>().as_ref(), Ok(&repository), "{canonical}");
-        assert!(!canonical.contains("..") && !canonical.contains("//") && !canonical.contains('%'), "{canonical}");
+        assert!(
+            !canonical.contains("..") && !canonical.contains("//") && !canonical.contains('%'),
+            "{canonical}"
+        );
         assert_eq!(canonical, canonical.to_lowercase());
     }
 });
