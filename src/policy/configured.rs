@@ -2,8 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::platform::Platform;
-use crate::config::{Config, Purpose};
+use crate::config::{Config, Platform, Purpose};
 use crate::domain::Operation;
 
 /// Names that rules use. A rule that names something else never matches, and is warned of.
@@ -23,7 +22,8 @@ impl Configured {
             (key.name.as_str().to_owned(), is_for.collect())
         });
         let tokens = config.identity.tokens.iter().map(|token| token.name.clone());
-        Self { keys: keys.collect(), tokens: tokens.collect(), issuers: None }
+        let issuers = config.identity.issuers.iter().map(|issuer| (issuer.name.clone(), issuer.platform));
+        Self { keys: keys.collect(), tokens: tokens.collect(), issuers: Some(issuers.collect()) }
     }
 
     pub fn has_key(&self, name: &str) -> bool {

@@ -31,7 +31,6 @@ pub use configured::Configured;
 pub use file::PolicyError;
 use identity::Identity;
 use index::Index;
-pub use platform::Platform;
 pub use reload::{ReloadingPolicy, Source};
 use rule::Rule;
 pub use text::{OperationText, schema};

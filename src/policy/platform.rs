@@ -4,18 +4,7 @@ use std::collections::BTreeSet;
 
 use super::claims::{Globs, Path};
 use super::identity::Conditions;
-
-/// Who issues tokens to jobs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Platform {
-    GitLab,
-    GitHub,
-    Buildkite,
-    CircleCi,
-    Jenkins,
-    Kubernetes,
-    Spiffe,
-}
+use crate::config::Platform;
 
 /// Platforms with their names in the configuration.
 const NAMES: [(&str, Platform); 7] = [
@@ -45,11 +34,6 @@ const TELLING: [(&str, Platform); 12] = [
 ];
 
 impl Platform {
-    /// By its name in the configuration.
-    pub fn named(name: &str) -> Option<Self> {
-        NAMES.iter().find(|(known, _)| *known == name).map(|(_, platform)| *platform)
-    }
-
     /// By an issuer's name, or by the claims that a rule binds.
     fn guess(issuer: &str, bound: &BTreeSet<&str>) -> Option<Self> {
         let issuer = issuer.to_lowercase();

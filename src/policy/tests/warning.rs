@@ -2,8 +2,9 @@
 
 use super::rules;
 use crate::config::Config;
+use crate::config::Platform;
 use crate::domain::Timestamp;
-use crate::policy::{Configured, Platform, RulePolicy};
+use crate::policy::{Configured, RulePolicy};
 
 fn warnings(policy: &RulePolicy, configured: Option<&Configured>) -> Vec<String> {
     policy.warnings(configured, "2026-06-01T12:00:00Z".parse::<Timestamp>().unwrap())
@@ -131,7 +132,7 @@ fn a_rule_that_binds_enough_is_not_warned_of() {
 fn an_issuers_platform_is_what_the_configuration_says_it_is() {
     let policy = rules(&["id: a, identity: {issuer: corp, claims: {team: x}}"]);
     let issuers = |name: &str, platform| {
-        let issuers = [(name.to_owned(), Platform::named(platform))].into();
+        let issuers = [(name.to_owned(), serde_json::from_value::<Platform>(platform.into()).ok())].into();
         let mut configured = configured();
         configured.issuers = Some(issuers);
         warnings(&policy, Some(&configured)).concat()
