@@ -8,13 +8,14 @@ mod deserializer;
 mod error;
 mod format;
 mod node;
+mod place;
 #[cfg(test)]
 mod tests;
 
 use serde::de::DeserializeOwned;
 
-pub(crate) use error::nearest;
 pub use error::{InputError, Problem, Segment};
+pub(crate) use error::{cut as shown, nearest};
 pub use node::Node;
 
 /// Reads JSON (RFC 8259). Duplicate keys are refused: of two readers, one may take the first and one the last.
@@ -42,9 +43,21 @@ pub fn from_json_around<'a, T: DeserializeOwned>(
 /// replayed within limits; `<<` is a key like any other.
 ///
 /// # Errors
-/// As [`from_json`].
+/// Where it is no YAML or no `T`, with the path, line and column.
 pub fn from_yaml<T: DeserializeOwned>(text: &str) -> Result<T, InputError> {
-    from_node(format::yaml(text)?)
+    from_node(format::yaml(text)?).map_err(|error| {
+        let path: Vec<_> = error.segments().cloned().collect();
+        match yaml_place(text, &path) {
+            Some(place) => error.at(place),
+            None => error,
+        }
+    })
+}
+
+/// Line and column, counted from 1, of what stands at `path` in YAML that can be read; or of the last step of the path
+/// that exists.
+pub fn yaml_place(text: &str, path: &[Segment]) -> Option<(usize, usize)> {
+    place::find(&format::yaml_places(text)?, path.iter())
 }
 
 /// Reads a tree that was read before.

@@ -15,7 +15,7 @@
 //! | [`server`] | wires everything | all above |
 //! | [`dev`] | embedded stand-ins for trying out and fast tests | `domain`, `format`, `config`, `server` |
 //! | [`client`] | a client of the API | nobody |
-//! | [`cli`] | one file per subcommand | `config`, `policy`, `server`, `dev`, `client` |
+//! | [`cli`] | one file per subcommand | `domain`, `ports`, `config`, `policy`, `server`, `dev`, `client` |
 //! | `main` | the command | `cli` |
 //!
 //! `tests/project` reads this map and holds the source to it.

@@ -23,8 +23,11 @@ pub struct Metrics {
     commits: Histogram,
     commit_entries: Counter,
     refusals_dropped: Counter,
-    deliveries: Family<DeliveryLabels, Counter>,
+    deliveries: Family<OutcomeLabels, Counter>,
     outbox: Family<StageLabels, Gauge>,
+    policy_rejected: Gauge,
+    policy_rules: Gauge,
+    policy_reloads: Family<OutcomeLabels, Counter>,
     certificate_expires: Gauge,
     certificate_refused: Gauge,
     handshakes_failed: Counter,
@@ -64,7 +67,7 @@ struct RegistryLabels {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DeliveryLabels {
+struct OutcomeLabels {
     outcome: &'static str,
 }
 
@@ -107,6 +110,13 @@ impl Metrics {
         registry.register("deliveries", "Signatures on their way to registries", deliveries.clone());
         let outbox = Family::default();
         registry.register("outbox", "Signatures that wait in the outbox", outbox.clone());
+        let policy_rejected = Gauge::default();
+        let help = "1 while the policy file can not be used and the one before it stays in force";
+        registry.register("policy_rejected", help, policy_rejected.clone());
+        let policy_rules = Gauge::default();
+        registry.register("policy_rules", "Rules that are in force", policy_rules.clone());
+        let policy_reloads = Family::default();
+        registry.register("policy_reloads", "New contents of the policy file", policy_reloads.clone());
         let certificate_expires = Gauge::default();
         registry.register_with_unit(
             "tls_certificate_expires",
@@ -144,6 +154,9 @@ impl Metrics {
             refusals_dropped,
             deliveries,
             outbox,
+            policy_rejected,
+            policy_rules,
+            policy_reloads,
             certificate_expires,
             certificate_refused,
             handshakes_failed,
@@ -194,7 +207,7 @@ impl Metrics {
     /// Something became of a delivery: `attached` or `failed` by the outbox, `given_up`, `seen` when it was looked at
     /// again, or `missing` then.
     pub fn delivery(&self, outcome: &'static str) {
-        self.deliveries.get_or_create(&DeliveryLabels { outcome }).inc();
+        self.deliveries.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     /// So many deliveries wait to be attached, and to be looked at again.
@@ -220,6 +233,21 @@ impl Metrics {
 
     pub fn handshake_failed(&self) {
         self.handshakes_failed.inc();
+    }
+
+    /// Whether the policy file, as it is now, can not be used.
+    pub fn policy_rejected(&self, rejected: bool) {
+        self.policy_rejected.set(rejected.into());
+    }
+
+    /// So many rules are in force.
+    pub fn policy_rules(&self, rules: usize) {
+        self.policy_rules.set(rules.try_into().unwrap_or(i64::MAX));
+    }
+
+    /// A new content of the policy file was `applied` or `rejected`.
+    pub fn policy_reloaded(&self, outcome: &'static str) {
+        self.policy_reloads.get_or_create(&OutcomeLabels { outcome }).inc();
     }
 
     /// Everything, as `application/openmetrics-text; version=1.0.0`.

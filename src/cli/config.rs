@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::Failure;
-use crate::config::{self, Config, KeyConfig, Purpose};
-use crate::policy::RulePolicy;
+use crate::config::{self, Config};
+use crate::domain::{Clock as _, SystemClock};
+use crate::policy::{Configured, RulePolicy};
 use crate::server::certificates;
 
 /// Look at a configuration
@@ -37,16 +38,7 @@ impl ConfigCommand {
         let policy = RulePolicy::load(&config.policy.file).map_err(Failure::refused)?;
         missing_files(&config)?;
         certificates(&config).map_err(Failure::refused)?;
-        let unknown = policy.unknown_names(
-            config.keys.iter().map(|key| key.name.as_str()),
-            config.identity.tokens.iter().map(|token| token.name.as_str()),
-        );
-        let both = |name: &str| {
-            let is_for = |key: &KeyConfig, purpose| key.name.as_str() == name && key.is_for(purpose);
-            let purposes = [Purpose::Signature, Purpose::Attestation];
-            config.keys.iter().any(|key| purposes.iter().all(|purpose| is_for(key, *purpose)))
-        };
-        for warning in unknown.into_iter().chain(policy.attestations_like_signatures(both)) {
+        for warning in policy.warnings(Some(&Configured::of(&config)), SystemClock.now()) {
             eprintln!("warning: {warning}");
         }
         println!(

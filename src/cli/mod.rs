@@ -7,6 +7,7 @@ mod config;
 mod dev;
 mod healthcheck;
 mod keys;
+mod policy;
 mod serve;
 mod sign;
 mod sign_blob;
@@ -29,6 +30,7 @@ Examples:
   signet dev --demo                           one full round with everything embedded
   signet dev                                  try the API out, with a curl line to paste
   signet config check --config signet.toml    is this right?
+  signet policy test --suite tests.yaml       does the policy do what it should?
   signet serve --config signet.toml           for real
   signet sign registry/app@sha256:9f86…       have a Signet sign an image (SIGNET_URL, SIGNET_TOKEN)
   signet verify --key release IMAGE           is it signed?
@@ -46,6 +48,7 @@ enum Command {
     Dev(dev::Dev),
     Healthcheck(healthcheck::Healthcheck),
     Config(config::ConfigCommand),
+    Policy(policy::PolicyCommand),
     Completions(completions::Completions),
 }
 
@@ -85,6 +88,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::Dev(command) => command.run().await,
         Command::Healthcheck(command) => command.run().await,
         Command::Config(command) => command.run(),
+        Command::Policy(command) => command.run(),
         Command::Completions(command) => command.run(),
     };
     match result {

@@ -180,7 +180,7 @@ fn config(setting: &Setting<'_>) -> Config {
                 expires: None,
             }],
         },
-        policy: PolicyConfig { file: setting.policy.clone() },
+        policy: PolicyConfig { file: setting.policy.clone(), poll: PolicyConfig::default_poll() },
         log: LogConfig::sqlite(setting.data_dir.join("signet.db")),
         limits: LimitsConfig::default(),
         attach: AttachConfig::default(),

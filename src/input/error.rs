@@ -248,7 +248,7 @@ pub(super) fn quoted(text: &str) -> String {
 }
 
 /// At most `limit` characters of `text`, with its control characters escaped.
-fn cut(text: &str, limit: usize) -> String {
+pub(crate) fn cut(text: &str, limit: usize) -> String {
     let mut shown = String::new();
     for character in text.chars().take(limit) {
         // Also the characters that turn the direction of writing, which could make a message lie.

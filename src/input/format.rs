@@ -1,10 +1,11 @@
 //! From the formats to trees.
 
-use serde::de::{DeserializeSeed as _, Deserializer as _};
+use serde::de::{Deserialize as _, DeserializeSeed as _, Deserializer as _};
 use serde_saphyr::options::{DuplicateKeyPolicy, MergeKeyPolicy};
-use serde_saphyr::{Error as YamlError, MessageFormatter as _, UserMessageFormatter};
+use serde_saphyr::{Error as YamlError, MessageFormatter as _, Spanned, UserMessageFormatter};
 
 use super::node::{Around, Tree};
+use super::place::Shape;
 use super::{InputError, Node};
 
 /// Levels of lists and maps within each other in YAML, whose reader takes much stack for each. JSON has its
@@ -54,7 +55,31 @@ pub(super) fn yaml(text: &str) -> Result<Node, InputError> {
     if text.len() > MAX_YAML {
         return Err(InputError::syntax("YAML", format!("it has more than {MAX_YAML} bytes")));
     }
-    let options = serde_saphyr::options! {
+    let tree = Tree::default();
+    serde_saphyr::with_deserializer_from_str_with_options(text, yaml_options(), |reader| {
+        (&tree).deserialize(reader)
+    })
+    .map_err(|error| {
+        let place = error.location();
+        let found =
+            tree.into_duplicate().unwrap_or_else(|| InputError::syntax("YAML", yaml_sentence(&error)));
+        match place {
+            Some(place) => found.at((number(place.line()), number(place.column()))),
+            None => found,
+        }
+    })
+}
+
+/// The place of everything in YAML that was read before; reading it again costs less than keeping what only errors need.
+pub(super) fn yaml_places(text: &str) -> Option<Spanned<Shape>> {
+    serde_saphyr::with_deserializer_from_str_with_options(text, yaml_options(), |reader| {
+        Spanned::deserialize(reader)
+    })
+    .ok()
+}
+
+fn yaml_options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: MAX_YAML_DEPTH,
             flow_nesting_limit: MAX_YAML_DEPTH,
@@ -75,18 +100,7 @@ pub(super) fn yaml(text: &str) -> Result<Node, InputError> {
         reject_unsupported_tags: true,
         // A snippet could show a secret.
         with_snippet: false,
-    };
-    let tree = Tree::default();
-    serde_saphyr::with_deserializer_from_str_with_options(text, options, |reader| (&tree).deserialize(reader))
-        .map_err(|error| {
-            let place = error.location();
-            let found =
-                tree.into_duplicate().unwrap_or_else(|| InputError::syntax("YAML", yaml_sentence(&error)));
-            match place {
-                Some(place) => found.at((number(place.line()), number(place.column()))),
-                None => found,
-            }
-        })
+    }
 }
 
 fn yaml_sentence(error: &YamlError) -> String {

@@ -8,7 +8,9 @@ use serde::Deserialize;
 use url::Url;
 
 use super::format::MAX_YAML_DEPTH;
-use super::{InputError, Node, Problem, Segment, from_json, from_json_around, from_node, from_yaml};
+use super::{
+    InputError, Node, Problem, Segment, from_json, from_json_around, from_node, from_yaml, yaml_place,
+};
 
 /// One of everything that requests, policies and configurations are made of.
 #[derive(Debug, Default, Deserialize)]
@@ -275,7 +277,24 @@ fn in_yaml_no_and_on_are_strings() {
     let document: Document = from_yaml("annotations: {country: no, on: off}\n").unwrap();
     assert_eq!(document.annotations["country"], "no");
     let error = from_yaml::<Document>("on: yes\n").unwrap_err().to_string();
-    assert_eq!(error, r#"on: must be true or false, got the string "yes""#);
+    assert_eq!(error, r#"on: must be true or false, got the string "yes" (line 1, column 5)"#);
+}
+
+#[test]
+fn what_is_wrong_in_yaml_is_told_with_its_line_and_column() {
+    for (yaml, expected) in [
+        ("keys:\n  - name: a\n  - name: b c\n", "(line 3, column 11)"),
+        ("keys:\n  - {name: a, hsah: b}\n", "(line 2, column 21)"),
+        ("count: 1\nkeys:\n  - hash: b\n", "(line 3, column 5)"),
+        ("raw: &a [no name]\nkeys: *a\n", "(line 2, column 7)"),
+    ] {
+        let error = from_yaml::<Document>(yaml).unwrap_err().to_string();
+        assert!(error.ends_with(expected), "{yaml}: {error}");
+    }
+    let at = |path: &[Segment]| yaml_place("a:\n  b: [1, 2]\n", path);
+    let key = |key: &str| Segment::Key(key.to_owned());
+    assert_eq!(at(&[key("a"), key("b"), Segment::Index(1)]), Some((2, 10)));
+    assert_eq!(at(&[key("a"), key("x")]), Some((2, 3)), "the last step that exists");
 }
 
 #[test]

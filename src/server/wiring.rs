@@ -7,12 +7,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::StartError;
 use crate::config::{Config, Purpose};
-use crate::domain::{Clock, IdSource, KeyName, RandomIds, SystemClock};
+use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
 use crate::identity::{Authenticators, CertificateAuthenticator, TokenAuthenticator};
 use crate::log::GroupCommitLog;
 use crate::metrics::Metrics;
-use crate::policy::RulePolicy;
+use crate::policy::{Configured, ReloadingPolicy, Source};
 use crate::ports::{Policy, Registry, SharedLocks, Signer, SigningLog};
 use crate::registry::OciRegistries;
 use crate::service::{DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Service};
@@ -30,16 +30,15 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     let metrics = Arc::new(Metrics::new());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn IdSource> = Arc::new(RandomIds);
-    let policy = RulePolicy::load(&config.policy.file)?;
-    if policy.is_empty() {
-        tracing::warn!("the policy has no rules, so that nobody may do anything");
-    }
+    let source = Source {
+        file: config.policy.file.clone(),
+        poll: config.policy.poll,
+        configured: Configured::of(config),
+        clock: clock.clone(),
+        metrics: metrics.clone(),
+    };
+    let policy = ReloadingPolicy::start(source, stopped.clone())?;
     let keys = key_purposes(config);
-    let has = |keys: &[KeyName], name: &str| keys.iter().any(|key| key.as_str() == name);
-    let both = |name: &str| has(&keys.images, name) && has(&keys.attestations, name);
-    for warning in policy.attestations_like_signatures(both) {
-        tracing::warn!("{warning}");
-    }
     let (log, shared_locks) = open_log(config, &metrics)?;
     let signing_log: Arc<dyn SigningLog> = log.clone();
     let registry = OciRegistries::new(&config.registries, metrics.clone())
@@ -58,7 +57,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     let service = Service {
         signer: signer as Arc<dyn Signer>,
         registry: Arc::new(registry) as Arc<dyn Registry>,
-        policy: Arc::new(policy) as Arc<dyn Policy>,
+        policy: policy as Arc<dyn Policy>,
         log: signing_log,
         outbox: log.clone(),
         shared_locks,

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use signet::config::{self, Config};
-use signet::domain::{Format, Operation, Principal, Timestamp};
-use signet::policy::RulePolicy;
-use signet::ports::{Policy as _, Question};
+use signet::domain::Timestamp;
+use signet::policy::{Configured, RulePolicy, Suite, schema};
 
 use crate::repository::{read, root};
 use crate::settings;
@@ -20,11 +19,8 @@ fn each_example_loads_with_a_policy_that_names_what_the_configuration_has() {
     for example in EXAMPLES {
         let config = config::load(&root().join(example)).unwrap();
         let policy = RulePolicy::load(&config.policy.file).unwrap();
-        let unknown = policy.unknown_names(
-            config.keys.iter().map(|key| key.name.as_str()),
-            config.identity.tokens.iter().map(|token| token.name.as_str()),
-        );
-        assert_eq!(unknown, Vec::<String>::new(), "{example}");
+        let warnings = policy.warnings(Some(&Configured::of(&config)), Timestamp::UNIX_EPOCH);
+        assert_eq!(warnings, Vec::<String>::new(), "{example}");
         assert!(!policy.is_empty(), "{example}");
     }
 }
@@ -85,27 +81,21 @@ fn what_stands_behind_a_number_sign_changes_something_when_it_is_set() {
 }
 
 #[test]
-fn the_example_policy_does_what_its_comments_say() {
-    let policy = RulePolicy::load(&root().join("config/policy.yaml")).unwrap();
-    let decide = |name: &str, operation, repository: Option<&str>| {
-        let key = (operation == Operation::Sign).then(|| "release".parse().unwrap());
-        let decision = policy.decide(&Question {
-            repository: repository.map(|repository| repository.parse().unwrap()).as_ref(),
-            key: key.as_ref(),
-            format: (operation == Operation::Sign).then_some(Format::Bundle),
-            ..Question::new(&Principal::Token { name: name.to_owned() }, operation, Timestamp::UNIX_EPOCH)
-        });
-        (decision.allowed, decision.ruling.rule)
-    };
-    let app = Some("registry.example.com/payments/app");
-    let sandbox = Some("registry.example.com/payments/sandbox/app");
-    let rule = |name: &str| Some(name.to_owned());
-    assert_eq!(decide("ci", Operation::Sign, app), (true, rule("payments-release")));
-    assert_eq!(decide("ci", Operation::Sign, sandbox), (false, rule("no-sandbox")));
-    assert_eq!(decide("ci", Operation::Sign, Some("registry.example.com/other/app")), (false, None));
-    assert_eq!(decide("ci", Operation::LogRead, None), (false, None));
-    assert_eq!(decide("auditor", Operation::LogRead, None), (true, rule("auditors")));
-    assert_eq!(decide("auditor", Operation::Sign, app), (false, None));
+fn the_example_policy_does_what_its_suite_says() {
+    let (policy, suite) = (root().join("config/policy.yaml"), root().join("config/policy-tests.yaml"));
+    let policy = RulePolicy::load(&policy).unwrap();
+    let suite = Suite::load(&suite, Timestamp::UNIX_EPOCH).unwrap();
+    let verdicts = suite.run(&policy);
+    assert!(verdicts.len() > 10);
+    for verdict in verdicts {
+        assert_eq!(verdict.mismatch, None, "{}", verdict.name);
+    }
+}
+
+#[test]
+fn the_published_schema_is_the_one_that_the_code_has() {
+    let published = read("config/policy.schema.json");
+    assert!(published == schema(), "write it anew: signet policy schema > config/policy.schema.json");
 }
 
 #[test]

@@ -1,0 +1,142 @@
+//! From a question to a decision.
+
+use super::RulePolicy;
+use super::asked::{Asked, Kept};
+use super::claims::{dotted, find};
+use super::rule::{Rule, concerns, knows_formats};
+use super::shown;
+use crate::domain::{Format, KeyName, MatchedClaims, Ruling};
+use crate::ports::{Decision, Explanation, Question, RuleLimits, RuleVerdict};
+
+/// Bytes of one claim in the log, as JSON, and of all claims of a decision.
+const MAX_CLAIM: usize = 256;
+const MAX_CLAIMS: usize = 4096;
+
+impl RulePolicy {
+    /// What the rules at `candidates` say; they are in the order of the file.
+    pub(super) fn decide_among(&self, candidates: &[usize], question: &Question<'_>) -> Decision {
+        let kept = Kept::default();
+        let mut denial: Option<Decision> = None;
+        for question in self.ways(candidates, question) {
+            let decision = self.decide_one(candidates, &Asked::new(question, &kept));
+            if decision.allowed {
+                return decision;
+            }
+            denial = Some(match denial {
+                None => decision,
+                Some(first) => more_telling(first, decision),
+            });
+        }
+        denial.unwrap_or_else(|| self.decide_one(candidates, &Asked::new(*question, &kept)))
+    }
+
+    /// What every rule has to do with `question`.
+    pub(super) fn explain_all(&self, question: &Question<'_>) -> Explanation {
+        let candidates = self.index.candidates(question.principal);
+        let (ways, kept) = (self.ways(&candidates, question), Kept::default());
+        let verdict = |rule: &Rule| {
+            let failed = |question: &Question<'_>| {
+                let asked = Asked::new(*question, &kept);
+                rule.unmet(&asked).map(|unmet| rule.explain(&unmet, &asked))
+            };
+            // It matches where it matches one of the ways in which the question may be meant.
+            let all: Option<Vec<_>> = ways.iter().map(failed).collect();
+            RuleVerdict {
+                id: rule.id.clone(),
+                allows: rule.allows(),
+                observes: rule.observes(),
+                failed: all.and_then(|failed| failed.into_iter().next()),
+            }
+        };
+        Explanation {
+            decision: self.decide_among(&candidates, question),
+            rules: self.rules.iter().map(verdict).collect(),
+        }
+    }
+
+    /// A question that leaves format or key open is allowed where it would be allowed for some: here it is for each.
+    fn ways<'a>(&'a self, candidates: &[usize], question: &Question<'a>) -> Vec<Question<'a>> {
+        let formats = match question.format {
+            None if knows_formats(question.operation) => Format::ALL.map(Some).to_vec(),
+            given => vec![given],
+        };
+        let keys = match question.key {
+            None if concerns(question.operation).1 => {
+                let mut names: Vec<&KeyName> =
+                    candidates.iter().flat_map(|place| &self.rules[*place].keys).collect();
+                names.sort();
+                names.dedup();
+                if names.is_empty() { vec![None] } else { names.into_iter().map(Some).collect() }
+            }
+            given => vec![given],
+        };
+        let ways = keys.iter().flat_map(|key| formats.iter().map(move |format| (*key, *format)));
+        ways.map(|(key, format)| Question { key, format, ..*question }).collect()
+    }
+
+    /// A deny rule beats an allow rule; among those of the same effect, the first in the file decides.
+    fn decide_one(&self, candidates: &[usize], asked: &Asked<'_>) -> Decision {
+        let rules = || candidates.iter().map(|place| &self.rules[*place]);
+        let enforced = |allows| {
+            rules().find(move |rule| !rule.observes() && rule.allows() == allows && rule.matches(asked))
+        };
+        let deny = enforced(false);
+        let rule = deny.or_else(|| enforced(true));
+        let allowed = deny.is_none() && rule.is_some();
+        // What is denied by a rule stays denied whatever another would allow.
+        let observed = match (allowed, deny) {
+            (true, _) => Some(false),
+            (false, None) => Some(true),
+            (false, Some(_)) => None,
+        };
+        let would = |allows| {
+            rules().filter(move |rule| rule.observes() && rule.allows() == allows && rule.matches(asked))
+        };
+        let observed = observed.into_iter().flat_map(would).map(|rule| rule.id.clone()).collect();
+        let claims = rule.map_or_else(MatchedClaims::new, |rule| matched_claims(rule, asked));
+        let ruling = Ruling { rule: rule.map(|rule| rule.id.clone()), policy: self.digest, claims };
+        let limits = if allowed { rule.map(|rule| rule.limits) } else { None };
+        Decision { allowed, ruling, limits: limits.unwrap_or_default(), observed }
+    }
+}
+
+/// Of two denials of the same question, meant in two ways, the one that names a rule; with all that would have allowed it.
+fn more_telling(first: Decision, other: Decision) -> Decision {
+    let (mut told, untold) = match (&first.ruling.rule, &other.ruling.rule) {
+        (None, Some(_)) => (other, first),
+        _ => (first, other),
+    };
+    for id in untold.observed {
+        if !told.observed.contains(&id) {
+            told.observed.push(id);
+        }
+    }
+    Decision { limits: RuleLimits::default(), ..told }
+}
+
+/// The claims that `rule` looked at, as the log keeps them: cut, as a caller's issuer decides how long they are.
+fn matched_claims(rule: &Rule, asked: &Asked<'_>) -> MatchedClaims {
+    let mut matched = MatchedClaims::new();
+    let Some(claims) = asked.question.principal.claims() else { return matched };
+    let mut room = MAX_CLAIMS;
+    for path in rule.claims_looked_at(asked) {
+        let Some(value) = find(claims, path) else { continue };
+        let name = dotted(path);
+        if matched.contains_key(&name) {
+            continue;
+        }
+        let mut json = value.to_string();
+        let value = if json.len() <= MAX_CLAIM {
+            value.clone()
+        } else {
+            json.truncate(json.floor_char_boundary(MAX_CLAIM / 2));
+            let cut = serde_json::Value::from(format!("{}…", shown(&json)));
+            json = cut.to_string();
+            cut
+        };
+        let Some(left) = room.checked_sub(name.len() + json.len()) else { break };
+        room = left;
+        matched.insert(name, value);
+    }
+    matched
+}

@@ -1,0 +1,155 @@
+//! The policy that is in force follows its file.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
+
+use super::{Configured, PolicyError, RulePolicy, file};
+use crate::domain::{Clock, Digest};
+use crate::metrics::Metrics;
+use crate::ports::{Decision, Explanation, Policy, PolicyState, Question};
+
+/// The rules of a file, as it is now. A file that can not be used keeps the rules before it in force.
+#[derive(Debug)]
+pub struct ReloadingPolicy {
+    current: ArcSwap<RulePolicy>,
+    /// Why the file, as it is now, is not in force.
+    refused: ArcSwapOption<String>,
+}
+
+/// Where the rules come from.
+pub struct Source {
+    pub file: PathBuf,
+    /// How often the file is read. A new content is in force once it was read twice in a row, so after twice this time.
+    pub poll: Duration,
+    /// What rules can name, for warnings.
+    pub configured: Configured,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl ReloadingPolicy {
+    /// Reads the file, and follows it until `stopped`. It is read again and again, whatever the operating system says of it:
+    /// a mounted `ConfigMap` is changed by another link two folders up, and a network's file system reports no changes.
+    ///
+    /// # Errors
+    /// Where the file can not be used now.
+    pub fn start(source: Source, stopped: CancellationToken) -> Result<Arc<Self>, PolicyError> {
+        let policy = RulePolicy::load(&source.file)?;
+        warn(&policy, &source);
+        source.metrics.policy_rules(policy.len());
+        let this = Arc::new(Self { current: ArcSwap::from_pointee(policy), refused: ArcSwapOption::empty() });
+        let watch = Watch { source: Arc::new(source), policy: this.clone(), pending: None, judged: None };
+        tokio::spawn(watch.follow(stopped));
+        Ok(this)
+    }
+}
+
+impl Policy for ReloadingPolicy {
+    fn decide(&self, question: &Question<'_>) -> Decision {
+        self.current.load().decide(question)
+    }
+
+    fn explain(&self, question: &Question<'_>) -> Explanation {
+        self.current.load().explain(question)
+    }
+
+    fn state(&self) -> PolicyState {
+        let refused = self.refused.load_full().map(|reason| reason.as_str().to_owned());
+        PolicyState { refused, ..self.current.load().state() }
+    }
+}
+
+/// Who follows the file.
+struct Watch {
+    source: Arc<Source>,
+    policy: Arc<ReloadingPolicy>,
+    /// What the file had when it was read last, where that is neither in force nor judged.
+    pending: Option<Content>,
+    /// What was found to be of no use, so that it is said once.
+    judged: Option<Content>,
+}
+
+/// What a reading of the file brought: the digest of its bytes, or why there are none.
+type Content = Result<Digest, String>;
+
+impl Watch {
+    async fn follow(mut self, stopped: CancellationToken) {
+        let mut poll = tokio::time::interval(self.source.poll);
+        poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while stopped.run_until_cancelled(poll.tick()).await.is_some() {
+            let bytes = tokio::fs::read(&self.source.file).await.map_err(|error| error.to_string());
+            if stopped.run_until_cancelled(self.look(bytes)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn look(&mut self, bytes: Result<Vec<u8>, String>) {
+        let content = bytes.as_ref().map(|bytes| Digest::of(bytes)).map_err(Clone::clone);
+        if content == Ok(self.policy.current.load().digest) {
+            self.pending = None;
+            self.judged = None;
+            if self.policy.refused.swap(None).is_some() {
+                tracing::info!("the policy file is again what is in force");
+                self.source.metrics.policy_rejected(false);
+            }
+            return;
+        }
+        if self.judged.as_ref() == Some(&content) {
+            self.pending = None;
+            return;
+        }
+        // Half of a file that is being written can be a policy: one without the deny rules at its end. So it must have come to
+        // rest.
+        if self.pending.replace(content.clone()).as_ref() != Some(&content) {
+            return;
+        }
+        self.pending = None;
+        let source = self.source.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let policy = bytes.and_then(|bytes| file::parse(&bytes))?;
+            warn(&policy, &source);
+            Ok(policy)
+        });
+        match read.await.unwrap_or_else(|_| Err("it could not be read to its end".to_owned())) {
+            Ok(policy) => self.apply(policy),
+            Err(reason) => self.reject(content, &reason),
+        }
+    }
+
+    fn apply(&mut self, policy: RulePolicy) {
+        let (rules, digest, before) = (policy.len(), policy.digest, self.policy.current.load().digest);
+        self.policy.current.store(Arc::new(policy));
+        self.policy.refused.store(None);
+        self.judged = None;
+        tracing::info!(rules, %digest, %before, "a new policy is in force");
+        self.source.metrics.policy_reloaded("applied");
+        self.source.metrics.policy_rejected(false);
+        self.source.metrics.policy_rules(rules);
+    }
+
+    fn reject(&mut self, content: Content, reason: &str) {
+        let problem = PolicyError { path: shown(&self.source.file), reason: reason.to_owned() };
+        let in_force = self.policy.current.load().digest;
+        tracing::error!(%in_force, "{problem}; the policy before it stays in force");
+        self.policy.refused.store(Some(Arc::new(problem.to_string())));
+        self.judged = Some(content);
+        self.source.metrics.policy_reloaded("rejected");
+        self.source.metrics.policy_rejected(true);
+    }
+}
+
+fn warn(policy: &RulePolicy, source: &Source) {
+    for warning in policy.warnings(Some(&source.configured), source.clock.now()) {
+        tracing::warn!("policy: {warning}");
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
