@@ -5,7 +5,7 @@ use reqwest::header::{CONTENT_TYPE, LOCATION};
 use serde_json::json;
 use signet::domain::{Descriptor, Digest};
 
-const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+pub const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// Pushes an image that no other test has, and returns its digest. `base` is `http://host/v2/name`.

@@ -40,7 +40,7 @@ impl Foreign {
 /// Copies a manifest with all that it names, so that its digest is in both.
 async fn copy(world: &World, digest: Digest, to: &str) {
     let from = world.upstream();
-    let get = world.client.get(format!("{from}/manifests/{digest}")).header(ACCEPT, "*/*");
+    let get = world.client.get(format!("{from}/manifests/{digest}")).header(ACCEPT, image::MANIFEST);
     let answer = get.send().await.unwrap();
     assert_eq!(answer.status(), 200);
     let media_type = answer.headers()[CONTENT_TYPE].to_str().unwrap().to_owned();
@@ -169,7 +169,7 @@ async fn an_index_does_not_reach_a_child_that_is_elsewhere() {
     let (index, _) = world.push_index(std::slice::from_ref(&own)).await;
     let listed = format!("/manifests/{}", own.digest);
     let theirs = format!("{}/manifests/{}", world.upstream_of(&index), child.digest);
-    let not_here = world.client.get(&theirs).header(ACCEPT, "*/*").send().await.unwrap();
+    let not_here = world.client.get(&theirs).header(ACCEPT, image::MANIFEST).send().await.unwrap();
     assert_eq!(not_here.status(), 404, "the child is in the foreign repository alone");
     let path = theirs.trim_start_matches(world.registry.url.as_str()).to_owned();
     world.registry_proxy.break_with(move |call| {

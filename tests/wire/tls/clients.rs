@@ -32,6 +32,34 @@ async fn callers_are_known_by_their_certificates_over_http_1_and_http_2() {
 }
 
 #[tokio::test]
+async fn a_workload_signs_what_a_rule_names_for_its_spiffe_id_and_nothing_else() {
+    let (mut world, authority) = world().await;
+    world.write_policy(&format!(
+        "  - id: workload\n    effect: allow\n    identity: {{certificate: {{spiffe_id: \"{WORKLOAD}\"}}}}\n    repositories: ['{}']\n    keys: ['{}']\n",
+        world.repository, world.key
+    ));
+    world.restart();
+    let workload = authority.trusting_client(Some(&authority.workload(WORKLOAD)));
+    let image = world.push_image().await;
+    let answer = sign(&world, &workload, &image).await;
+    assert_eq!((answer.status.as_u16(), &answer.body["state"]), (201, &json!("attached")), "{answer:?}");
+    let signed = world.entries("kind=intent").await;
+    assert_eq!(signed[0]["principal"], format!("certificate:{WORKLOAD}"));
+    assert_eq!(signed[0]["rule"], "workload", "{signed:?}");
+
+    let below = world.push_image_below("secret").await;
+    world.assert_problem(&sign(&world, &workload, &below).await, 403, "forbidden");
+    for other in [
+        authority.workload("spiffe://prod.example.com/ns/ci/sa/release-2"),
+        authority.workload("spiffe://other.example.com/ns/ci/sa/release"),
+        authority.client(WORKLOAD),
+    ] {
+        let answer = sign(&world, &authority.trusting_client(Some(&other)), &image).await;
+        world.assert_problem(&answer, 403, "forbidden");
+    }
+}
+
+#[tokio::test]
 async fn a_certificate_that_leads_to_no_known_authority_does_not_even_connect() {
     let (world, authority) = world().await;
     let stranger = Authority::new("Private authority");
