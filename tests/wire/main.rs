@@ -14,6 +14,7 @@ mod log_failures;
 mod oidc;
 mod outbox;
 mod overload;
+mod platforms;
 mod recursive;
 mod registry_contract;
 mod registry_failures;

@@ -2,8 +2,8 @@
 
 use super::rules;
 use crate::config::Config;
-use crate::domain::Timestamp;
 use crate::config::Platform;
+use crate::domain::Timestamp;
 use crate::policy::{Configured, RulePolicy};
 
 fn warnings(policy: &RulePolicy, configured: Option<&Configured>) -> Vec<String> {
