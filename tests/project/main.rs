@@ -8,5 +8,6 @@ mod dockerfile;
 mod examples;
 mod papers;
 mod problem_codes;
+mod recipes;
 mod repository;
 mod settings;

@@ -18,6 +18,7 @@ mod log_failures;
 mod oidc;
 mod outbox;
 mod overload;
+mod platforms;
 mod policy_reload;
 mod recursive;
 mod registry_contract;
