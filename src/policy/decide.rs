@@ -6,7 +6,7 @@ use super::claims::{dotted, find};
 use super::rule::{Rule, concerns, knows_formats};
 use super::shown;
 use crate::domain::{Format, KeyName, MatchedClaims, Ruling};
-use crate::ports::{Decision, Explanation, Question, RuleLimits, RuleVerdict};
+use crate::ports::{Decision, Explanation, Question, RuleVerdict};
 
 /// Bytes of one claim in the log, as JSON, and of all claims of a decision.
 const MAX_CLAIM: usize = 256;
@@ -16,18 +16,11 @@ impl RulePolicy {
     /// What the rules at `candidates` say; they are in the order of the file.
     pub(super) fn decide_among(&self, candidates: &[usize], question: &Question<'_>) -> Decision {
         let kept = Kept::default();
-        let mut denial: Option<Decision> = None;
-        for question in self.ways(candidates, question) {
-            let decision = self.decide_one(candidates, &Asked::new(question, &kept));
-            if decision.allowed {
-                return decision;
-            }
-            denial = Some(match denial {
-                None => decision,
-                Some(first) => more_telling(first, decision),
-            });
-        }
-        denial.unwrap_or_else(|| self.decide_one(candidates, &Asked::new(*question, &kept)))
+        let ways = self.ways(candidates, question);
+        let mut decisions =
+            ways.into_iter().map(|question| self.decide_one(candidates, &Asked::new(question, &kept)));
+        let first = decisions.next().expect("invariant: a question can be meant in one way at least");
+        decisions.fold(first, more_telling)
     }
 
     /// What every rule has to do with `question`.
@@ -100,18 +93,25 @@ impl RulePolicy {
     }
 }
 
-/// Of two denials of the same question, meant in two ways, the one that names a rule; with all that would have allowed it.
+/// Of two decisions about the same question, meant in two ways, the one for the whole: what allows before what denies, and what
+/// no rule observes before what one does. Of two denials the one that names a rule, with all that would have allowed either.
 fn more_telling(first: Decision, other: Decision) -> Decision {
-    let (mut told, untold) = match (&first.ruling.rule, &other.ruling.rule) {
-        (None, Some(_)) => (other, first),
-        _ => (first, other),
-    };
-    for id in untold.observed {
-        if !told.observed.contains(&id) {
-            told.observed.push(id);
+    match (first.allowed, other.allowed) {
+        (true, false) => first,
+        (false, true) => other,
+        (true, true) if first.observed.is_empty() || !other.observed.is_empty() => first,
+        (true, true) => other,
+        (false, false) => {
+            let prefer_other = first.ruling.rule.is_none() && other.ruling.rule.is_some();
+            let (mut told, untold) = if prefer_other { (other, first) } else { (first, other) };
+            for id in untold.observed {
+                if !told.observed.contains(&id) {
+                    told.observed.push(id);
+                }
+            }
+            told
         }
     }
-    Decision { limits: RuleLimits::default(), ..told }
 }
 
 /// The claims that `rule` looked at, as the log keeps them: cut, as a caller's issuer decides how long they are.

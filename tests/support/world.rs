@@ -174,7 +174,7 @@ impl World {
         format!("{}/{name}@{digest}", self.repository)
     }
 
-    /// Adds rules (YAML, two blanks in front) to the policy, for when Signet starts again.
+    /// Adds rules (YAML, two blanks in front) to the policy, for when Signet reads it again.
     pub fn write_policy(&self, rules: &str) {
         let path = self.directory.path().join("policy.yaml");
         let text = std::fs::read_to_string(&path).unwrap();

@@ -16,6 +16,7 @@ mod limits;
 mod log_failures;
 mod outbox;
 mod overload;
+mod policy_reload;
 mod recursive;
 mod registry_contract;
 mod registry_failures;

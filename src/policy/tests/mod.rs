@@ -263,6 +263,8 @@ fn observing_rules_decide_nothing_and_are_named_where_they_would_have() {
     assert_eq!(decide(&[watch_yes, watch_no]), (false, None, vec!["watch-yes".to_owned()]));
     assert_eq!(decide(&[no, watch_yes, watch_no]), (false, some("no"), Vec::new()));
     assert_eq!(decide(&[watch_yes, yes]), (true, some("yes"), Vec::new()));
+    // Where one format is observed to be denied, the other would still be there.
+    assert_eq!(decide(&[yes, &format!("{watch_no}, formats: [cosign]")]), (true, some("yes"), Vec::new()));
 }
 
 #[test]
