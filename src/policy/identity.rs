@@ -1,13 +1,14 @@
 //! Of whom a rule speaks.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::claims::{Exact, Globs, Path};
 use super::shown;
 use super::text::IdentityText;
-use crate::domain::{Claims, Principal};
+use crate::domain::{Certificate, Claims, Digest, Principal, Timestamp, Workload};
 use crate::input::{Segment, nearest};
 
 /// One way to be somebody.
@@ -124,6 +125,24 @@ impl Identity {
         }
     }
 
+    /// Somebody who has the exact claims.
+    pub fn example(&self) -> Principal {
+        match self {
+            Self::Token(names) => Principal::Token { name: names.first().cloned().unwrap_or_default() },
+            Self::Certificate(conditions) => Principal::Certificate(Arc::new(Certificate {
+                name: String::new(),
+                claims: conditions.example(),
+            })),
+            Self::Issuer { name, conditions } => Principal::Workload(Arc::new(Workload {
+                issuer: name.clone(),
+                name: String::new(),
+                claims: conditions.example(),
+                token: Digest::of(b""),
+                expires: Timestamp::MAX,
+            })),
+        }
+    }
+
     /// The claims that it looks at.
     pub fn paths(&self) -> impl Iterator<Item = &Path> {
         let conditions = self.conditions();
@@ -154,6 +173,20 @@ impl Conditions {
             exact: Exact::read(exact).map_err(|fault| below(key, fault))?,
             globs: Globs::read(globs).map_err(|fault| below("globs", fault))?,
         })
+    }
+
+    fn example(&self) -> Claims {
+        let mut claims = Claims::new();
+        for exact in &self.exact {
+            let Some((last, way)) = exact.path.split_last() else { continue };
+            let innermost = way.iter().try_fold(&mut claims, |claims, name| {
+                claims.entry(name).or_insert_with(|| Value::Object(Claims::new())).as_object_mut()
+            });
+            if let (Some(claims), Some(value)) = (innermost, exact.values.first()) {
+                claims.insert(last.clone(), Value::from(value.as_str()));
+            }
+        }
+        claims
     }
 
     fn hold(&self, claims: &Claims) -> bool {

@@ -55,6 +55,11 @@ impl Index {
         index
     }
 
+    /// The places of the rules without an identity.
+    pub fn everybody(&self) -> &[usize] {
+        &self.everybody
+    }
+
     /// The places of all rules that may speak of `principal`, in the order of the file, each once.
     pub fn candidates(&self, principal: &Principal) -> Vec<usize> {
         let mut found = self.everybody.clone();

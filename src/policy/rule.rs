@@ -88,14 +88,18 @@ impl Rule {
         };
         let operations: Vec<_> = text.operations.iter().filter_map(|named| named.operation()).collect();
         let has_repositories = text.repositories.is_some();
-        for operation in &operations {
+        // A deny rule may speak of all: what it forgets to name stays denied.
+        let must_name = operations.iter().filter(|_| text.effect == Effect::Allow);
+        for operation in must_name {
             let (repository, key) = concerns(*operation);
             let needed =
                 [("repositories", repository && !has_repositories), ("keys", key && text.keys.is_none())];
             if let Some((name, _)) = needed.iter().find(|(_, missing)| *missing) {
                 return Err(fault(
                     name,
-                    &format!("is empty, so that the rule could never match `{operation}`; name at least one"),
+                    &format!(
+                        "is missing, so that the rule could never match `{operation}`; name at least one"
+                    ),
                 ));
             }
         }

@@ -2,14 +2,15 @@
 
 use super::identity::{Conditions, Identity};
 use super::pattern::Pattern;
-use super::rule::Rule;
+use super::rule::{Rule, concerns};
 
 impl Rule {
     /// Whether this rule matches all that `other` matches. Said only where it is sure.
     pub fn covers(&self, other: &Self) -> bool {
         within(&other.operations, &self.operations)
             && within(&other.formats, &self.formats)
-            && (self.keys.is_empty() || within(&other.keys, &self.keys))
+            && (self.keys.is_empty()
+                || within(&other.keys, &self.keys) && !(other.keys.is_empty() && other.concerns_some().1))
             && self.condition.as_ref().is_none_or(|condition| other.condition.as_ref() == Some(condition))
             && self.valid_from.is_none_or(|from| other.valid_from.is_some_and(|other| other >= from))
             && self.valid_until.is_none_or(|until| other.valid_until.is_some_and(|other| other <= until))
@@ -18,10 +19,18 @@ impl Rule {
                 || !other.predicate_types.is_empty() && within(&other.predicate_types, &self.predicate_types))
             && self.covers_identities_of(other)
             && (self.repositories.is_empty()
-                || other
-                    .repositories
-                    .iter()
-                    .all(|inner| self.repositories.iter().any(|outer| contains(outer, inner))))
+                || !(other.repositories.is_empty() && other.concerns_some().0)
+                    && other
+                        .repositories
+                        .iter()
+                        .all(|inner| self.repositories.iter().any(|outer| contains(outer, inner))))
+    }
+
+    /// Whether some of its operations concern repositories, and keys: then none that are named are all.
+    fn concerns_some(&self) -> (bool, bool) {
+        let some =
+            |of: fn((bool, bool)) -> bool| self.operations.iter().any(|operation| of(concerns(*operation)));
+        (some(|concerned| concerned.0), some(|concerned| concerned.1))
     }
 
     fn covers_identities_of(&self, other: &Self) -> bool {

@@ -39,11 +39,11 @@ pub struct RuleText {
     /// Whom the rule speaks of: one of these. A deny rule without it speaks of everybody.
     #[serde(default)]
     pub identity: Option<OneOrMany<IdentityText>>,
-    /// Of these repositories, `host/path`: `*` stops at `/`, `**` crosses it. Needed for sign, attest and verify.
+    /// Of these repositories, `host/path`: `*` stops at `/`, `**` crosses it. Needed in allow rules for sign, attest and verify.
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub repositories: Option<Vec<String>>,
-    /// With these keys, by their names in the configuration. Needed for sign, attest, verify and blob.
+    /// With these keys, by their names in the configuration. Needed in allow rules for sign, attest, verify and blob.
     #[serde(default)]
     #[schemars(with = "Option<Vec<String>>", length(min = 1))]
     pub keys: Option<Vec<KeyName>>,

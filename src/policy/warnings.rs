@@ -32,9 +32,15 @@ impl RulePolicy {
         if rule.observes() || rule.operations.is_empty() {
             return None;
         }
-        let others = self.rules.iter().enumerate().filter(|(other, _)| *other != place);
+        // Who covers the rule speaks of whomever the rule speaks of, so of this one, too.
+        let somebody =
+            rule.identities.as_ref().and_then(|identities| identities.first()).map(Identity::example);
+        let others = somebody
+            .map_or_else(|| self.index.everybody().to_vec(), |somebody| self.index.candidates(&somebody));
+        let others =
+            others.into_iter().filter(|other| *other != place).map(|other| (other, &self.rules[other]));
         let mut enforced = others.filter(|(_, other)| !other.observes());
-        let (earlier, other) = enforced.find(|(other_place, other)| {
+        let (_, other) = enforced.find(|(other_place, other)| {
             let before = *other_place < place;
             let decides_first =
                 if other.allows() { rule.allows() && before } else { rule.allows() || before };
@@ -45,10 +51,7 @@ impl RulePolicy {
             (false, true) => {
                 format!("can never allow anything: the deny rule `{id}` denies all that it speaks of")
             }
-            _ => {
-                debug_assert!(earlier < place);
-                format!("never decides: rule `{id}` before it speaks of the same, and of the same callers")
-            }
+            _ => format!("never decides: rule `{id}` before it speaks of the same, and of the same callers"),
         })
     }
 }

@@ -134,7 +134,7 @@ fn a_wrong_file_says_which_rule_and_what_would_be_right() {
             "rule `a`",
         ),
         (
-            "version: 1\nrules: [{id: a, effect: deny, identity: {token: x}, keys: [k], operations: [blob, attest]}]",
+            "version: 1\nrules: [{id: a, effect: allow, identity: {token: x}, keys: [k], operations: [blob, attest]}]",
             "could never match `attest`",
         ),
         (

@@ -351,11 +351,18 @@ fn each_rule_that_does_not_match_says_the_first_condition_that_fails_with_what_w
 }
 
 #[test]
-fn a_deny_rule_without_identity_speaks_of_everybody() {
+fn a_deny_rule_speaks_of_all_where_it_names_nobody_or_nothing() {
     let policy = rules(&[
         "id: yes, identity: [{token: ci}, {issuer: gitlab}]",
         "id: freeze, effect: deny, repositories: [x.y/app]",
     ]);
+    let all = "version: 1\nrules: [{id: freeze, effect: deny}, {id: yes, effect: allow, identity: {token: ci}, repositories: [x.y/**], keys: [k]}]";
+    let all = RulePolicy::parse(all.as_bytes()).unwrap();
+    assert_eq!(
+        all.decide(&sign(&token("ci"))).ruling.rule.as_deref(),
+        Some("freeze"),
+        "of all repositories and keys"
+    );
     for principal in [token("ci"), job(json!({}))] {
         assert_eq!(policy.decide(&sign(&principal)).ruling.rule.as_deref(), Some("freeze"));
         let other = "x.y/other".parse().unwrap();

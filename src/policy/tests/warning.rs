@@ -72,6 +72,7 @@ fn a_rule_with_nothing_left_to_decide_is_warned_of() {
         |id: &str, claims: &str| format!("id: {id}, identity: {{issuer: i, claims: {{{claims}}}}}");
     let narrow = of_claims("b", "project_id: '1', ref_protected: 'true', x: y");
     assert!(shadowed(&[&of_claims("a", "project_id: ['1', '2'], ref_protected: 'true'"), &narrow]));
+    assert!(shadowed(&[&of_claims("a", "n: {m: 1}"), &of_claims("b", "n: {m: 1, o: 2}, project_id: '1'")]));
     assert!(!shadowed(&[&of_claims("a", "project_id: '3', ref_protected: 'true'"), &narrow]));
 }
 
