@@ -24,7 +24,7 @@ fn main() {
         |n| format!("issuer-{n}"),
     );
     measure("one issuer, distinct project_id", |n| rule("gitlab", n, ""), |_| "gitlab".to_owned());
-    let condition = "    condition: claims.claim07.startsWith('value') && request.repository.endsWith('/app') && 'b' in claims.groups\n";
+    let condition = "    condition: claims.claim17.startsWith('value') && 'b' in claims.groups\n";
     measure(
         "one issuer, distinct project_id, with CEL",
         |n| rule("gitlab", n, condition),
@@ -95,9 +95,8 @@ fn rule(issuer: &str, n: usize, condition: &str) -> String {
       issuer: {issuer}
       claims: {{project_id: \"{n}\", ref_protected: \"true\", pipeline_source: [push, web], kubernetes.io: {{namespace: ci}}}}
       globs: {{ref_path: \"refs/tags/v*\", project_path: \"team-{n}/**\"}}
-    repositories: [\"registry.example.com/team-{n}/**\", \"registry.example.com/shared-{n}/*\"]
+    repositories: [\"registry.example.com/team-{n}/**\"]
     keys: [release]
-    limits: {{per_hour: 30}}
 {condition}"
     );
     text
