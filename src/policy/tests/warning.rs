@@ -131,7 +131,7 @@ fn a_rule_that_binds_enough_is_not_warned_of() {
 #[test]
 fn an_issuers_platform_is_what_the_configuration_says_it_is() {
     let policy = rules(&["id: a, identity: {issuer: corp, claims: {team: x}}"]);
-    let issuers = |name: &str, platform| {
+    let issuers = |name: &str, platform: &str| {
         let issuers = [(name.to_owned(), serde_json::from_value::<Platform>(platform.into()).ok())].into();
         let mut configured = configured();
         configured.issuers = Some(issuers);
