@@ -1,6 +1,6 @@
 //! Tokens and key sets without a network. `tests/wire/oidc.rs` has what needs one.
 
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::{KeyPair as RsaKeyPair, KeySize};
@@ -11,6 +11,7 @@ use aws_lc_rs::signature::{
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -251,6 +252,84 @@ fn a_token_is_named_by_its_jti_and_else_by_what_is_signed() {
     assert_eq!(name(&without), name(&without));
     other.as_object_mut().unwrap().remove("jti");
     assert_ne!(name(&without), name(&other));
+}
+
+proptest! {
+    #[test]
+    fn no_token_makes_it_panic_and_none_without_a_signature_is_believed(
+        token in prop_oneof![
+            ".*",
+            "[A-Za-z0-9_-]{0,80}\\.[A-Za-z0-9_-]{0,80}\\.[A-Za-z0-9_-]{0,80}",
+            (member_text(), member_text()).prop_map(|(header, claims)| token(&header, &claims, |_| vec![0; 64])),
+        ]
+    ) {
+        prop_assert!(FIXED.verify(&token, Timestamp::from_second(NOW).unwrap()).is_err());
+    }
+
+    #[test]
+    fn no_claims_make_it_panic_and_those_that_are_believed_have_what_is_needed(claims in member_text()) {
+        let header = json!({"alg": "EdDSA", "kid": "k"});
+        let token = token(&header, &claims, |message| PAIR.sign(message).as_ref().to_vec());
+        match FIXED.verify(&token, Timestamp::from_second(NOW).unwrap()) {
+            Ok(workload) => {
+                prop_assert_eq!(&claims["iss"], "https://ci.example.com");
+                let sub = claims["sub"].as_str().map_or_else(|| claims["sub"].to_string(), str::to_owned);
+                prop_assert_eq!(sub, workload.name);
+                let near = |claim: &str, range: std::ops::Range<f64>| range.contains(&(claims[claim].as_f64().unwrap() - NOW as f64));
+                prop_assert!(near("iat", -3660.0..61.0) && near("exp", -60.0..1e12), "{}", claims);
+            }
+            Err(refusal) => {
+                let said = refusal.to_string();
+                prop_assert!(said.len() < 1_000 && !said.contains(char::is_control), "{}", said);
+            }
+        }
+    }
+}
+
+static PAIR: LazyLock<Ed25519KeyPair> = LazyLock::new(|| Ed25519KeyPair::generate().unwrap());
+
+/// Believes what [`PAIR`] has signed.
+static FIXED: LazyLock<OfflineIssuer> = LazyLock::new(|| {
+    let identity = issuer("algorithms = ['EdDSA']");
+    let keys = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "k", "x": text(PAIR.public_key().as_ref())}]});
+    OfflineIssuer::new(&identity, &identity.issuers[0], keys.to_string().as_bytes()).unwrap()
+});
+
+/// Something like a header or claims: names that matter with values that nearly fit.
+fn member_text() -> impl Strategy<Value = Value> {
+    let names = ["alg", "kid", "typ", "crit", "jku", "iss", "aud", "sub", "iat", "exp", "nbf", "jti", "more"];
+    let value = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        (-10_000..10_000_i64).prop_map(|off| json!(NOW + off)),
+        ".{0,20}".prop_map(Value::from),
+        proptest::sample::select(vec![
+            "EdDSA",
+            "RS256",
+            "none",
+            "k",
+            "JWT",
+            "signet",
+            "https://ci.example.com",
+            "job"
+        ])
+        .prop_map(Value::from),
+        Just(json!(["signet", "x"])),
+        Just(json!({"a": {"b": []}})),
+    ];
+    // Of a right one, with some changed: what is all random is refused for the first thing that is looked at.
+    proptest::collection::vec((proptest::sample::select(names.to_vec()), value), 0..3).prop_map(|changes| {
+        let mut members = claims();
+        members["alg"] = json!("EdDSA");
+        members["kid"] = json!("k");
+        for (name, value) in changes {
+            members[name] = value;
+        }
+        members
+    })
 }
 
 /// A clock that tests set.
