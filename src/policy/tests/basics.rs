@@ -54,7 +54,7 @@ fn what_no_rule_allows_is_denied() {
         ("ci", "registry.example.com/other/app", "release"),
         ("ci", "registry.example.com/payments", "release"),
         ("ci", "registry.example.com/paymentsx/app", "release"),
-        ("ci", "registry.example.com:443/payments/app", "release"),
+        ("ci", "registry.example.com:8443/payments/app", "release"),
         ("ci", app, "other"),
     ] {
         let decision = ask(&policy, name, repository, key, None);
