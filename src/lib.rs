@@ -5,21 +5,22 @@
 //! | room | subject | knows |
 //! |---|---|---|
 //! | [`domain`] | the vocabulary, pure | nobody |
-//! | [`metrics`], [`input`] | leaves: what is counted; reading what people write | nobody |
+//! | [`metrics`], [`input`], [`causes`] | leaves: what is counted; reading what people write; errors in words | nobody |
 //! | [`format`](mod@format) | one file per signature format | `domain` |
 //! | [`ports`] | what the service needs of the world, as traits | `domain` |
 //! | [`service`] | one operation a file | `domain`, `format`, `ports`, `metrics` |
 //! | [`config`] | one file per section of the configuration | `domain`, `input` |
-//! | [`vault`], [`registry`], [`identity`], [`policy`], [`log`], [`store`] | adapters: each implements a port | `domain`, `format`, `ports`, `config`, `metrics`, `input` |
+//! | [`vault`], [`registry`], [`identity`], [`policy`], [`log`], [`store`] | adapters: each implements a port | `domain`, `format`, `ports`, `config`, `metrics`, `input`, `causes` |
 //! | [`http`] | the API: translates | `service`, `domain`, `ports`, `config`, `metrics`, `input` |
 //! | [`server`] | wires everything | all above |
 //! | [`dev`] | embedded stand-ins for trying out and fast tests | `domain`, `format`, `config`, `server` |
-//! | [`client`] | a client of the API | nobody |
+//! | [`client`] | a client of the API | `causes` |
 //! | [`cli`] | one file per subcommand | `domain`, `ports`, `config`, `policy`, `server`, `dev`, `client` |
 //! | `main` | the command | `cli` |
 //!
 //! `tests/project` reads this map and holds the source to it.
 
+pub mod causes;
 pub mod cli;
 pub mod client;
 pub mod config;

@@ -1,11 +1,11 @@
 //! Why there is no answer.
 
-use std::error::Error as _;
-use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::Value;
 use url::Url;
+
+use crate::causes;
 
 /// What the command line or the environment says of the server can not be used. The sentences are for people.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -132,14 +132,7 @@ fn is_about_trust(error: &(dyn std::error::Error + 'static)) -> bool {
 }
 
 fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let _ = write!(text, ": {inner}");
-        cause = inner.source();
-    }
-    one_line(&text)
+    one_line(&causes::causes(&error.without_url()))
 }
 
 /// `text` from outside, fit for one line of a terminal.

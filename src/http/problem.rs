@@ -43,7 +43,7 @@ pub struct ProblemBody {
 
 impl Problem {
     pub fn unauthenticated() -> Self {
-        let detail = "Show a valid token: `Authorization: Bearer <token>`.";
+        let detail = "Show a valid token, `Authorization: Bearer <token>`, or connect with a client certificate that Signet knows.";
         Self::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail.to_owned())
     }
 

@@ -1,9 +1,8 @@
 //! The errors of one registry, with its name in them.
 
-use std::error::Error as _;
-use std::fmt::Write as _;
 use std::time::Duration;
 
+use crate::causes;
 use crate::ports::RegistryError;
 
 /// A registry's configured host, which every error about it names.
@@ -71,14 +70,7 @@ impl Host {
 /// What went wrong with a call, down to the first cause. Without the URL: the query of an upload
 /// session or of a storage redirect is as good as a password.
 pub(super) fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let _ = write!(text, ": {inner}");
-        cause = inner.source();
-    }
-    text
+    causes::causes(&error.without_url())
 }
 
 /// `text` from outside, fit for one line of a log: at most 200 characters, no control characters.

@@ -14,6 +14,7 @@ use vaultrs::api::EndpointResult as Envelope;
 
 use super::signer::StartError;
 use super::transport::Transport;
+use crate::causes::causes;
 use crate::config::VaultConfig;
 use crate::domain::BatchId;
 use crate::metrics::Metrics;
@@ -132,12 +133,7 @@ impl CallError {
             return Self::Protocol(source.to_string());
         };
         // The outermost text repeats the URL; those below say what happened.
-        let mut reason = String::new();
-        let mut cause = http.source();
-        while let Some(error) = cause {
-            reason = if reason.is_empty() { error.to_string() } else { format!("{reason}: {error}") };
-            cause = error.source();
-        }
+        let reason = http.source().map(causes).unwrap_or_default();
         if http.is_connect() {
             Self::Unreachable { reason, at_once: !http.is_timeout() }
         } else if http.is_timeout() {

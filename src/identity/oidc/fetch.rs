@@ -1,7 +1,5 @@
 //! Getting what an issuer publishes: its discovery document and its keys.
 
-use std::error::Error as _;
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -10,6 +8,7 @@ use http::header::{ACCEPT, CACHE_CONTROL, HeaderMap};
 use serde::Deserialize;
 use url::Url;
 
+use crate::causes;
 use crate::config::{IssuerConfig, is_trustworthy};
 use crate::input;
 
@@ -190,14 +189,7 @@ fn client(config: &IssuerConfig, url: &Url) -> Result<reqwest::Client, String> {
 
 /// What went wrong, down to the first cause.
 fn causes(error: reqwest::Error) -> String {
-    let error = error.without_url();
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        let _ = write!(text, ": {inner}");
-        cause = inner.source();
-    }
-    text
+    causes::causes(&error.without_url())
 }
 
 #[cfg(test)]

@@ -1,11 +1,11 @@
 //! What went wrong, and whether trying again may help.
 
-use std::error::Error as _;
 use std::future::Future;
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
 
+use crate::causes::causes;
 use crate::ports::LogError;
 
 /// The reason is for our log, and holds no secret: what the URL says is never part of it.
@@ -40,12 +40,7 @@ pub(super) async fn within<T>(
 impl From<tokio_postgres::Error> for Fault {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(said) = error.as_db_error() else {
-            let mut reason = error.to_string();
-            let mut source = error.source();
-            while let Some(cause) = source {
-                reason = format!("{reason}: {cause}");
-                source = cause.source();
-            }
+            let reason = causes(&error);
             // What never reached the server, or was no answer of one, can be tried again; what we sent or read
             // wrongly stays wrong.
             let ours = ["serializing", "deserializing", "parameters", "column", "rows"];
