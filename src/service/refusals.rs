@@ -10,7 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::Service;
 use crate::domain::{Alike, Entry, Event, KeyName, Operation, Repository, Timestamp};
 
-/// Counts refusals of one kind: the first is told at once, and how many came after it when a minute is over.
+/// Counts refusals of one kind: the first [`Refusals::AT_ONCE`] are told as they come, and how many came after them when a minute
+/// is over.
 ///
 /// At most [`Refusals::KINDS`] kinds are told apart at a time; what is beyond is counted for each principal, and beyond
 /// as many principals for all of them together. Nothing is left out: the counts of the entries add up.
@@ -40,6 +41,9 @@ struct Kind {
 #[derive(Debug)]
 struct Minute {
     since: Timestamp,
+    /// Told as they came.
+    at_once: u8,
+    /// Not told yet.
     count: u64,
     /// The last one that was counted.
     last: Option<Entry>,
@@ -49,13 +53,16 @@ impl Refusals {
     /// Kinds that are told apart; and principals, of refusals of other kinds.
     pub const KINDS: usize = 1024;
 
+    /// Of one kind, within a minute: who is refused now and then finds each refusal in the log.
+    pub const AT_ONCE: u8 = 5;
+
     /// How long the same is counted before it is told again.
     const MINUTE: Duration = Duration::from_secs(60);
 
     /// Between two looks at what is to be told.
     const PAUSE: Duration = Duration::from_secs(5);
 
-    /// The entry that is to be logged now: `refusal`, where it is the first of its kind.
+    /// The entry that is to be logged now: `refusal`, where it is among the first of its kind.
     fn note(&self, refusal: Entry) -> Option<Entry> {
         let mut counted = self.counted();
         let Counted { kinds, principals, others } = &mut *counted;
@@ -83,8 +90,10 @@ impl Refusals {
                 return true;
             }
             minute.since = now;
-            due.extend(minute.told(alike));
-            minute.last.take().is_some()
+            let told = minute.told(alike);
+            let goes_on = told.is_some();
+            due.extend(told);
+            goes_on
         };
         counted.kinds.retain(|_, minute| keep(minute, Alike::Kind));
         counted.principals.retain(|_, minute| keep(minute, Alike::Principal));
@@ -165,25 +174,25 @@ impl Kind {
 
 impl Minute {
     const fn at(since: Timestamp) -> Self {
-        Self { since, count: 0, last: None }
+        Self { since, at_once: 0, count: 0, last: None }
     }
 
     fn note(&mut self, refusal: Entry) -> Option<Entry> {
-        self.count += 1;
-        // The first is told at once, and so the count begins with the second.
-        if self.count == 1 && self.last.is_none() {
+        if self.at_once < Refusals::AT_ONCE {
+            self.at_once += 1;
             return Some(refusal);
         }
+        self.count += 1;
         self.last = Some(refusal);
         None
     }
 
-    /// The entry about what came after the first, where something did.
+    /// The entry about what came after the first ones, where something did.
     fn told(&mut self, alike: Alike) -> Option<Entry> {
-        let mut entry = self.last.clone()?;
-        let told = std::mem::replace(&mut self.count, 1);
+        let mut entry = self.last.take()?;
+        let told = std::mem::take(&mut self.count);
         if let Event::Refusal { count, alike: entry_alike, .. } = &mut entry.event {
-            *count = NonZeroU64::new(told - 1).unwrap_or(NonZeroU64::MIN);
+            *count = NonZeroU64::new(told).unwrap_or(NonZeroU64::MIN);
             *entry_alike = alike;
         }
         Some(entry)
@@ -224,9 +233,11 @@ mod tests {
     }
 
     #[test]
-    fn the_first_of_a_kind_is_told_at_once_and_the_others_once_a_minute() {
+    fn the_first_of_a_kind_are_told_at_once_and_the_others_once_a_minute() {
         let refusals = Refusals::default();
-        assert_eq!(told(&refusals.note(refusal(0, "ci", "a")).unwrap()), (1, Alike::Kind));
+        for _ in 0..Refusals::AT_ONCE {
+            assert_eq!(told(&refusals.note(refusal(0, "ci", "a")).unwrap()), (1, Alike::Kind));
+        }
         assert!(refusals.note(refusal(1, "ci", "b")).is_some(), "another repository is another kind");
         assert!(refusals.note(refusal(1, "night", "a")).is_some(), "another principal, too");
         for second in 1..=50 {
@@ -250,11 +261,11 @@ mod tests {
     #[test]
     fn at_the_end_everything_is_told() {
         let refusals = Refusals::default();
-        for second in 0..3 {
+        for second in 0..i64::from(Refusals::AT_ONCE) + 2 {
             refusals.note(refusal(second, "ci", "a"));
         }
-        assert_eq!(refusals.due(at(3), true).iter().map(told).collect::<Vec<_>>(), [(2, Alike::Kind)]);
-        assert!(refusals.due(at(4), true).is_empty());
+        assert_eq!(refusals.due(at(9), true).iter().map(told).collect::<Vec<_>>(), [(2, Alike::Kind)]);
+        assert!(refusals.due(at(10), true).is_empty());
     }
 
     #[test]
@@ -272,7 +283,11 @@ mod tests {
         drop(counted);
         entries.extend(refusals.due(at(60), false));
         assert_eq!(entries.iter().map(Entry::refusals).sum::<u64>(), sum);
-        assert!(entries.len() <= 2 * Refusals::KINDS + 3, "{}", entries.len());
+        assert!(
+            entries.len() <= 2 * Refusals::KINDS + 2 * usize::from(Refusals::AT_ONCE) + 3,
+            "{}",
+            entries.len()
+        );
         for alike in [Alike::Principal, Alike::Nothing] {
             assert!(entries.iter().any(|entry| told(entry).1 == alike), "{alike:?}");
         }
