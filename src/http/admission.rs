@@ -14,7 +14,7 @@ use crate::domain::Principal;
 use crate::metrics::Metrics;
 
 /// Lets `in_flight` operations run and `queue` wait, and sheds the rest. Large bodies share `bytes_in_flight` besides. Both
-/// are shared between principals as [`Turns`] says.
+/// are shared between principals, as the module `turns` says.
 ///
 /// An operation that has begun runs to its end, also when its caller hangs up or runs out of
 /// patience: between signing and attaching is no place to stop. [`Admission::drained`] waits for all of them.
