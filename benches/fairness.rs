@@ -48,7 +48,7 @@ fn measure(api: &str, what: &str, connections: &str, rounds: usize, time: Durati
     let mut parts = images.chunks(images.len().div_ceil(rounds).max(1));
     for _ in 0..rounds {
         let images = parts.next().unwrap_or_default();
-        let (own, others) = images.split_at(images.len() / 4);
+        let (own, others) = images.split_at(images.len() / 3);
         let work = Work::new(api, what, std::env::var("SIGNET_OTHER_TOKEN")?, own.to_vec());
         let quiet = one(&work, time)?;
         let mut flood = Flood::start(api, what, connections, others)?;
@@ -76,9 +76,8 @@ fn measure(api: &str, what: &str, connections: &str, rounds: usize, time: Durati
 async fn one(work: &Work, time: Duration) -> Result<Vec<f64>, Failure> {
     let (client, began) = (client()?, Instant::now());
     let mut took = Vec::new();
-    while began.elapsed() < time
-        && let Some(request) = work.next(&client)
-    {
+    while began.elapsed() < time {
+        let request = work.next(&client).ok_or("there are too few images")?;
         let asked = Instant::now();
         let answer = request.send().await?;
         let (status, body) = (answer.status(), answer.text().await?);

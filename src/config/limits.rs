@@ -38,7 +38,7 @@ impl Default for LimitsConfig {
     fn default() -> Self {
         Self {
             in_flight: 256,
-            in_flight_per_principal: 16,
+            in_flight_per_principal: 5,
             queue: 1024,
             body_bytes: 1024 * 1024,
             bytes_in_flight: 256 * 1024 * 1024,
