@@ -50,6 +50,18 @@ pub struct AttestRequest {
     pub respond_async: bool,
 }
 
+impl AttestRequest {
+    /// `asked`, about this request; key and format are left open.
+    pub(super) fn question<'a>(&'a self, asked: Question<'a>) -> Question<'a> {
+        Question {
+            repository: Some(&self.image.repository),
+            digest: Some(self.image.digest),
+            predicate_type: Some(self.predicate_type.as_str()),
+            ..asked
+        }
+    }
+}
+
 impl Service {
     /// Attests the predicate, or finds the same attestation where it is there already: the same type, bytes, key version
     /// and format. What is promised of signatures is promised of attestations.
@@ -73,12 +85,7 @@ impl Service {
     ) -> Result<MadeSignature, ServiceError> {
         let AttestRequest { image, predicate_type, predicate, format, replace, .. } = request;
         let settings = self.registry_settings(image)?;
-        let question = Question {
-            repository: Some(&image.repository),
-            digest: Some(image.digest),
-            predicate_type: Some(predicate_type.as_str()),
-            ..self.question(caller, Operation::Attest)
-        };
+        let question = request.question(self.question(caller, Operation::Attest));
         let key = self.choose_key(caller, &question, request.key.as_ref())?;
         let mut decisions = Decisions::new(self, caller, Question { key: Some(&key), ..question });
         decisions.on(*format)?;

@@ -66,26 +66,14 @@ impl Service {
 
     /// Whether policy would let the caller sign the image now, as far as that is known without looking at the image.
     pub fn may_sign(&self, caller: &Caller, request: &SignRequest) -> bool {
-        let question = Question {
-            repository: Some(&request.image.repository),
-            digest: Some(request.image.digest),
-            format: request.format,
-            annotations: Some(&request.annotations),
-            ..self.question(caller, Operation::Sign)
-        };
-        self.may(&question, request.key.as_ref())
+        let question = request.question(self.question(caller, Operation::Sign));
+        self.may(&Question { format: request.format, ..question }, request.key.as_ref())
     }
 
     /// As [`Service::may_sign`], for attestations.
     pub fn may_attest(&self, caller: &Caller, request: &AttestRequest) -> bool {
-        let question = Question {
-            repository: Some(&request.image.repository),
-            digest: Some(request.image.digest),
-            format: request.format,
-            predicate_type: Some(request.predicate_type.as_str()),
-            ..self.question(caller, Operation::Attest)
-        };
-        self.may(&question, request.key.as_ref())
+        let question = request.question(self.question(caller, Operation::Attest));
+        self.may(&Question { format: request.format, ..question }, request.key.as_ref())
     }
 
     /// As [`Service::may_sign`], for files.

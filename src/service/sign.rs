@@ -34,6 +34,18 @@ pub struct SignRequest {
     pub respond_async: bool,
 }
 
+impl SignRequest {
+    /// `asked`, about this request; key and format are left open.
+    pub(super) fn question<'a>(&'a self, asked: Question<'a>) -> Question<'a> {
+        Question {
+            repository: Some(&self.image.repository),
+            digest: Some(self.image.digest),
+            annotations: Some(&self.annotations),
+            ..asked
+        }
+    }
+}
+
 /// What became of a request.
 #[derive(Debug, Clone)]
 pub struct SignAnswer {
@@ -103,12 +115,7 @@ impl Service {
     ) -> Result<SignAnswer, ServiceError> {
         let image = &request.image;
         let settings = self.registry_settings(image)?;
-        let question = Question {
-            repository: Some(&image.repository),
-            digest: Some(image.digest),
-            annotations: Some(&request.annotations),
-            ..self.question(caller, Operation::Sign)
-        };
+        let question = request.question(self.question(caller, Operation::Sign));
         let key = self.choose_key(caller, &question, request.key.as_ref())?;
         let mut decisions = Decisions::new(self, caller, Question { key: Some(&key), ..question });
         decisions.on(request.format)?;
