@@ -105,7 +105,11 @@ fn service(
     stopped: &CancellationToken,
 ) -> Result<(Service, Repository), Failure> {
     let config = signet::config::load(config)?;
-    let log = Arc::new(GroupCommitLog::start(signet::store::open(&config.log)?.store, metrics.clone())?);
+    let log = Arc::new(GroupCommitLog::start(
+        signet::store::open(&config.log)?.store,
+        signet::log::Guard::open(),
+        metrics.clone(),
+    )?);
     let (clock, ids) = (Arc::new(SystemClock), Arc::new(RandomIds));
     let signer = TransitSigner::start(
         &config.vault,
@@ -141,7 +145,6 @@ fn service(
         refusals: Refusals::default(),
         budgets: Budgets { quotas: log.clone(), limits: RuleLimits::default() },
         observed: Quiet::default(),
-        unlogged: Quiet::default(),
         index_members: config.limits.index_members,
         wake: Notify::new(),
     };

@@ -14,6 +14,7 @@ mod shared_locks;
 mod signer;
 mod signing_log;
 mod store;
+mod transparency;
 
 pub use authenticator::{AuthenticationError, Authenticator, ClientCertificate, Credentials};
 pub use idempotency::{Idempotency, IdempotencyId, KeptAnswer, Recalled};
@@ -29,3 +30,4 @@ pub use shared_locks::{Alone, SharedLock, SharedLocks};
 pub use signer::{Signed, Signer, SignerError, SigningTask};
 pub use signing_log::{EntryPage, EntryQuery, LogError, LoggedEntry, SigningLog};
 pub use store::{Binding, NewEntry, Store, StoreReader, Writes, Written};
+pub use transparency::{NoteSigner, SignedCheckpoint, Transparency};

@@ -1,5 +1,6 @@
 //! What the signing log keeps.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
@@ -15,14 +16,20 @@ pub struct Entry {
     /// Version of this form.
     pub v: u8,
     pub time: Timestamp,
-    pub request_id: RequestId,
-    /// [`Principal`] as it is displayed.
+    /// The request; none for what the service does by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<RequestId>,
+    /// [`Principal`] as it is displayed; [`Entry::SERVICE`] for what the service does by itself.
     pub principal: String,
-    pub operation: Operation,
+    /// What was asked for; none for what the service does by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<Operation>,
+    /// None where it concerns no artifact.
     #[serde(flatten)]
-    pub subject: Subject,
+    pub subject: Option<Subject>,
+    /// What policy said; none where it was not asked.
     #[serde(flatten)]
-    pub ruling: Ruling,
+    pub ruling: Option<Ruling>,
     #[serde(flatten)]
     pub event: Event,
 }
@@ -56,7 +63,7 @@ impl From<&ImageReference> for Subject {
 
 /// What happened. In the JSON its name is `kind`, and its fields stand beside those of [`Entry`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "lowercase")]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Event {
     /// Policy said no: to what the entry says, and, where that was asked again and again, to others of the same sort, of
     /// which the entry is the last one.
@@ -95,6 +102,64 @@ pub enum Event {
         signature: Vec<u8>,
         reference: String,
         manifest: Digest,
+    },
+    /// Somebody asked whether something is signed, and was told.
+    Verification {
+        key: Option<super::KeyName>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        key_version: Option<super::KeyVersion>,
+        signed: bool,
+    },
+    /// The service saw a version of a key for the first time.
+    KeyVersion {
+        key: super::KeyName,
+        key_version: super::KeyVersion,
+        fingerprint: super::Fingerprint,
+        /// When the key holder made it, as it says.
+        created_at: Timestamp,
+    },
+    /// The policy in force changed, or is the first one.
+    Policy {
+        /// SHA-256 of the file.
+        digest: Digest,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        previous: Option<Digest>,
+        rules: usize,
+    },
+    /// The service runs with another configuration than the one before.
+    Configuration {
+        /// SHA-256 of all settings but secrets.
+        digest: Digest,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        previous: Option<Digest>,
+    },
+    /// The service began to write the log.
+    Start {
+        /// Of the program.
+        version: String,
+        /// Names this process among replicas.
+        instance: String,
+    },
+    /// The service ended in good order.
+    Stop { instance: String },
+    /// Somebody read the log.
+    Read {
+        /// What was asked, as it was asked.
+        query: BTreeMap<String, String>,
+    },
+    /// Somebody had a part of the log sent.
+    Export { query: BTreeMap<String, String> },
+    /// Entries left the database for files.
+    Archive {
+        /// All entries below this index are in files.
+        end: u64,
+    },
+    /// An operator took the log as it is for the truth although a checkpoint kept elsewhere says otherwise.
+    AnchorReset {
+        /// The size of the tree of that checkpoint.
+        anchored: u64,
+        /// In the operator's words.
+        reason: String,
     },
 }
 
@@ -168,6 +233,28 @@ impl Entry {
     /// The version of the form that [`Entry`] writes.
     pub const VERSION: u8 = 1;
 
+    /// The principal of entries about the service itself. No caller's name is without a colon.
+    pub const SERVICE: &'static str = "signet";
+
+    /// The names of all kinds of events, as [`Entry::kind`] gives them.
+    pub const KINDS: [&'static str; 15] = [
+        "refusal",
+        "intent",
+        "outcome",
+        "attach",
+        "adopted",
+        "verification",
+        "key-version",
+        "policy",
+        "configuration",
+        "start",
+        "stop",
+        "read",
+        "export",
+        "archive",
+        "anchor-reset",
+    ];
+
     /// The name of the event's kind, as in the JSON.
     pub const fn kind(&self) -> &'static str {
         match self.event {
@@ -176,17 +263,45 @@ impl Entry {
             Event::Outcome { .. } => "outcome",
             Event::Attach { .. } => "attach",
             Event::Adopted { .. } => "adopted",
+            Event::Verification { .. } => "verification",
+            Event::KeyVersion { .. } => "key-version",
+            Event::Policy { .. } => "policy",
+            Event::Configuration { .. } => "configuration",
+            Event::Start { .. } => "start",
+            Event::Stop { .. } => "stop",
+            Event::Read { .. } => "read",
+            Event::Export { .. } => "export",
+            Event::Archive { .. } => "archive",
+            Event::AnchorReset { .. } => "anchor-reset",
         }
     }
 
-    /// What the entry's signature is; none for a refusal.
+    /// What the entry's signature is; none where it speaks of none.
     pub const fn signing(&self) -> Option<&Signing> {
         match &self.event {
-            Event::Refusal { .. } => None,
             Event::Intent { signing, .. }
             | Event::Outcome { signing, .. }
             | Event::Attach { signing, .. }
             | Event::Adopted { signing, .. } => Some(signing),
+            _ => None,
+        }
+    }
+
+    /// The name of the key that the entry speaks of.
+    pub fn key(&self) -> Option<&super::KeyName> {
+        match &self.event {
+            Event::Refusal { key, .. } | Event::Verification { key, .. } => key.as_ref(),
+            Event::KeyVersion { key, .. } => Some(key),
+            _ => self.signing().map(|signing| &signing.key.name),
+        }
+    }
+
+    /// The version of [`Entry::key`].
+    pub fn key_version(&self) -> Option<super::KeyVersion> {
+        match &self.event {
+            Event::Verification { key_version, .. } => *key_version,
+            Event::KeyVersion { key_version, .. } => Some(*key_version),
+            _ => self.signing().map(|signing| signing.key.version),
         }
     }
 
@@ -195,7 +310,7 @@ impl Entry {
     pub fn identity(&self) -> Option<SignatureIdentity> {
         match &self.event {
             Event::Outcome { signing, result: Outcome::Signed { .. } } | Event::Adopted { signing, .. } => {
-                Some(SignatureIdentity::of(&self.subject, signing))
+                Some(SignatureIdentity::of(self.subject.as_ref()?, signing))
             }
             _ => None,
         }
@@ -209,6 +324,16 @@ impl Entry {
         }
     }
 
+    /// The rule that decided; none where no rule spoke, or policy was not asked.
+    pub fn rule(&self) -> Option<&str> {
+        self.ruling.as_ref()?.rule.as_deref()
+    }
+
+    /// The artifact's repository; none where it is in none, or there is none.
+    pub fn repository(&self) -> Option<&Repository> {
+        self.subject.as_ref()?.repository.as_ref()
+    }
+
     /// The bytes that the log keeps.
     pub fn to_bytes(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("invariant: every field of an entry becomes JSON")
@@ -219,24 +344,38 @@ impl Entry {
         Self { time, event, ..self.clone() }
     }
 
+    /// An entry about what the service does by itself.
+    pub fn of_service(time: Timestamp, event: Event) -> Self {
+        Self {
+            v: Self::VERSION,
+            time,
+            request_id: None,
+            principal: Self::SERVICE.to_owned(),
+            operation: None,
+            subject: None,
+            ruling: None,
+            event,
+        }
+    }
+
     /// The head of a request's entries.
     pub fn new(
         time: Timestamp,
         request_id: RequestId,
         principal: &Principal,
         operation: Operation,
-        subject: impl Into<Subject>,
+        subject: Option<Subject>,
         ruling: Ruling,
         event: Event,
     ) -> Self {
         Self {
             v: Self::VERSION,
             time,
-            request_id,
+            request_id: Some(request_id),
             principal: principal.to_string(),
-            operation,
-            subject: subject.into(),
-            ruling,
+            operation: Some(operation),
+            subject,
+            ruling: Some(ruling),
             event,
         }
     }

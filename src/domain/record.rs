@@ -43,10 +43,10 @@ impl Record {
     /// `None` where no entry speaks of a signature.
     pub fn from_entries<'a>(entries: impl IntoIterator<Item = (u64, &'a Entry)>) -> Option<Self> {
         entries.into_iter().fold(None, |record, (index, entry)| {
-            let Some(signing) = entry.signing() else { return record };
+            let (Some(signing), Some(subject)) = (entry.signing(), &entry.subject) else { return record };
             let mut record = record.unwrap_or_else(|| Self {
                 principal: entry.principal.clone(),
-                subject: entry.subject.clone(),
+                subject: subject.clone(),
                 signing: signing.clone(),
                 state: State::Pending,
                 index,
@@ -76,7 +76,6 @@ impl Record {
 
     fn take(&mut self, index: u64, entry: &Entry) {
         match &entry.event {
-            Event::Refusal { .. } | Event::Intent { .. } => {}
             Event::Outcome { result: Outcome::Signed { signature, signed_at, .. }, .. } => {
                 self.index = index;
                 self.state = State::Signed { signature: signature.clone(), signed_at: *signed_at };
@@ -114,6 +113,7 @@ impl Record {
             }
             // A failed attempt takes nothing away: where it hung before, it may still hang.
             Event::Attach { result: AttachResult::Failed { .. }, .. } => {}
+            _ => {}
         }
     }
 }

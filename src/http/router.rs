@@ -55,8 +55,8 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(keys::public_key))
         .routes(routes!(keys::public_keys))
         .routes(routes!(well_known::keys))
-        .routes(routes!(log::list))
-        .routes(routes!(log::read))
+        .routes(routes!(log::entries::list))
+        .routes(routes!(log::entries::read))
 }
 
 fn describe(document: &mut utoipa::openapi::OpenApi, public_url: Option<&str>) {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::Guard;
 use super::writer::{self, Request};
 use crate::domain::{Entry, Record, SignatureId, SignatureIdentity};
 use crate::metrics::Metrics;
@@ -31,6 +32,7 @@ pub struct GroupCommitLog {
     /// Pages being read at once, counted apart: a slow question must not hold a signature up.
     queries: Arc<Semaphore>,
     readiness: Mutex<Option<(Instant, Result<(), LogError>)>>,
+    guard: Guard,
     metrics: Arc<Metrics>,
 }
 
@@ -42,11 +44,11 @@ impl GroupCommitLog {
     /// How long an answer about readiness counts.
     const READINESS: Duration = Duration::from_secs(1);
 
-    /// Starts the writer thread, which owns `store` from now on.
+    /// Starts the writer thread, which owns `store` from now on. Entries are taken where `guard` lets them.
     ///
     /// # Errors
     /// Where the system gives no thread.
-    pub fn start(store: Box<dyn Store>, metrics: Arc<Metrics>) -> Result<Self, LogError> {
+    pub fn start(store: Box<dyn Store>, guard: Guard, metrics: Arc<Metrics>) -> Result<Self, LogError> {
         let reader = store.reader();
         let queries = (reader.width() / 3).max(1);
         let lookups = reader.width().saturating_sub(queries).max(1);
@@ -63,6 +65,7 @@ impl GroupCommitLog {
             lookups: Arc::new(Semaphore::new(lookups)),
             queries: Arc::new(Semaphore::new(queries)),
             readiness: Mutex::new(None),
+            guard,
             metrics,
         })
     }
@@ -111,6 +114,7 @@ impl GroupCommitLog {
 #[async_trait]
 impl SigningLog for GroupCommitLog {
     async fn commit(&self, entries: Vec<Entry>, changes: Vec<DeliveryChange>) -> Result<u64, LogError> {
+        self.guard.check()?;
         let entries = entries.into_iter().map(NewEntry::try_from).collect::<Result<_, _>>()?;
         let writes = Writes { entries, changes, ..Writes::default() };
         check(&writes)?;
@@ -119,7 +123,8 @@ impl SigningLog for GroupCommitLog {
 
     fn offer(&self, entry: Entry) {
         let refusals = entry.refusals();
-        let sent = NewEntry::try_from(entry).is_ok_and(|entry| {
+        let entry = self.guard.check().and_then(|()| NewEntry::try_from(entry));
+        let sent = entry.is_ok_and(|entry| {
             let writes = Writes { entries: vec![entry], ..Writes::default() };
             self.requests.try_send(Request::Write { writes, answer: None }).is_ok()
         });
@@ -146,6 +151,7 @@ impl SigningLog for GroupCommitLog {
 
     /// Asks the store at most once a second; who asks meanwhile gets the same answer.
     async fn ready(&self) -> Result<(), LogError> {
+        self.guard.check()?;
         let mut known = self.readiness.lock().await;
         if let Some((asked, answer)) = &*known
             && asked.elapsed() < Self::READINESS

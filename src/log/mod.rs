@@ -1,6 +1,7 @@
 //! The signing log, and what else has to be durable: what is written at the same time becomes so in one commit.
 
 mod group_commit;
+mod guard;
 mod idempotency;
 mod key_archive;
 mod outbox;
@@ -8,3 +9,4 @@ mod quotas;
 mod writer;
 
 pub use group_commit::GroupCommitLog;
+pub use guard::Guard;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::pattern::Pattern;
 use super::shown;
 use crate::domain::Claims;
+use crate::domain::Pattern;
 use crate::input::Segment;
 
 /// A claim by its way from the outside; one name for a claim at the top. Names may hold dots.

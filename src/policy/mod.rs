@@ -9,7 +9,6 @@ mod decide;
 mod file;
 mod identity;
 mod index;
-mod pattern;
 mod platform;
 mod reload;
 mod rule;

@@ -1,8 +1,8 @@
 //! Whether one rule leaves another nothing to decide.
 
 use super::identity::{Conditions, Identity};
-use super::pattern::Pattern;
 use super::rule::{Rule, concerns};
+use crate::domain::Pattern;
 
 impl Rule {
     /// Whether this rule matches all that `other` matches. Said only where it is sure.

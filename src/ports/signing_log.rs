@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 
 use super::DeliveryChange;
-use crate::domain::{Digest, Entry, Record, Repository, SignatureId, SignatureIdentity, Timestamp};
+use crate::domain::{Entry, EntryFilter, Record, SignatureId, SignatureIdentity};
 
 /// An entry with its place in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,21 +12,10 @@ pub struct LoggedEntry {
     pub bytes: Vec<u8>,
 }
 
-/// What an auditor asks. Conditions are combined with "and"; none asks for everything.
+/// What an auditor asks, page by page.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EntryQuery {
-    pub digest: Option<Digest>,
-    pub repository: Option<Repository>,
-    pub principal: Option<String>,
-    pub key: Option<String>,
-    pub key_version: Option<u32>,
-    pub kind: Option<String>,
-    /// Refusals alone (true), or everything else (false).
-    pub denied: Option<bool>,
-    /// At this moment or later.
-    pub from: Option<Timestamp>,
-    /// Before this moment.
-    pub to: Option<Timestamp>,
+    pub filter: EntryFilter,
     /// Entries after this index.
     pub after: Option<u64>,
     /// Entries below this index: the size of the log at the first page, so that pages are stable.

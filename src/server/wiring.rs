@@ -10,7 +10,7 @@ use crate::config::{Config, Purpose};
 use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
 use crate::identity::{CallerAuthenticator, CertificateAuthenticator, OidcAuthenticator, TokenAuthenticator};
-use crate::log::GroupCommitLog;
+use crate::log::{GroupCommitLog, Guard};
 use crate::metrics::Metrics;
 use crate::policy::{Configured, ReloadingPolicy, Source};
 use crate::ports::{Authenticator, Policy, Registry, RuleLimits, SharedLocks, Signer, SigningLog};
@@ -83,7 +83,6 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
             },
         },
         observed: Quiet::default(),
-        unlogged: Quiet::default(),
         index_members: config.limits.index_members,
         wake: Notify::new(),
     };
@@ -137,7 +136,7 @@ fn open_log(
     metrics: &Arc<Metrics>,
 ) -> Result<(Arc<GroupCommitLog>, Arc<dyn SharedLocks>), StartError> {
     let opened = store::open(&config.log).map_err(|error| StartError::Log(error.to_string()))?;
-    let log = GroupCommitLog::start(opened.store, metrics.clone());
+    let log = GroupCommitLog::start(opened.store, Guard::open(), metrics.clone());
     let log = log.map_err(|error| StartError::Log(error.to_string()))?;
     Ok((Arc::new(log), opened.locks))
 }

@@ -8,7 +8,7 @@ use futures::{StreamExt as _, stream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{ImageReference, SignatureId, Timestamp};
+use crate::domain::{ImageReference, SignatureId, Subject, Timestamp};
 use crate::ports::LogError;
 
 use super::{Service, ServiceError};
@@ -65,7 +65,7 @@ impl Service {
         let count = due.len();
         let mut images = BTreeMap::<ImageReference, Vec<SignatureId>>::new();
         for delivery in due {
-            match (delivery.entry.signing(), delivery.entry.subject.image()) {
+            match (delivery.entry.signing(), delivery.entry.subject.as_ref().and_then(Subject::image)) {
                 (Some(signing), Some(image)) => images.entry(image).or_default().push(signing.id),
                 // Nothing in this program puts one there.
                 _ => tracing::error!(

@@ -72,8 +72,6 @@ pub struct Service {
     pub budgets: Budgets,
     /// Lines about what rules would do that only observe.
     pub observed: Quiet,
-    /// Lines about refusals that the signing log has no place for.
-    pub unlogged: Quiet,
     /// Manifests of one request: an index and all that it lists.
     pub index_members: usize,
     /// Wakes who empties the outbox.
@@ -105,26 +103,18 @@ impl Service {
     /// The decision that allows `question`.
     ///
     /// # Errors
-    /// [`ServiceError::Forbidden`] where policy denies. A refusal about a subject is logged.
+    /// [`ServiceError::Forbidden`] where policy denies, which is logged.
     fn permit(&self, caller: &Caller, question: &Question<'_>) -> Result<Decision, ServiceError> {
         let decision = self.decide(question);
         if decision.allowed {
             return Ok(decision);
         }
-        match question.digest {
-            Some(digest) => {
-                let subject = Subject { repository: question.repository.cloned(), digest };
-                let event = Event::refusal(question.key.cloned());
-                let (id, who) = (caller.request_id.clone(), &caller.principal);
-                let (now, operation) = (question.now, question.operation);
-                self.refused(Entry::new(now, id, who, operation, subject, decision.ruling, event));
-            }
-            None => {
-                if let Some(left_out) = self.unlogged.line(question.now) {
-                    tracing::info!(principal = %caller.principal, operation = %question.operation, rule = decision.ruling.rule, left_out, "refused by policy");
-                }
-            }
-        }
+        let repository = question.repository.cloned();
+        let subject = question.digest.map(|digest| Subject { repository, digest });
+        let event = Event::refusal(question.key.cloned());
+        let (id, who) = (caller.request_id.clone(), &caller.principal);
+        let (now, operation) = (question.now, question.operation);
+        self.refused(Entry::new(now, id, who, operation, subject, decision.ruling, event));
         Err(ServiceError::Forbidden)
     }
 

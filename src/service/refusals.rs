@@ -31,7 +31,7 @@ struct Counted {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Kind {
     principal: String,
-    operation: Operation,
+    operation: Option<Operation>,
     repository: Option<Repository>,
     key: Option<KeyName>,
     rule: Option<String>,
@@ -121,7 +121,8 @@ impl Service {
     /// Logs a refusal, or counts it.
     pub(super) fn refused(&self, refusal: Entry) {
         if let Some(first) = self.refusals.note(refusal) {
-            tracing::info!(principal = first.principal, operation = %first.operation, rule = first.ruling.rule, "refused by policy");
+            let operation = first.operation.map(tracing::field::display);
+            tracing::info!(principal = first.principal, operation, rule = first.rule(), "refused by policy");
             self.log.offer(first);
         }
     }
@@ -140,9 +141,17 @@ impl Service {
 
     async fn log_refusals(&self, entries: Vec<Entry>) {
         for some in entries.chunks(REFUSALS_AT_ONCE) {
-            for Entry { principal, operation, ruling, event, .. } in some {
-                let Event::Refusal { count, alike, .. } = event else { continue };
-                tracing::info!(principal, %operation, rule = ruling.rule, count, ?alike, "refused by policy again");
+            for entry in some {
+                let Event::Refusal { count, alike, .. } = entry.event else { continue };
+                let operation = entry.operation.map(tracing::field::display);
+                tracing::info!(
+                    principal = entry.principal,
+                    operation,
+                    rule = entry.rule(),
+                    count,
+                    ?alike,
+                    "refused by policy again"
+                );
             }
             if let Err(error) = self.log.append(some.to_vec()).await {
                 let count = some.iter().map(Entry::refusals).sum();
@@ -158,16 +167,12 @@ const REFUSALS_AT_ONCE: usize = 256;
 
 impl Kind {
     fn of(entry: &Entry) -> Self {
-        let key = match &entry.event {
-            Event::Refusal { key, .. } => key.clone(),
-            _ => None,
-        };
         Self {
             principal: entry.principal.clone(),
             operation: entry.operation,
-            repository: entry.subject.repository.clone(),
-            key,
-            rule: entry.ruling.rule.clone(),
+            repository: entry.repository().cloned(),
+            key: entry.key().cloned(),
+            rule: entry.rule().map(str::to_owned),
         }
     }
 }
@@ -214,7 +219,7 @@ mod tests {
             RandomIds.request_id(),
             &Principal::Token { name: principal.to_owned() },
             Operation::Sign,
-            subject,
+            Some(subject),
             Ruling { rule: None, policy: Digest::of(b"policy"), claims: MatchedClaims::new() },
             Event::refusal(None),
         )
@@ -246,7 +251,7 @@ mod tests {
         assert!(refusals.due(at(59), false).is_empty());
         let due = refusals.due(at(60), false);
         assert_eq!(due.iter().map(told).collect::<Vec<_>>(), [(50, Alike::Kind)]);
-        assert_eq!(due[0].subject.digest, Digest::of(b"50"), "it is the last one");
+        assert_eq!(due[0].subject.as_ref().unwrap().digest, Digest::of(b"50"), "it is the last one");
 
         // The flood goes on: one entry a minute.
         assert!(refusals.note(refusal(61, "ci", "a")).is_none());

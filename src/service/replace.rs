@@ -1,6 +1,6 @@
 //! An attestation in the place of others: which give way, and what becomes of them.
 
-use crate::domain::{Claim, Entry, Event, KeyReference, Outcome, Signing, State};
+use crate::domain::{Claim, Entry, EntryFilter, Event, KeyReference, Outcome, Pattern, Signing, State};
 use crate::ports::EntryQuery;
 
 use super::attach::{Finished, Outdated};
@@ -53,13 +53,14 @@ impl Service {
 
     /// All signatures of the image by `signing`'s key.
     async fn signed_with(&self, head: &Entry, signing: &Signing) -> Result<Vec<Signing>, ServiceError> {
-        let mut query = EntryQuery {
-            digest: Some(head.subject.digest),
-            repository: head.subject.repository.clone(),
+        let repository = head.repository().map(|name| Pattern::new(&name.to_string()));
+        let filter = EntryFilter {
+            digest: head.subject.as_ref().map(|subject| subject.digest),
+            repository: repository.transpose().map_err(ServiceError::Invalid)?,
             key: Some(signing.key.name.to_string()),
-            limit: EntryQuery::MAX_LIMIT,
-            ..EntryQuery::default()
+            ..EntryFilter::default()
         };
+        let mut query = EntryQuery { filter, limit: EntryQuery::MAX_LIMIT, ..EntryQuery::default() };
         let mut found = Vec::new();
         loop {
             let page = self.log.query(query.clone()).await?;

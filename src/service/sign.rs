@@ -170,7 +170,7 @@ impl Service {
             });
         }
         let missing = || (0..jobs.len()).filter(|&n| progress[n].is_none());
-        let cost = |n: usize| Cost { rule: jobs[n].head.ruling.rule.as_deref(), limits: jobs[n].limits };
+        let cost = |n: usize| Cost { rule: jobs[n].head.rule(), limits: jobs[n].limits };
         self.spend(caller, paid, missing().map(cost)).await?;
         let due = match later {
             true => self.clock.now(),
@@ -242,7 +242,7 @@ impl Service {
     ) -> Entry {
         let (id, who) = (caller.request_id.clone(), &caller.principal);
         let event = Event::refusal(None);
-        Entry::new(self.clock.now(), id, who, operation, subject, decision.ruling, event)
+        Entry::new(self.clock.now(), id, who, operation, Some(subject.into()), decision.ruling, event)
     }
 }
 

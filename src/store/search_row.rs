@@ -1,6 +1,6 @@
 //! The columns that questions are asked of, whatever the database. All of it is told by the entries.
 
-use crate::domain::{Digest, Entry, Event, KeyName, SignatureId, SignatureIdentity};
+use crate::domain::{Digest, Entry, KeyName, KeyVersion, SignatureId, SignatureIdentity};
 
 /// What one entry says. Times are microseconds since 1970.
 pub(super) struct SearchRow<'a> {
@@ -12,7 +12,7 @@ pub(super) struct SearchRow<'a> {
     pub(super) kind: &'static str,
     pub(super) operation: String,
     pub(super) repository: Option<String>,
-    pub(super) digest: Digest,
+    pub(super) digest: Option<Digest>,
     pub(super) principal: &'a str,
     pub(super) key: Option<&'a str>,
     pub(super) key_version: Option<u32>,
@@ -39,23 +39,18 @@ impl Timeline {
         let time = entry.time.as_microsecond();
         self.latest = self.latest.max(time);
         self.lag = self.lag.max(self.latest - time);
-        let signing = entry.signing();
-        let (key, key_version) = match &entry.event {
-            Event::Refusal { key, .. } => (key.as_ref(), None),
-            _ => (signing.map(|signing| &signing.key.name), signing.map(|signing| signing.key.version.get())),
-        };
         SearchRow {
             time,
             latest: self.latest,
             lag: self.lag,
             kind: entry.kind(),
-            operation: entry.operation.to_string(),
-            repository: entry.subject.repository.as_ref().map(ToString::to_string),
-            digest: entry.subject.digest,
+            operation: entry.operation.map(|operation| operation.to_string()).unwrap_or_default(),
+            repository: entry.repository().map(ToString::to_string),
+            digest: entry.subject.as_ref().map(|subject| subject.digest),
             principal: &entry.principal,
-            key: key.map(KeyName::as_str),
-            key_version,
-            signature: signing.map(|signing| signing.id),
+            key: entry.key().map(KeyName::as_str),
+            key_version: entry.key_version().map(KeyVersion::get),
+            signature: entry.signing().map(|signing| signing.id),
             identity: entry.identity(),
         }
     }

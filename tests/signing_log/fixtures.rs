@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use signet::config::{LogBackend, LogConfig};
 use signet::domain::{
-    Annotations, AttachResult, BatchId, Claim, Digest, Entry, Event, Format, IdSource as _, KeyReference,
-    KeyVersion, MatchedClaims, Operation, Outcome, Principal, RandomIds, Ruling, SignatureId,
+    Annotations, AttachResult, BatchId, Claim, Digest, Entry, Event, Format, IdSource as _, ImageReference,
+    KeyReference, KeyVersion, MatchedClaims, Operation, Outcome, Principal, RandomIds, Ruling, SignatureId,
     SignatureIdentity, Signing, Timestamp,
 };
-use signet::log::GroupCommitLog;
+use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
 use signet::ports::{EntryQuery, NewEntry, SigningLog as _, Store, Writes};
 use signet::store::{self, Opened, StoreError};
@@ -83,7 +83,7 @@ impl Place {
     }
 
     pub fn log(&self) -> GroupCommitLog {
-        GroupCommitLog::start(self.store(), Arc::new(Metrics::new())).unwrap()
+        GroupCommitLog::start(self.store(), Guard::open(), Arc::new(Metrics::new())).unwrap()
     }
 
     /// A connection to SQLite's file that knows nothing of Signet.
@@ -184,13 +184,13 @@ impl Story {
     }
 
     fn entry(&self, event: Event) -> Entry {
-        let image = format!("{}@{}", self.repository, self.digest).parse().unwrap();
+        let image: ImageReference = format!("{}@{}", self.repository, self.digest).parse().unwrap();
         Entry::new(
             at(self.second),
             RandomIds.request_id(),
             &Principal::Token { name: self.principal.clone() },
             Operation::Sign,
-            &image,
+            Some((&image).into()),
             Ruling {
                 rule: Some("rule".to_owned()),
                 policy: Digest::of(b"policy"),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use futures::future::{join_all, poll_immediate};
 use signet::domain::{KeyName, SignatureId, SignatureIdentity, Timestamp};
-use signet::log::GroupCommitLog;
+use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
 use signet::ports::{
     ArchivedVersion, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry, NewEntry, SigningLog as _,
@@ -181,7 +181,7 @@ fn gated_with(metrics: &Arc<Metrics>) -> (GroupCommitLog, Gate) {
     let commits = Arc::default();
     let probe = Arc::new(Mutex::new(Ok(())));
     let store = Gated { begin, verdict, commits: Arc::clone(&commits), probe: Arc::clone(&probe), next: 0 };
-    let log = GroupCommitLog::start(Box::new(store), Arc::clone(metrics)).unwrap();
+    let log = GroupCommitLog::start(Box::new(store), Guard::open(), Arc::clone(metrics)).unwrap();
     (log, Gate { started, verdicts, commits, probe })
 }
 

@@ -62,7 +62,7 @@ async fn a_log_of_the_first_version_goes_on_with_everything_in_it() {
     assert_eq!(log.entry(1).await.unwrap().unwrap().bytes, entries[1].to_bytes());
     assert!(log.find(story.identity()).await.unwrap().is_some());
     let mut file = Story::new().intent();
-    file.subject.repository = None;
+    file.subject.as_mut().unwrap().repository = None;
     assert_eq!(log.append(vec![file]).await, Ok(3), "what belongs to no repository fits in");
     drop(log);
     assert_eq!(version(&place), 3);

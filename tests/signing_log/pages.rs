@@ -1,5 +1,6 @@
 //! Page by page through a log that grows.
 
+use signet::domain::EntryFilter;
 use signet::ports::{EntryQuery, SigningLog as _};
 
 use crate::fixtures::{Place, Story, all, contract, indexes};
@@ -17,7 +18,11 @@ async fn pages_neither_overlap_nor_skip_while_the_log_grows(place: Place) {
     let entries = (0..25).flat_map(|_| [Story::new().intent(), other.intent()]);
     log.append(entries.collect()).await.unwrap();
 
-    let mut query = EntryQuery { principal: Some("token:ci".to_owned()), limit: 10, ..EntryQuery::default() };
+    let mut query = EntryQuery {
+        filter: EntryFilter { principal: Some("token:ci".to_owned()), ..EntryFilter::default() },
+        limit: 10,
+        ..EntryQuery::default()
+    };
     let mut seen = Vec::new();
     loop {
         let page = log.query(query.clone()).await.unwrap();

@@ -1,6 +1,6 @@
 //! Each condition that an auditor can set.
 
-use signet::domain::Digest;
+use signet::domain::{Digest, EntryFilter, Pattern};
 use signet::ports::{EntryQuery, SigningLog as _};
 
 use crate::fixtures::{Place, Story, all, at, contract, indexes};
@@ -42,39 +42,143 @@ async fn each_condition_finds_what_it_names_and_nothing_else(place: Place) {
     let text = |text: &str| Some(text.to_owned());
     for (question, query, found) in [
         ("everything", all(), vec![0, 1, 2, 3, 4, 5]),
-        ("digest", EntryQuery { digest: Some(story.digest), ..all() }, vec![0, 1, 2, 3, 5]),
-        ("unknown digest", EntryQuery { digest: Some(Digest::of(b"?")), ..all() }, vec![]),
+        (
+            "digest",
+            EntryQuery {
+                filter: EntryFilter { digest: Some(story.digest), ..EntryFilter::default() },
+                ..all()
+            },
+            vec![0, 1, 2, 3, 5],
+        ),
+        (
+            "unknown digest",
+            EntryQuery {
+                filter: EntryFilter { digest: Some(Digest::of(b"?")), ..EntryFilter::default() },
+                ..all()
+            },
+            vec![],
+        ),
         (
             "repository",
-            EntryQuery { repository: Some("registry.example.com/team/other".parse().unwrap()), ..all() },
+            EntryQuery {
+                filter: EntryFilter {
+                    repository: Some(Pattern::new("registry.example.com/team/other").unwrap()),
+                    ..EntryFilter::default()
+                },
+                ..all()
+            },
             vec![4],
         ),
-        ("principal", EntryQuery { principal: text("token:mallory"), ..all() }, vec![3]),
-        ("principal without kind", EntryQuery { principal: text("mallory"), ..all() }, vec![]),
-        ("key, refusals too", EntryQuery { key: text("release"), ..all() }, vec![0, 1, 2, 3, 5]),
-        ("key version", EntryQuery { key: text("release"), key_version: Some(2), ..all() }, vec![0, 1, 2]),
-        ("version of any key", EntryQuery { key_version: Some(7), ..all() }, vec![4]),
-        ("kind", EntryQuery { kind: text("intent"), ..all() }, vec![0, 4]),
-        ("unknown kind", EntryQuery { kind: text("Intent"), ..all() }, vec![]),
-        ("denied", EntryQuery { denied: Some(true), ..all() }, vec![3]),
-        ("not denied", EntryQuery { denied: Some(false), ..all() }, vec![0, 1, 2, 4, 5]),
-        ("from", EntryQuery { from: Some(at(10)), ..all() }, vec![3, 4, 5]),
-        ("to", EntryQuery { to: Some(at(10)), ..all() }, vec![0, 1, 2]),
-        ("from and to", EntryQuery { from: Some(at(5)), to: Some(at(30)), ..all() }, vec![3, 4]),
-        ("a period without entries", EntryQuery { from: Some(at(21)), to: Some(at(29)), ..all() }, vec![]),
-        ("a period the wrong way round", EntryQuery { from: Some(at(30)), to: Some(at(0)), ..all() }, vec![]),
+        (
+            "principal",
+            EntryQuery {
+                filter: EntryFilter { principal: text("token:mallory"), ..EntryFilter::default() },
+                ..all()
+            },
+            vec![3],
+        ),
+        (
+            "principal without kind",
+            EntryQuery {
+                filter: EntryFilter { principal: text("mallory"), ..EntryFilter::default() },
+                ..all()
+            },
+            vec![],
+        ),
+        (
+            "key, refusals too",
+            EntryQuery { filter: EntryFilter { key: text("release"), ..EntryFilter::default() }, ..all() },
+            vec![0, 1, 2, 3, 5],
+        ),
+        (
+            "key version",
+            EntryQuery {
+                filter: EntryFilter { key: text("release"), key_version: Some(2), ..EntryFilter::default() },
+                ..all()
+            },
+            vec![0, 1, 2],
+        ),
+        (
+            "version of any key",
+            EntryQuery { filter: EntryFilter { key_version: Some(7), ..EntryFilter::default() }, ..all() },
+            vec![4],
+        ),
+        (
+            "kind",
+            EntryQuery { filter: EntryFilter { kind: text("intent"), ..EntryFilter::default() }, ..all() },
+            vec![0, 4],
+        ),
+        (
+            "unknown kind",
+            EntryQuery { filter: EntryFilter { kind: text("Intent"), ..EntryFilter::default() }, ..all() },
+            vec![],
+        ),
+        (
+            "denied",
+            EntryQuery { filter: EntryFilter { denied: Some(true), ..EntryFilter::default() }, ..all() },
+            vec![3],
+        ),
+        (
+            "not denied",
+            EntryQuery { filter: EntryFilter { denied: Some(false), ..EntryFilter::default() }, ..all() },
+            vec![0, 1, 2, 4, 5],
+        ),
+        (
+            "from",
+            EntryQuery { filter: EntryFilter { from: Some(at(10)), ..EntryFilter::default() }, ..all() },
+            vec![3, 4, 5],
+        ),
+        (
+            "to",
+            EntryQuery { filter: EntryFilter { to: Some(at(10)), ..EntryFilter::default() }, ..all() },
+            vec![0, 1, 2],
+        ),
+        (
+            "from and to",
+            EntryQuery {
+                filter: EntryFilter { from: Some(at(5)), to: Some(at(30)), ..EntryFilter::default() },
+                ..all()
+            },
+            vec![3, 4],
+        ),
+        (
+            "a period without entries",
+            EntryQuery {
+                filter: EntryFilter { from: Some(at(21)), to: Some(at(29)), ..EntryFilter::default() },
+                ..all()
+            },
+            vec![],
+        ),
+        (
+            "a period the wrong way round",
+            EntryQuery {
+                filter: EntryFilter { from: Some(at(30)), to: Some(at(0)), ..EntryFilter::default() },
+                ..all()
+            },
+            vec![],
+        ),
         (
             "kind of a digest and principal",
             EntryQuery {
-                digest: Some(story.digest),
-                principal: text("token:ci"),
-                kind: text("outcome"),
-                denied: Some(false),
+                filter: EntryFilter {
+                    digest: Some(story.digest),
+                    principal: text("token:ci"),
+                    kind: text("outcome"),
+                    denied: Some(false),
+                    ..EntryFilter::default()
+                },
                 ..all()
             },
             vec![1],
         ),
-        ("contradiction", EntryQuery { kind: text("intent"), denied: Some(true), ..all() }, vec![]),
+        (
+            "contradiction",
+            EntryQuery {
+                filter: EntryFilter { kind: text("intent"), denied: Some(true), ..EntryFilter::default() },
+                ..all()
+            },
+            vec![],
+        ),
         ("after", EntryQuery { after: Some(3), ..all() }, vec![4, 5]),
         ("after the end", EntryQuery { after: Some(u64::MAX), ..all() }, vec![]),
         ("size", EntryQuery { size: Some(2), ..all() }, vec![0, 1]),
@@ -93,7 +197,10 @@ async fn a_clock_that_was_set_back_hides_no_entry_of_a_period(place: Place) {
         for to in (from..=410).step_by(10) {
             let expected: Vec<u64> =
                 (0..).zip(seconds).filter(|(_, s)| (from..to).contains(s)).map(|(i, _)| i).collect();
-            let query = EntryQuery { from: Some(at(from)), to: Some(at(to)), ..all() };
+            let query = EntryQuery {
+                filter: EntryFilter { from: Some(at(from)), to: Some(at(to)), ..EntryFilter::default() },
+                ..all()
+            };
             assert_eq!(indexes(&log, query).await, expected, "{from} to {to}");
         }
     }
@@ -105,13 +212,31 @@ async fn sql_in_a_question_or_an_entry_is_only_text(place: Place) {
     let story = Story { principal: evil.to_owned(), ..Story::new() };
     log.append(vec![story.intent()]).await.unwrap();
     let principal = format!("token:{evil}");
-    assert_eq!(indexes(&log, EntryQuery { principal: Some(principal), ..all() }).await, [0]);
+    assert_eq!(
+        indexes(
+            &log,
+            EntryQuery {
+                filter: EntryFilter { principal: Some(principal), ..EntryFilter::default() },
+                ..all()
+            }
+        )
+        .await,
+        [0]
+    );
     let text = || Some(evil.to_owned());
     for query in [
-        EntryQuery { principal: text(), ..all() },
-        EntryQuery { key: text(), ..all() },
-        EntryQuery { kind: text(), ..all() },
-        EntryQuery { principal: Some("' OR ''='".to_owned()), key: text(), kind: text(), ..all() },
+        EntryQuery { filter: EntryFilter { principal: text(), ..EntryFilter::default() }, ..all() },
+        EntryQuery { filter: EntryFilter { key: text(), ..EntryFilter::default() }, ..all() },
+        EntryQuery { filter: EntryFilter { kind: text(), ..EntryFilter::default() }, ..all() },
+        EntryQuery {
+            filter: EntryFilter {
+                principal: Some("' OR ''='".to_owned()),
+                key: text(),
+                kind: text(),
+                ..EntryFilter::default()
+            },
+            ..all()
+        },
     ] {
         assert_eq!(indexes(&log, query.clone()).await, [0; 0], "{query:?}");
     }

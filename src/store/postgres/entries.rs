@@ -63,7 +63,7 @@ struct Rows<'a> {
     kinds: Vec<&'static str>,
     operations: Vec<String>,
     repositories: Vec<Option<String>>,
-    digests: Vec<Vec<u8>>,
+    digests: Vec<Option<Vec<u8>>>,
     principals: Vec<std::borrow::Cow<'a, str>>,
     keys: Vec<Option<&'a str>>,
     versions: Vec<Option<i64>>,
@@ -84,7 +84,7 @@ impl<'a> Rows<'a> {
             rows.kinds.push(row.kind);
             rows.operations.push(row.operation);
             rows.repositories.push(row.repository);
-            rows.digests.push(row.digest.as_bytes().to_vec());
+            rows.digests.push(row.digest.map(|digest| digest.as_bytes().to_vec()));
             rows.principals.push(text(row.principal));
             rows.keys.push(row.key);
             rows.versions.push(row.key_version.map(i64::from));

@@ -64,12 +64,12 @@ pub(super) async fn page(client: &Client, query: &EntryQuery) -> Result<EntryPag
 async fn indexes(client: &Client, query: &EntryQuery, size: i64) -> Result<(i64, i64), Error> {
     let after = query.after.map_or(0, |after| clamp(after).saturating_add(1));
     // An entry of `from` or later is one at which `latest` has reached `from`.
-    let begin = match query.from {
+    let begin = match query.filter.from {
         Some(from) => reached(client, size, from.as_microsecond()).await?,
         None => 0,
     };
     // Where `latest` is beyond `to` by more than any entry ever lagged, no entry is before `to`.
-    let end = match query.to {
+    let end = match query.filter.to {
         Some(to) => {
             let lag = lag(client, size).await?;
             reached(client, size, to.as_microsecond().saturating_add(lag)).await?
@@ -103,33 +103,33 @@ type Value = (Box<dyn ToSql + Sync + Send>, Type);
 fn statement(query: &EntryQuery, (begin, end): (i64, i64), limit: usize) -> (String, Vec<Value>) {
     let mut conditions = Conditions::default();
     let string = |value: &str| text(value).into_owned();
-    if let Some(digest) = query.digest {
+    if let Some(digest) = query.filter.digest {
         conditions.add("digest = ", digest.as_bytes().to_vec(), Type::BYTEA);
     }
-    if let Some(repository) = &query.repository {
-        conditions.long("repository", repository.to_string());
+    if let Some(repository) = &query.filter.repository {
+        conditions.long("repository", repository.as_str().to_owned());
     }
-    if let Some(principal) = &query.principal {
+    if let Some(principal) = &query.filter.principal {
         conditions.long("principal", string(principal));
     }
-    if let Some(key) = &query.key {
+    if let Some(key) = &query.filter.key {
         conditions.add("key = ", string(key), Type::TEXT);
     }
-    if let Some(version) = query.key_version {
+    if let Some(version) = query.filter.key_version {
         conditions.add("key_version = ", i64::from(version), Type::INT8);
     }
-    if let Some(kind) = &query.kind {
+    if let Some(kind) = &query.filter.kind {
         conditions.add("kind = ", string(kind), Type::TEXT);
     }
-    match query.denied {
+    match query.filter.denied {
         Some(true) => conditions.add("kind = ", "refusal", Type::TEXT),
         Some(false) => conditions.add("kind <> ", "refusal", Type::TEXT),
         None => {}
     }
-    if let Some(from) = query.from {
+    if let Some(from) = query.filter.from {
         conditions.add("time >= ", from.as_microsecond(), Type::INT8);
     }
-    if let Some(to) = query.to {
+    if let Some(to) = query.filter.to {
         conditions.add("time < ", to.as_microsecond(), Type::INT8);
     }
     conditions.add("idx >= ", begin, Type::INT8);

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior, params};
 
 use super::{StoreError, size};
-use crate::domain::{Entry, SignatureId, SignatureIdentity};
+use crate::domain::{Digest, Entry, SignatureId, SignatureIdentity};
 use crate::store::search_row::Timeline;
 
 /// The columns of [`crate::store::search_row::SearchRow`].
@@ -18,7 +18,7 @@ const TABLE: &str = "
         kind TEXT NOT NULL,
         operation TEXT NOT NULL,
         repository TEXT,
-        digest BLOB NOT NULL,
+        digest BLOB,
         principal TEXT NOT NULL,
         key TEXT,
         key_version INTEGER,
@@ -69,7 +69,7 @@ impl<'a> Projection<'a> {
             row.kind,
             row.operation,
             row.repository,
-            row.digest.as_bytes(),
+            row.digest.as_ref().map(Digest::as_bytes),
             row.principal,
             row.key,
             row.key_version,

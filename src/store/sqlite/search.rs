@@ -41,12 +41,12 @@ pub(super) fn page(transaction: &Transaction<'_>, query: &EntryQuery) -> rusqlit
 fn indexes(transaction: &Transaction<'_>, query: &EntryQuery, size: i64) -> rusqlite::Result<(i64, i64)> {
     let after = query.after.map_or(0, |after| clamp(after).saturating_add(1));
     // An entry of `from` or later is one at which `latest` has reached `from`.
-    let begin = match query.from {
+    let begin = match query.filter.from {
         Some(from) => reached(transaction, size, from.as_microsecond())?,
         None => 0,
     };
     // Where `latest` is beyond `to` by more than any entry ever lagged, no entry is before `to`.
-    let end = match query.to {
+    let end = match query.filter.to {
         Some(to) => {
             let lag = lag(transaction, size)?;
             reached(transaction, size, to.as_microsecond().saturating_add(lag))?
@@ -80,24 +80,28 @@ fn lag(transaction: &Transaction<'_>, size: i64) -> rusqlite::Result<i64> {
 /// The statement for the entries of `range` that match. Values are always bound, never written into it.
 fn statement(query: &EntryQuery, (begin, end): (i64, i64), limit: usize) -> (String, Vec<Value>) {
     let mut conditions = Conditions::default();
-    conditions.equal(&[("digest", query.digest.map(|digest| Value::Blob(digest.as_bytes().to_vec())))]);
-    conditions.equal(&[("repository", query.repository.as_ref().map(|name| Value::Text(name.to_string())))]);
-    conditions.equal(&[("principal", query.principal.clone().map(Value::Text))]);
+    conditions
+        .equal(&[("digest", query.filter.digest.map(|digest| Value::Blob(digest.as_bytes().to_vec())))]);
+    conditions.equal(&[(
+        "repository",
+        query.filter.repository.as_ref().map(|name| Value::Text(name.as_str().to_owned())),
+    )]);
+    conditions.equal(&[("principal", query.filter.principal.clone().map(Value::Text))]);
     conditions.equal(&[
-        ("key", query.key.clone().map(Value::Text)),
-        ("key_version", query.key_version.map(|version| Value::Integer(version.into()))),
+        ("key", query.filter.key.clone().map(Value::Text)),
+        ("key_version", query.filter.key_version.map(|version| Value::Integer(version.into()))),
     ]);
-    conditions.equal(&[("kind", query.kind.clone().map(Value::Text))]);
-    match query.denied {
+    conditions.equal(&[("kind", query.filter.kind.clone().map(Value::Text))]);
+    match query.filter.denied {
         Some(true) => conditions.equal(&[("kind", Some(Value::Text("refusal".to_owned())))]),
         Some(false) => conditions.add("kind <> ", Value::Text("refusal".to_owned())),
         None => {}
     }
     let micros = |time: Timestamp| Value::Integer(time.as_microsecond());
-    if let Some(from) = query.from {
+    if let Some(from) = query.filter.from {
         conditions.add("time >= ", micros(from));
     }
-    if let Some(to) = query.to {
+    if let Some(to) = query.filter.to {
         conditions.add("time < ", micros(to));
     }
     conditions.add("idx >= ", Value::Integer(begin));

@@ -63,7 +63,7 @@ fn entry() -> NewEntry {
         RandomIds.request_id(),
         &Principal::Token { name: "ci".to_owned() },
         Operation::Sign,
-        &image.parse().unwrap(),
+        Some((&image.parse::<crate::domain::ImageReference>().unwrap()).into()),
         Ruling { rule: None, policy: Digest::of(b"policy"), claims: MatchedClaims::new() },
         Event::refusal(None),
     )

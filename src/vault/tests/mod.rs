@@ -139,7 +139,7 @@ fn task_with(text: &str, number: u32) -> SigningTask {
         RequestId::from_caller("job").unwrap(),
         &Principal::Token { name: "ci".to_owned() },
         Operation::Sign,
-        &image,
+        Some((&image).into()),
         Ruling { rule: Some("rule".to_owned()), policy: Digest::of(b"policy"), claims: MatchedClaims::new() },
         Event::refusal(None),
     );

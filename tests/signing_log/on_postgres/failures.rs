@@ -137,7 +137,7 @@ async fn a_foreign_transaction_that_holds_the_log_is_an_error_after_the_time_of_
     config.statement_timeout = Duration::from_millis(500);
     let store =
         signet::store::open(&config).map(|opened| opened.store).unwrap_or_else(|error| panic!("{error}"));
-    let log = GroupCommitLog::start(store, std::sync::Arc::default()).unwrap();
+    let log = GroupCommitLog::start(store, signet::log::Guard::open(), std::sync::Arc::default()).unwrap();
     let mut raw = postgres::connect(place.url.as_ref().unwrap()).await;
     let holding = raw.transaction().await.unwrap();
     holding.execute("SELECT FROM head FOR UPDATE", &[]).await.unwrap();

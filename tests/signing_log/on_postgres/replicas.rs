@@ -52,7 +52,14 @@ async fn a_period_is_found_whatever_the_clocks_of_the_writers_say() {
         let story = Story { second: second - behind, ..Story::new() };
         logs[usize::from(behind > 0)].append(vec![story.intent()]).await.unwrap();
     }
-    let query = signet::ports::EntryQuery { from: Some(at(-600)), to: Some(at(-560)), ..all() };
+    let query = signet::ports::EntryQuery {
+        filter: signet::domain::EntryFilter {
+            from: Some(at(-600)),
+            to: Some(at(-560)),
+            ..signet::domain::EntryFilter::default()
+        },
+        ..all()
+    };
     assert_eq!(indexes(&logs[0], query).await, (1..40).step_by(2).collect::<Vec<_>>());
 }
 

@@ -19,7 +19,8 @@ async fn a_certificate_of_a_known_authority_is_asked_for() {
     let known = LogConfig { ca_file: Some(authority.path("vault-ca.pem")), ..place.config() };
     let log =
         signet::store::open(&known).map(|opened| opened.store).unwrap_or_else(|error| panic!("{error}"));
-    let log = signet::log::GroupCommitLog::start(log, std::sync::Arc::default()).unwrap();
+    let log = signet::log::GroupCommitLog::start(log, signet::log::Guard::open(), std::sync::Arc::default())
+        .unwrap();
     assert_eq!(log.append(vec![Story::new().intent()]).await, Ok(0));
     assert!(log.entry(0).await.unwrap().is_some());
     let raw = postgres::connect(&server.url()).await;

@@ -11,9 +11,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
-use super::ApiState;
-use super::path::Path;
-use super::problem::{Problem, ProblemBody};
+use crate::domain::{Entry, EntryFilter, Pattern};
+use crate::http::ApiState;
+use crate::http::path::Path;
+use crate::http::problem::{Problem, ProblemBody};
 use crate::ports::{EntryPage, EntryQuery, LoggedEntry};
 use crate::service::Caller;
 
@@ -30,7 +31,7 @@ pub struct EntryParameters {
     principal: Option<String>,
     key: Option<String>,
     key_version: Option<u32>,
-    /// `intent`, `outcome`, `attach`, `adopted` or `refusal`.
+    /// `intent`, `outcome`, `attach`, `adopted`, `refusal` and others: what the entry tells of.
     kind: Option<String>,
     /// `allow` or `deny`.
     decision: Option<String>,
@@ -104,7 +105,6 @@ pub async fn read(
 
 const DEFAULT_LIMIT: usize = 100;
 const MAX_LIMIT: usize = 1000;
-const KINDS: [&str; 5] = ["intent", "outcome", "attach", "adopted", "refusal"];
 
 fn parse(parameters: &EntryParameters) -> Result<EntryQuery, Problem> {
     let limit = parameters.limit.unwrap_or(DEFAULT_LIMIT);
@@ -112,9 +112,9 @@ fn parse(parameters: &EntryParameters) -> Result<EntryQuery, Problem> {
         return Err(Problem::invalid(format!("`limit` is a number from 1 to {MAX_LIMIT}.")));
     }
     if let Some(kind) = &parameters.kind
-        && !KINDS.contains(&kind.as_str())
+        && !Entry::KINDS.contains(&kind.as_str())
     {
-        return Err(Problem::invalid(format!("`kind` is one of {}.", KINDS.join(", "))));
+        return Err(Problem::invalid(format!("`kind` is one of {}.", Entry::KINDS.join(", "))));
     }
     let denied = match parameters.decision.as_deref() {
         None => None,
@@ -122,9 +122,10 @@ fn parse(parameters: &EntryParameters) -> Result<EntryQuery, Problem> {
         Some("deny") => Some(true),
         Some(_) => return Err(Problem::invalid("`decision` is `allow` or `deny`.")),
     };
-    Ok(EntryQuery {
+    let repository = parameters.repository.as_deref().map(Pattern::of_repositories).transpose();
+    let filter = EntryFilter {
         digest: read_as("digest", parameters.digest.as_ref())?,
-        repository: read_as("repository", parameters.repository.as_ref())?,
+        repository: repository.map_err(|error| Problem::invalid(format!("`repository`: {error}.")))?,
         principal: parameters.principal.clone(),
         key: parameters.key.clone(),
         key_version: parameters.key_version,
@@ -132,10 +133,9 @@ fn parse(parameters: &EntryParameters) -> Result<EntryQuery, Problem> {
         denied,
         from: read_as("from", parameters.from.as_ref())?,
         to: read_as("to", parameters.to.as_ref())?,
-        after: parameters.after,
-        size: parameters.size,
-        limit,
-    })
+        ..EntryFilter::default()
+    };
+    Ok(EntryQuery { filter, after: parameters.after, size: parameters.size, limit })
 }
 
 fn read_as<T: std::str::FromStr<Err: std::fmt::Display>>(

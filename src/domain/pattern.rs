@@ -1,6 +1,6 @@
 //! Patterns for paths: of repositories, of claims, of predicate types.
 
-use crate::domain::Repository;
+use super::Repository;
 
 /// A pattern over text whose parts are separated by `/`: `*` stands for any characters but `/`, and `**`, as a whole part,
 /// for any parts. At the end, `**` stands for one part at least: `a/**` is not `a`. Everything else stands for itself.

@@ -1,0 +1,3 @@
+//! The log, as auditors see it.
+
+pub mod entries;

@@ -1,0 +1,12 @@
+//! What makes the signing log provable, pure: the Merkle tree and the formats in which it is published.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `hash` | the hashes of the tree (RFC 6962) |
+//! | `head` | the size and root of a tree |
+
+mod hash;
+mod head;
+
+pub use hash::Hash;
+pub use head::TreeHead;
