@@ -47,8 +47,7 @@ impl CheckpointRow {
 }
 
 /// What an operator does about a log that is not what it was.
-pub(super) const RESTORE: &str =
-    "Stop Signet, keep a copy of the database, and restore the newest backup that `signet log check` finds whole";
+pub(super) const RESTORE: &str = "Stop Signet, keep a copy of the database, and restore the newest backup that `signet log check` finds whole";
 
 /// What this process remembers of the log, against which the database is held at each transaction: a database that was
 /// restored, or that somebody else has written, has another history, and nothing may follow upon both.
@@ -179,9 +178,13 @@ impl Parts {
         let last = self.tiles.get(&TileId { level: 0, number: first.cast_unsigned() / TILE_WIDTH });
         let leaves: Vec<u8> = self.leaves.iter().flat_map(|leaf| leaf.0).collect();
         if head.size > 0 && last != Some(&leaves) {
-            return Err(damaged(format!("the entries from {first} on are not those that its tiles speak of")));
+            return Err(damaged(format!(
+                "the entries from {first} on are not those that its tiles speak of"
+            )));
         }
-        let Some(checkpoint) = self.checkpoint.map(CheckpointRow::checkpoint).transpose()? else { return Ok(head) };
+        let Some(checkpoint) = self.checkpoint.map(CheckpointRow::checkpoint).transpose()? else {
+            return Ok(head);
+        };
         let size = checkpoint.head.size;
         if size > head.size {
             return Err(damaged(format!(

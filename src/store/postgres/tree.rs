@@ -66,10 +66,8 @@ impl Grown {
             let levels: Vec<_> = growths.iter().map(|growth| i16::from(growth.tile.level)).collect();
             let numbers: Vec<_> = growths.iter().map(|growth| growth.tile.number.cast_signed()).collect();
             let before: Vec<_> = growths.iter().map(|growth| growth.before as i32).collect();
-            let hashes: Vec<Vec<u8>> = growths
-                .iter()
-                .map(|growth| growth.hashes.iter().flat_map(|hash| hash.0).collect())
-                .collect();
+            let hashes: Vec<Vec<u8>> =
+                growths.iter().map(|growth| growth.hashes.iter().flat_map(|hash| hash.0).collect()).collect();
             let parameters: [(&(dyn ToSql + Sync), Type); 4] = [
                 (&levels, Type::INT2_ARRAY),
                 (&numbers, Type::INT8_ARRAY),
@@ -88,11 +86,8 @@ pub(super) fn keep<'a>(pipeline: &mut Pipeline<'a>, client: &'a Client, checkpoi
         let sql = "INSERT INTO checkpoint VALUES (1, $1, $2, $3) ON CONFLICT (id)
             DO UPDATE SET size = excluded.size, root = excluded.root, note = excluded.note
             WHERE checkpoint.size <= excluded.size";
-        let parameters: [(&(dyn ToSql + Sync), Type); 3] = [
-            (&size.cast_signed(), Type::INT8),
-            (&&root.as_bytes()[..], Type::BYTEA),
-            (note, Type::TEXT),
-        ];
+        let parameters: [(&(dyn ToSql + Sync), Type); 3] =
+            [(&size.cast_signed(), Type::INT8), (&&root.as_bytes()[..], Type::BYTEA), (note, Type::TEXT)];
         client.execute_typed(sql, &parameters).await
     });
 }
@@ -113,8 +108,7 @@ pub(super) async fn published(client: &Client) -> Result<(HeadRow, Option<Checkp
 /// Those of `tiles` that are there.
 pub(super) async fn tiles(client: &Client, tiles: &[TileId]) -> Result<BTreeMap<TileId, Vec<u8>>, Error> {
     let levels: Vec<_> = tiles.iter().map(|tile| i16::from(tile.level)).collect();
-    let numbers: Vec<_> =
-        tiles.iter().map(|tile| i64::try_from(tile.number).unwrap_or(i64::MAX)).collect();
+    let numbers: Vec<_> = tiles.iter().map(|tile| i64::try_from(tile.number).unwrap_or(i64::MAX)).collect();
     let sql = "SELECT level, number, hashes FROM unnest($1, $2) AS asked (level, number)
         JOIN tiles USING (level, number)";
     let parameters: [(&(dyn ToSql + Sync), Type); 2] =
@@ -131,7 +125,7 @@ pub(super) async fn tiles(client: &Client, tiles: &[TileId]) -> Result<BTreeMap<
 pub(super) async fn entries(client: &Client, first: i64, limit: i64) -> Result<Vec<LoggedEntry>, Error> {
     let sql = "SELECT idx, bytes FROM
         (SELECT idx, bytes, sum(length(bytes)) OVER (ORDER BY idx) - length(bytes) AS before
-            FROM entries WHERE idx >= $1 AND idx < $2) AS some
+            FROM entries WHERE idx >= $1 AND idx < $2) AS few
         WHERE before < $3 ORDER BY idx";
     let parameters: [(&(dyn ToSql + Sync), Type); 3] = [
         (&first, Type::INT8),
@@ -139,8 +133,7 @@ pub(super) async fn entries(client: &Client, first: i64, limit: i64) -> Result<V
         (&i64::try_from(PAGE_BYTES).unwrap_or(i64::MAX), Type::INT8),
     ];
     let rows = client.query_typed(sql, &parameters).await?;
-    let entry =
-        |row: &Row| LoggedEntry { index: row.get::<_, i64>(0).cast_unsigned(), bytes: row.get(1) };
+    let entry = |row: &Row| LoggedEntry { index: row.get::<_, i64>(0).cast_unsigned(), bytes: row.get(1) };
     Ok(rows.iter().map(entry).collect())
 }
 

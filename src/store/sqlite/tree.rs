@@ -20,6 +20,11 @@ const STEP: u64 = 10_000;
 pub(super) fn edge(transaction: &Transaction<'_>, witness: &mut Witness) -> Result<Edge, LogError> {
     let edge = head(transaction)?.0.edge()?;
     witness.alone(edge.head())?;
+    let entries = size(transaction, "entries")?.cast_unsigned();
+    if entries != edge.size() {
+        witness
+            .lose(edge.head(), &format!("there are {entries} entries, and somebody else has changed that"))?;
+    }
     Ok(edge)
 }
 
@@ -184,7 +189,9 @@ fn check(transaction: &Transaction<'_>) -> Result<TreeHead, Reason> {
     }
     let leaves = transaction
         .prepare_cached("SELECT bytes FROM entries WHERE idx >= ?1 ORDER BY idx LIMIT ?2")?
-        .query_map((Parts::first(&head), TILE_WIDTH.cast_signed()), |row| Ok(Hash::of_leaf(row.get_ref(0)?.as_blob()?)))?
+        .query_map((Parts::first(&head), TILE_WIDTH.cast_signed()), |row| {
+            Ok(Hash::of_leaf(row.get_ref(0)?.as_blob()?))
+        })?
         .collect::<rusqlite::Result<_>>()?;
     let parts = Parts { entries: size(transaction, "entries")?, head, tiles, leaves, checkpoint };
     Ok(parts.check()?)
