@@ -81,6 +81,12 @@ pub trait Store: Send {
     /// What [`Store::commit`] would meet.
     fn probe(&mut self) -> Result<(), LogError>;
 
+    /// The log's name: the one that was settled before, else `wanted`, which is durable from now on.
+    ///
+    /// # Errors
+    /// Where it can not be read or written.
+    fn settle_origin(&mut self, wanted: &str) -> Result<String, LogError>;
+
     /// Leaves the store in its tidiest state. Nothing is written afterwards.
     ///
     /// # Errors

@@ -219,6 +219,10 @@ impl Store for Gated {
         self.probe.lock().unwrap().clone()
     }
 
+    fn settle_origin(&mut self, _: &str) -> Result<String, LogError> {
+        unreachable!()
+    }
+
     fn close(&mut self) -> Result<(), LogError> {
         Ok(())
     }

@@ -3,6 +3,7 @@
 mod archive;
 mod idempotency;
 mod lock;
+mod origin;
 mod outbox;
 mod projection;
 mod quotas;
@@ -136,6 +137,11 @@ impl Store for SqliteStore {
             .execute("INSERT INTO probe VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET count = count + 1", [])
             .map(drop)
             .map_err(|error| log_error(&error))
+    }
+
+    fn settle_origin(&mut self, wanted: &str) -> Result<String, LogError> {
+        self.file.check()?;
+        origin::settle(&self.connection, wanted).map_err(|error| log_error(&error))
     }
 
     /// Moves everything from the write-ahead log into the database file.
