@@ -14,10 +14,12 @@
 //! | `consistency` | that a tree has grown out of another (RFC 6962, section 2.1.2) |
 //! | `proof` | an entry's proof in one document (c2sp.org/tlog-proof) |
 //! | `fold` | a tree's root from its leaves, as they come |
+//! | `edge` | appending to a tree that is kept as tiles |
 
 mod bundle;
 mod checkpoint;
 mod consistency;
+mod edge;
 mod fold;
 mod hash;
 mod head;
@@ -34,6 +36,7 @@ mod tests;
 pub use bundle::{BundleError, entries_of, push_entry};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use consistency::{consistency_proof, verify_consistency};
+pub use edge::{Edge, Growth, TILE_WIDTH, TileId};
 pub use fold::Fold;
 pub use hash::Hash;
 pub use head::TreeHead;

@@ -1,44 +1,24 @@
 //! `/v1/log/entries`: what auditors ask.
 
-use std::fmt::Write as _;
-
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::{Entry, EntryFilter, Pattern};
+use super::filter::{Asked, FilterParameters};
 use crate::http::ApiState;
 use crate::http::path::Path;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::ports::{EntryPage, EntryQuery, LoggedEntry};
 use crate::service::Caller;
 
-/// Conditions, combined with "and".
+/// Which page.
 #[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-pub struct EntryParameters {
-    /// `sha256:…` of the image.
-    digest: Option<String>,
-    /// With its host: `registry.example.com/team/app`.
-    repository: Option<String>,
-    /// As entries name it: `token:ci`.
-    principal: Option<String>,
-    key: Option<String>,
-    key_version: Option<u32>,
-    /// `intent`, `outcome`, `attach`, `adopted`, `refusal` and others: what the entry tells of.
-    kind: Option<String>,
-    /// `allow` or `deny`.
-    decision: Option<String>,
-    /// At this moment or later, RFC 3339.
-    from: Option<String>,
-    /// Before this moment, RFC 3339.
-    to: Option<String>,
+pub struct PageParameters {
     /// Entries after this index.
     after: Option<u64>,
     /// The log's size that the pages speak of; `next` has it.
@@ -67,22 +47,23 @@ pub struct EntryBody {
 }
 
 /// Search the log
-#[utoipa::path(get, path = "/v1/log/entries", tag = "log", security(("bearer" = [])), params(EntryParameters), responses(
+#[utoipa::path(get, path = "/v1/log/entries", tag = "log", security(("bearer" = [])), params(FilterParameters, PageParameters), responses(
     (status = 200, body = EntryPageBody),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]
 pub async fn list(
     State(state): State<ApiState>,
     caller: Caller,
-    parameters: Result<Query<EntryParameters>, QueryRejection>,
+    Asked { filter, other }: Asked<PageParameters>,
 ) -> Result<Json<EntryPageBody>, Problem> {
-    let Query(parameters) = parameters.map_err(|rejection| {
-        Problem::invalid(format!("The query can not be read: {}.", rejection.body_text()))
-    })?;
-    let query = parse(&parameters)?;
+    let limit = other.limit.unwrap_or(DEFAULT_LIMIT);
+    if !(1..=EntryQuery::MAX_LIMIT).contains(&limit) {
+        return Err(Problem::invalid(format!("`limit` is a number from 1 to {}.", EntryQuery::MAX_LIMIT)));
+    }
+    let query = EntryQuery { filter: filter.read()?, after: other.after, size: other.size, limit };
     let (service, principal) = (state.service.clone(), caller.principal.clone());
     let asking = async move { service.log_entries(&caller, query).await };
     let page = state.admission.run(&principal, asking).await??;
-    Ok(Json(body(&parameters, page)?))
+    Ok(Json(body(&filter, other.limit, page)?))
 }
 
 /// One entry, in the exact bytes that the log keeps
@@ -104,50 +85,9 @@ pub async fn read(
 }
 
 const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1000;
-
-fn parse(parameters: &EntryParameters) -> Result<EntryQuery, Problem> {
-    let limit = parameters.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(Problem::invalid(format!("`limit` is a number from 1 to {MAX_LIMIT}.")));
-    }
-    if let Some(kind) = &parameters.kind
-        && !Entry::KINDS.contains(&kind.as_str())
-    {
-        return Err(Problem::invalid(format!("`kind` is one of {}.", Entry::KINDS.join(", "))));
-    }
-    let denied = match parameters.decision.as_deref() {
-        None => None,
-        Some("allow") => Some(false),
-        Some("deny") => Some(true),
-        Some(_) => return Err(Problem::invalid("`decision` is `allow` or `deny`.")),
-    };
-    let repository = parameters.repository.as_deref().map(Pattern::of_repositories).transpose();
-    let filter = EntryFilter {
-        digest: read_as("digest", parameters.digest.as_ref())?,
-        repository: repository.map_err(|error| Problem::invalid(format!("`repository`: {error}.")))?,
-        principal: parameters.principal.clone(),
-        key: parameters.key.clone(),
-        key_version: parameters.key_version,
-        kind: parameters.kind.clone(),
-        denied,
-        from: read_as("from", parameters.from.as_ref())?,
-        to: read_as("to", parameters.to.as_ref())?,
-        ..EntryFilter::default()
-    };
-    Ok(EntryQuery { filter, after: parameters.after, size: parameters.size, limit })
-}
-
-fn read_as<T: std::str::FromStr<Err: std::fmt::Display>>(
-    name: &str,
-    text: Option<&String>,
-) -> Result<Option<T>, Problem> {
-    text.map(|text| text.parse().map_err(|error| Problem::invalid(format!("`{name}`: {error}.")))).transpose()
-}
-
-fn body(parameters: &EntryParameters, page: EntryPage) -> Result<EntryPageBody, Problem> {
+fn body(filter: &FilterParameters, limit: Option<usize>, page: EntryPage) -> Result<EntryPageBody, Problem> {
     let next = match page.entries.last() {
-        Some(last) if page.more => Some(next_page(parameters, last.index, page.size)),
+        Some(last) if page.more => Some(next_page(filter, limit, last.index, page.size)),
         _ => None,
     };
     let entries = page.entries.into_iter().map(entry_body).collect::<Result<_, _>>()?;
@@ -163,31 +103,10 @@ fn entry_body(LoggedEntry { index, bytes }: LoggedEntry) -> Result<EntryBody, Pr
 }
 
 /// The same question about what follows `after`, of a log of the same size.
-fn next_page(parameters: &EntryParameters, after: u64, size: u64) -> String {
+fn next_page(filter: &FilterParameters, limit: Option<usize>, after: u64, size: u64) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    let texts = [
-        ("digest", &parameters.digest),
-        ("repository", &parameters.repository),
-        ("principal", &parameters.principal),
-        ("key", &parameters.key),
-        ("kind", &parameters.kind),
-        ("decision", &parameters.decision),
-        ("from", &parameters.from),
-        ("to", &parameters.to),
-    ];
-    for (name, value) in texts {
-        if let Some(value) = value {
-            query.append_pair(name, value);
-        }
-    }
-    if let Some(version) = parameters.key_version {
-        query.append_pair("key_version", &version.to_string());
-    }
-    if let Some(limit) = parameters.limit {
-        query.append_pair("limit", &limit.to_string());
-    }
-    let mut path = format!("/v1/log/entries?{}", query.finish());
-    let separator = if path.ends_with('?') { "" } else { "&" };
-    let _ = write!(path, "{separator}after={after}&size={size}");
-    path
+    query.extend_pairs(filter.given());
+    query.extend_pairs(limit.map(|limit| ("limit", limit.to_string())));
+    query.extend_pairs([("after", after.to_string()), ("size", size.to_string())]);
+    format!("/v1/log/entries?{}", query.finish())
 }

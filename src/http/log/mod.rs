@@ -1,3 +1,4 @@
 //! The log, as auditors see it.
 
 pub mod entries;
+pub mod filter;
