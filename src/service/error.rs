@@ -115,7 +115,7 @@ impl ServiceError {
             Self::Signer(SignerError::Timeout(_)) | Self::Registry(RegistryError::Timeout { .. }) => {
                 "timeout"
             }
-            Self::Signer(SignerError::Log(_)) | Self::Log(_) => "log-unavailable",
+            Self::Signer(SignerError::Log(_) | SignerError::Unfit { .. }) | Self::Log(_) => "log-unavailable",
             Self::Registry(
                 RegistryError::Unavailable { .. }
                 | RegistryError::TooManyRequests { .. }
@@ -138,6 +138,7 @@ impl ServiceError {
                         | SignerError::Denied { .. }
                         | SignerError::Timeout(_)
                         | SignerError::Log(_)
+                        | SignerError::Unfit { .. }
                 )
                 | Self::Registry(
                     RegistryError::Unavailable { .. }
@@ -310,7 +311,7 @@ fn signer_sentence(error: &SignerError) -> String {
         SignerError::Timeout(after) => {
             format!("Vault did not answer within {after:?}, so that there is no signature. Try again later.")
         }
-        SignerError::Log(_) => LOG_SENTENCE.into(),
+        SignerError::Log(_) | SignerError::Unfit { .. } => LOG_SENTENCE.into(),
     }
 }
 

@@ -10,6 +10,7 @@ mod idempotency;
 mod key_archive;
 mod migration;
 mod on_postgres;
+mod origin;
 mod pages;
 mod questions;
 mod quotas;

@@ -6,6 +6,7 @@
 //! | `write` | one transaction |
 //! | `entries`, `tree`, `outbox`, `idempotency`, `archive`, `quotas` | the statements of each part |
 //! | `readers`, `search` | the reading half, and questions |
+//! | `origin` | the log's name |
 //! | `locks` | locks between replicas |
 //! | `schema` | the tables, and how they come to be |
 //! | `connector`, `database` | connections, and where they live |
@@ -19,6 +20,7 @@ mod entries;
 mod fault;
 mod idempotency;
 mod locks;
+mod origin;
 mod outbox;
 mod patience;
 mod pipeline;
@@ -205,6 +207,10 @@ impl Store for PostgresStore {
 
     fn verdict(&self) -> Result<(), LogError> {
         self.witness.verdict()
+    }
+
+    fn settle_origin(&mut self, wanted: &str) -> Result<String, LogError> {
+        self.persist(async |client, patience| within(patience, origin::settle(client, wanted)).await)
     }
 
     /// The server tidies up by itself.

@@ -7,7 +7,7 @@ use super::fault::Fault;
 use crate::store::StoreError;
 
 /// What leads from each version to the next; the first, from nothing. A step that has been released stays as it is.
-const STEPS: [&str; 3] = [FIRST, SECOND, THIRD];
+const STEPS: [&str; 4] = [FIRST, SECOND, THIRD, ORIGIN];
 
 /// `entries` is the log: appended to, never changed. The triggers hold that against everything that goes through
 /// SQL, also where a session calls itself a replica. `head` has one row: whoever appends holds it until the
@@ -160,6 +160,11 @@ const THIRD: &str = "
         root bytea NOT NULL CHECK (length(root) = 32),
         note text NOT NULL
     );
+";
+
+/// The log's name, which stays.
+const ORIGIN: &str = "
+    CREATE TABLE origin (id integer PRIMARY KEY DEFAULT 1 CHECK (id = 1), origin text NOT NULL);
 ";
 
 /// Held while the schema is looked at and changed: of replicas that start at once, the others wait.

@@ -3,6 +3,7 @@
 mod archive;
 mod idempotency;
 mod lock;
+mod origin;
 mod outbox;
 mod projection;
 mod quotas;
@@ -157,6 +158,11 @@ impl Store for SqliteStore {
             .execute("INSERT INTO probe VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET count = count + 1", [])
             .and_then(|_| transaction.commit())
             .map_err(|error| log_error(&error))
+    }
+
+    fn settle_origin(&mut self, wanted: &str) -> Result<String, LogError> {
+        self.file.check()?;
+        origin::settle(&self.connection, wanted).map_err(|error| log_error(&error))
     }
 
     fn head(&self) -> TreeHead {

@@ -11,7 +11,7 @@ const APPLICATION: i64 = 0x5349_474e; // "SIGN"
 
 /// What leads from each version to the next; the first, from nothing. A step that has been released stays as it is.
 /// The table `search` is not here: it is made from the entries (see the module `projection`).
-const STEPS: [&str; 4] = [FIRST, SECOND, THIRD, FOURTH];
+const STEPS: [&str; 5] = [FIRST, SECOND, THIRD, FOURTH, ORIGIN];
 
 /// `entries` is the log: appended to, never changed. The triggers hold that against everything that goes through
 /// SQL, `REPLACE` included, which deletes without firing a trigger for it.
@@ -109,6 +109,13 @@ const FOURTH: &str = "
         root BLOB NOT NULL CHECK (length(root) = 32),
         note TEXT NOT NULL
     ) STRICT;
+";
+
+/// The log's name, which stays.
+const ORIGIN: &str = "
+    CREATE TABLE origin (id INTEGER PRIMARY KEY CHECK (id = 1), origin TEXT NOT NULL) STRICT;
+    CREATE TRIGGER origin_stays BEFORE UPDATE ON origin
+        BEGIN SELECT RAISE(ABORT, 'the name of a log is not changed'); END;
 ";
 
 /// Makes the tables of an empty database, brings those of an older Signet up to date, and refuses those of others.
