@@ -10,7 +10,7 @@ use crate::config::{Config, Purpose};
 use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
 use crate::identity::{CallerAuthenticator, CertificateAuthenticator, OidcAuthenticator, TokenAuthenticator};
-use crate::log::{GroupCommitLog, Guard};
+use crate::log::{Checkpointer, GroupCommitLog, Guard};
 use crate::metrics::Metrics;
 use crate::policy::{Configured, ReloadingPolicy, Source};
 use crate::ports::{
@@ -62,11 +62,21 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     let notes = signer
         .notes(vault_and_log, &origin, log.clone(), clock.clone(), stopped.clone())
         .map_err(|error| StartError::Vault(error.to_string()))?;
+    let notes: Arc<dyn NoteSigner> = notes;
+    let transparency = Checkpointer::start(
+        log.clone(),
+        notes.clone(),
+        origin,
+        clock.clone(),
+        metrics.clone(),
+        stopped.clone(),
+    );
     let service = Service {
         signer: signer as Arc<dyn Signer>,
         registry: Arc::new(registry) as Arc<dyn Registry>,
         policy: policy as Arc<dyn Policy>,
         log: signing_log,
+        transparency,
         outbox: log.clone(),
         shared_locks,
         clock: clock.clone(),
@@ -90,6 +100,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         },
         observed: Quiet::default(),
         index_members: config.limits.index_members,
+        longest_request: 2 * config.limits.request_timeout + config.vault.request_timeout,
         wake: Notify::new(),
     };
     let authenticator = CallerAuthenticator {
@@ -104,7 +115,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         service: Arc::new(service),
         authenticator: Arc::new(authenticator),
         idempotency: log.clone(),
-        notes: notes as Arc<dyn NoteSigner>,
+        notes,
         clock,
         admission: Admission::new(&config.limits, metrics.clone()),
         metrics,
