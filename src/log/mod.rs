@@ -5,7 +5,9 @@ mod guard;
 mod idempotency;
 mod key_archive;
 mod outbox;
+mod projector;
 mod quotas;
+mod search;
 mod writer;
 
 pub use group_commit::GroupCommitLog;

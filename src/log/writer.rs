@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::projector::Bell;
 use crate::domain::{SignatureId, Timestamp};
 use crate::metrics::Metrics;
 use crate::ports::{LogError, Store, Writes, Written};
@@ -40,7 +41,12 @@ pub(super) enum Request {
 const GROUP: usize = 1024;
 
 /// Works until somebody asks to close or nobody can ask any more.
-pub(super) fn run(mut store: Box<dyn Store>, mut requests: mpsc::Receiver<Request>, metrics: &Metrics) {
+pub(super) fn run(
+    mut store: Box<dyn Store>,
+    mut requests: mpsc::Receiver<Request>,
+    metrics: &Metrics,
+    bell: &Bell,
+) {
     let mut closing = Vec::new();
     while let Some(request) = requests.blocking_recv() {
         let mut group = Group::default();
@@ -50,7 +56,7 @@ pub(super) fn run(mut store: Box<dyn Store>, mut requests: mpsc::Receiver<Reques
         {
             group.add(request);
         }
-        group.commit(&mut *store, metrics);
+        group.commit(&mut *store, metrics, bell);
         if !group.closing.is_empty() {
             // What has been sent already is still worked off.
             requests.close();
@@ -116,13 +122,16 @@ impl Group {
     }
 
     /// Makes the writes durable, then answers.
-    fn commit(&mut self, store: &mut dyn Store, metrics: &Metrics) {
+    fn commit(&mut self, store: &mut dyn Store, metrics: &Metrics, bell: &Bell) {
         if !self.members.is_empty() {
             let entries = self.writes.entries.len();
             let start = Instant::now();
             let written = store.commit(&self.writes);
             match &written {
-                Ok(_) => metrics.log_commit(entries, start.elapsed()),
+                Ok(_) => {
+                    metrics.log_commit(entries, start.elapsed());
+                    bell.ring();
+                }
                 Err(error) => tracing::error!(%error, entries, "nothing was logged"),
             }
             self.answer(written, metrics);

@@ -1,7 +1,5 @@
 //! `/v1/log/entries`: what auditors ask.
 
-use std::fmt::Write as _;
-
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -11,7 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::domain::{Entry, EntryFilter, Pattern};
+use super::parameters::{
+    denied, indexed_through, kind, limit, next_page, operation, period, query, read_as, repository, text,
+};
+use crate::domain::EntryFilter;
 use crate::http::ApiState;
 use crate::http::path::Path;
 use crate::http::problem::{Problem, ProblemBody};
@@ -25,7 +26,7 @@ use crate::service::Caller;
 pub struct EntryParameters {
     /// `sha256:…` of the image.
     digest: Option<String>,
-    /// With its host: `registry.example.com/team/app`.
+    /// With its host: `registry.example.com/team/app`. `*` stands for any characters of one part, `**` for any parts.
     repository: Option<String>,
     /// As entries name it: `token:ci`.
     principal: Option<String>,
@@ -33,6 +34,12 @@ pub struct EntryParameters {
     key_version: Option<u32>,
     /// `intent`, `outcome`, `attach`, `adopted`, `refusal` and others: what the entry tells of.
     kind: Option<String>,
+    /// `sign`, `attest`, `blob`, `verify`, `log.read` or `policy.explain`.
+    operation: Option<String>,
+    /// The id of the rule that decided.
+    rule: Option<String>,
+    /// The name of one request.
+    request_id: Option<String>,
     /// `allow` or `deny`.
     decision: Option<String>,
     /// At this moment or later, RFC 3339.
@@ -49,11 +56,16 @@ pub struct EntryParameters {
 
 #[derive(Serialize, ToSchema)]
 pub struct EntryPageBody {
+    /// May be fewer than asked for, also none, where there is a next page: a page searches for a bounded time.
     entries: Vec<EntryBody>,
-    /// The size of the log that the answer speaks of.
+    /// The size of the log.
     log_size: u64,
-    /// Every entry up to this index was searched. None while the log is empty.
+    /// The pages speak of the entries below this index: as far as the first page could search.
+    size: u64,
+    /// Every entry up to this index can be found now. None while the log is empty.
     indexed_through: Option<u64>,
+    /// Every entry up to this index was searched, by this page and those before. None while there is none.
+    searched_through: Option<u64>,
     /// Where the next page is; none behind the last.
     next: Option<String>,
 }
@@ -75,9 +87,7 @@ pub async fn list(
     caller: Caller,
     parameters: Result<Query<EntryParameters>, QueryRejection>,
 ) -> Result<Json<EntryPageBody>, Problem> {
-    let Query(parameters) = parameters.map_err(|rejection| {
-        Problem::invalid(format!("The query can not be read: {}.", rejection.body_text()))
-    })?;
+    let parameters = query(parameters)?;
     let query = parse(&parameters)?;
     let (service, principal) = (state.service.clone(), caller.principal.clone());
     let asking = async move { service.log_entries(&caller, query).await };
@@ -103,55 +113,39 @@ pub async fn read(
     }
 }
 
-const DEFAULT_LIMIT: usize = 100;
-const MAX_LIMIT: usize = 1000;
-
 fn parse(parameters: &EntryParameters) -> Result<EntryQuery, Problem> {
-    let limit = parameters.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err(Problem::invalid(format!("`limit` is a number from 1 to {MAX_LIMIT}.")));
-    }
-    if let Some(kind) = &parameters.kind
-        && !Entry::KINDS.contains(&kind.as_str())
-    {
-        return Err(Problem::invalid(format!("`kind` is one of {}.", Entry::KINDS.join(", "))));
-    }
-    let denied = match parameters.decision.as_deref() {
-        None => None,
-        Some("allow") => Some(false),
-        Some("deny") => Some(true),
-        Some(_) => return Err(Problem::invalid("`decision` is `allow` or `deny`.")),
-    };
-    let repository = parameters.repository.as_deref().map(Pattern::of_repositories).transpose();
+    let (from, to) = period(parameters.from.as_ref(), parameters.to.as_ref())?;
     let filter = EntryFilter {
         digest: read_as("digest", parameters.digest.as_ref())?,
-        repository: repository.map_err(|error| Problem::invalid(format!("`repository`: {error}.")))?,
-        principal: parameters.principal.clone(),
-        key: parameters.key.clone(),
+        repository: repository(parameters.repository.as_ref())?,
+        principal: text("principal", parameters.principal.as_ref())?,
+        key: text("key", parameters.key.as_ref())?,
         key_version: parameters.key_version,
-        kind: parameters.kind.clone(),
-        denied,
-        from: read_as("from", parameters.from.as_ref())?,
-        to: read_as("to", parameters.to.as_ref())?,
-        ..EntryFilter::default()
+        kind: kind(parameters.kind.as_ref())?,
+        operation: operation(parameters.operation.as_ref())?,
+        rule: text("rule", parameters.rule.as_ref())?,
+        request_id: text("request_id", parameters.request_id.as_ref())?,
+        denied: denied(parameters.decision.as_ref())?,
+        from,
+        to,
     };
+    let limit = limit(parameters.limit)?;
     Ok(EntryQuery { filter, after: parameters.after, size: parameters.size, limit })
 }
 
-fn read_as<T: std::str::FromStr<Err: std::fmt::Display>>(
-    name: &str,
-    text: Option<&String>,
-) -> Result<Option<T>, Problem> {
-    text.map(|text| text.parse().map_err(|error| Problem::invalid(format!("`{name}`: {error}.")))).transpose()
-}
-
 fn body(parameters: &EntryParameters, page: EntryPage) -> Result<EntryPageBody, Problem> {
-    let next = match page.entries.last() {
-        Some(last) if page.more => Some(next_page(parameters, last.index, page.size)),
-        _ => None,
-    };
-    let entries = page.entries.into_iter().map(entry_body).collect::<Result<_, _>>()?;
-    Ok(EntryPageBody { entries, log_size: page.size, indexed_through: page.size.checked_sub(1), next })
+    let EntryPage { entries, size, next, progress } = page;
+    let searched = next.unwrap_or(size);
+    let next = next.map(|next| next_path(parameters, next, size));
+    let entries = entries.into_iter().map(entry_body).collect::<Result<_, _>>()?;
+    Ok(EntryPageBody {
+        entries,
+        log_size: progress.log_size,
+        size,
+        indexed_through: indexed_through(progress),
+        searched_through: searched.checked_sub(1),
+        next,
+    })
 }
 
 fn entry_body(LoggedEntry { index, bytes }: LoggedEntry) -> Result<EntryBody, Problem> {
@@ -162,32 +156,40 @@ fn entry_body(LoggedEntry { index, bytes }: LoggedEntry) -> Result<EntryBody, Pr
     Ok(EntryBody { index, entry })
 }
 
-/// The same question about what follows `after`, of a log of the same size.
-fn next_page(parameters: &EntryParameters, after: u64, size: u64) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    let texts = [
-        ("digest", &parameters.digest),
-        ("repository", &parameters.repository),
-        ("principal", &parameters.principal),
-        ("key", &parameters.key),
-        ("kind", &parameters.kind),
-        ("decision", &parameters.decision),
-        ("from", &parameters.from),
-        ("to", &parameters.to),
+fn next_path(parameters: &EntryParameters, next: u64, size: u64) -> String {
+    let EntryParameters {
+        digest,
+        repository,
+        principal,
+        key,
+        key_version,
+        kind,
+        operation,
+        rule,
+        request_id,
+        decision,
+        from,
+        to,
+        after: _,
+        size: _,
+        limit,
+    } = parameters;
+    let question = [
+        ("digest", digest.clone()),
+        ("repository", repository.clone()),
+        ("principal", principal.clone()),
+        ("key", key.clone()),
+        ("key_version", key_version.map(|version| version.to_string())),
+        ("kind", kind.clone()),
+        ("operation", operation.clone()),
+        ("rule", rule.clone()),
+        ("request_id", request_id.clone()),
+        ("decision", decision.clone()),
+        ("from", from.clone()),
+        ("to", to.clone()),
+        ("limit", limit.map(|limit| limit.to_string())),
     ];
-    for (name, value) in texts {
-        if let Some(value) = value {
-            query.append_pair(name, value);
-        }
-    }
-    if let Some(version) = parameters.key_version {
-        query.append_pair("key_version", &version.to_string());
-    }
-    if let Some(limit) = parameters.limit {
-        query.append_pair("limit", &limit.to_string());
-    }
-    let mut path = format!("/v1/log/entries?{}", query.finish());
-    let separator = if path.ends_with('?') { "" } else { "&" };
-    let _ = write!(path, "{separator}after={after}&size={size}");
-    path
+    let place = next.checked_sub(1).map(|after| ("after", after));
+    let place: Vec<_> = place.into_iter().chain([("size", size)]).collect();
+    next_page("/v1/log/entries", &question, &place)
 }

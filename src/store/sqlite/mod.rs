@@ -2,13 +2,14 @@
 
 mod archive;
 mod idempotency;
+mod index;
 mod lock;
 mod outbox;
-mod projection;
+mod projector;
 mod quotas;
 mod readers;
+mod recent;
 mod schema;
-mod search;
 #[cfg(test)]
 mod tests;
 
@@ -21,12 +22,13 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use self::index::Index;
 use self::lock::Lock;
-use self::projection::Projection;
+use self::projector::SqliteProjector;
 use self::readers::Readers;
 use super::StoreError;
 use crate::domain::{SignatureId, Timestamp};
-use crate::ports::{LogError, Store, StoreReader, Writes, Written};
+use crate::ports::{LogError, Projector, Store, StoreReader, Writes, Written};
 
 /// A database file, written by this process alone.
 ///
@@ -37,6 +39,7 @@ pub struct SqliteStore {
     connection: Connection,
     file: FileIdentity,
     readers: Arc<Readers>,
+    index: Arc<Index>,
     _lock: Lock,
 }
 
@@ -48,8 +51,8 @@ impl SqliteStore {
     const BUSY: Duration = Duration::from_secs(5);
 
     /// Opens the database at `path`, made with access for its owner alone where there is none. The directory must
-    /// exist. A database of an older Signet is brought up to date, and entries that the search does not know yet are
-    /// added to it, which may take a while. Deliveries that are not attached yet are due: whoever had taken them has
+    /// exist. A database of an older Signet is brought up to date, and entries that the search index does not know yet are
+    /// added to it, as far as that is quickly done. Deliveries that are not attached yet are due: whoever had taken them has
     /// gone.
     ///
     /// # Errors
@@ -61,11 +64,14 @@ impl SqliteStore {
         let mut connection =
             connect(&path).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
         schema::prepare(&mut connection, &path)?;
-        projection::catch_up(&mut connection, &path)?;
         outbox::release(&connection).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
         let file = FileIdentity::of(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
-        let readers = Arc::new(Readers::of(path));
-        Ok(Self { connection, file, readers, _lock: lock })
+        let size = size(&connection, "entries");
+        let size = size.map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
+        let index = Arc::new(Index::of_size(size.cast_unsigned()));
+        catch_up(&mut SqliteProjector::new(path.clone(), index.clone()));
+        let readers = Arc::new(Readers::of(path, index.clone()));
+        Ok(Self { connection, file, readers, index, _lock: lock })
     }
 
     fn write(&mut self, writes: &Writes) -> rusqlite::Result<Written> {
@@ -74,10 +80,8 @@ impl SqliteStore {
         let first = size(&transaction, "entries")?;
         {
             let mut insert = transaction.prepare_cached("INSERT INTO entries VALUES (?1, ?2)")?;
-            let mut projection = Projection::resume(&transaction)?;
             for (index, entry) in (first..).zip(&writes.entries) {
                 insert.execute((index, entry.bytes()))?;
-                projection.add(index, entry.entry())?;
             }
         }
         for change in &writes.changes {
@@ -93,6 +97,7 @@ impl SqliteStore {
         let taken = writes.takings.iter().map(|taking| quotas::take(&transaction, taking));
         let taken = taken.collect::<rusqlite::Result<_>>()?;
         transaction.commit()?;
+        self.index.recent().add(first.cast_unsigned(), &writes.entries);
         Ok(Written { first: first.cast_unsigned(), recalled, kept, taken })
     }
 
@@ -149,6 +154,23 @@ impl Store for SqliteStore {
 
     fn reader(&self) -> Arc<dyn StoreReader> {
         Arc::clone(&self.readers) as Arc<dyn StoreReader>
+    }
+
+    fn projector(&self) -> Box<dyn Projector> {
+        Box::new(SqliteProjector::new(self.file.path.clone(), self.index.clone()))
+    }
+}
+
+/// Adds what the last run may have left behind. More is left to the service's own time: until it has done, nothing can
+/// be looked up.
+fn catch_up(projector: &mut SqliteProjector) {
+    const STEPS: usize = 20;
+    for _ in 0..STEPS {
+        match projector.step() {
+            Ok(step) if step.more => {}
+            Ok(_) => return,
+            Err(error) => return tracing::error!(%error, "the search index does not follow the log"),
+        }
     }
 }
 
