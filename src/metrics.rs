@@ -22,6 +22,9 @@ pub struct Metrics {
     token_expires: Gauge,
     commits: Histogram,
     commit_entries: Counter,
+    index_steps: Histogram,
+    index_entries: Counter,
+    index_behind: Gauge,
     refusals_dropped: Counter,
     checkpoints: Histogram,
     checkpoints_failed: Counter,
@@ -133,6 +136,25 @@ impl Metrics {
         );
         let commit_entries = Counter::default();
         registry.register("log_entries", "Entries that were made durable", commit_entries.clone());
+        let index_steps = seconds();
+        registry.register_with_unit(
+            "log_index_step",
+            "Time in which some entries were added to the search index",
+            Unit::Seconds,
+            index_steps.clone(),
+        );
+        let index_entries = Counter::default();
+        registry.register(
+            "log_index_entries",
+            "Entries that this process added to the search index",
+            index_entries.clone(),
+        );
+        let index_behind = Gauge::default();
+        registry.register(
+            "log_index_behind",
+            "Entries of the log that the search index does not know yet",
+            index_behind.clone(),
+        );
         let refusals_dropped = Counter::default();
         registry.register(
             "log_refusals_dropped",
@@ -232,6 +254,9 @@ impl Metrics {
             token_expires,
             commits,
             commit_entries,
+            index_steps,
+            index_entries,
+            index_behind,
             refusals_dropped,
             checkpoints,
             checkpoints_failed,
@@ -288,6 +313,15 @@ impl Metrics {
     pub fn log_commit(&self, entries: usize, took: Duration) {
         self.commits.observe(took.as_secs_f64());
         self.commit_entries.inc_by(entries as u64);
+    }
+
+    /// The search index was looked after: of `log_size` entries it has the first `indexed`, `added` of them since before.
+    pub fn search_index(&self, log_size: u64, indexed: u64, added: u64, took: Duration) {
+        self.index_behind.set(log_size.saturating_sub(indexed).cast_signed());
+        if added > 0 {
+            self.index_steps.observe(took.as_secs_f64());
+            self.index_entries.inc_by(added);
+        }
     }
 
     /// So many refusals are not in the log.

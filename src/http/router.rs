@@ -57,6 +57,8 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(well_known::keys))
         .routes(routes!(log::entries::list))
         .routes(routes!(log::entries::read))
+        .routes(routes!(log::counts::count))
+        .routes(routes!(log::signatures::list))
 }
 
 fn describe(document: &mut utoipa::openapi::OpenApi, public_url: Option<&str>) {

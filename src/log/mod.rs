@@ -7,7 +7,9 @@ mod heads;
 mod idempotency;
 mod key_archive;
 mod outbox;
+mod projector;
 mod quotas;
+mod search;
 mod writer;
 
 pub use checkpointer::Checkpointer;

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Guard;
 use super::heads::Heads;
+use super::projector::Bell;
 use crate::domain::{SignatureId, Timestamp};
 use crate::metrics::Metrics;
 use crate::ports::{LogError, Store, Writes, Written};
@@ -48,6 +49,8 @@ pub(super) struct Work {
     /// Shut where the store holds another log than it did.
     pub(super) guard: Guard,
     pub(super) heads: Heads,
+    /// Rung for who fills the search index.
+    pub(super) bell: Bell,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -89,6 +92,7 @@ impl Work {
             Ok(written) => {
                 self.metrics.log_commit(entries, start.elapsed());
                 self.heads.advance(written);
+                self.bell.ring();
             }
             Err(error) => {
                 tracing::error!(%error, entries, "nothing was logged");

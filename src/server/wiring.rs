@@ -61,6 +61,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         registry: Arc::new(registry) as Arc<dyn Registry>,
         policy: policy as Arc<dyn Policy>,
         log: signing_log,
+        search: log.clone(),
         outbox: log.clone(),
         shared_locks,
         clock: clock.clone(),

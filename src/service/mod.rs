@@ -34,8 +34,8 @@ use crate::domain::{
 };
 use crate::metrics::Metrics;
 use crate::ports::{
-    Decision, Outbox, Policy, Question, Registry, RegistryError, RegistrySettings, SharedLocks, Signer,
-    SigningLog,
+    Decision, LogSearch, Outbox, Policy, Question, Registry, RegistryError, RegistrySettings, SharedLocks,
+    Signer, SigningLog,
 };
 
 pub use attest::{AttestRequest, MAX_PREDICATE, PredicateChecks, PredicateType};
@@ -45,6 +45,7 @@ pub use delivery::DeliverySettings;
 pub use error::ServiceError;
 pub use keyring::KeyPurposes;
 pub use locks::ImageLocks;
+pub use log::{SignatureList, StateFilter};
 pub use quiet::Quiet;
 pub use refusals::Refusals;
 pub use sign::{MadeSignature, SignAnswer, SignRequest, SignedImage};
@@ -58,6 +59,7 @@ pub struct Service {
     pub registry: Arc<dyn Registry>,
     pub policy: Arc<dyn Policy>,
     pub log: Arc<dyn SigningLog>,
+    pub search: Arc<dyn LogSearch>,
     pub outbox: Arc<dyn Outbox>,
     pub shared_locks: Arc<dyn SharedLocks>,
     pub clock: Arc<dyn Clock>,

@@ -1,4 +1,7 @@
 //! The log, as auditors see it.
 
+pub mod counts;
 pub mod entries;
 pub mod filter;
+mod parameters;
+pub mod signatures;

@@ -5,7 +5,8 @@
 //! | `mod` | [`PostgresStore`], the writing half |
 //! | `write` | one transaction |
 //! | `entries`, `tree`, `outbox`, `idempotency`, `archive`, `quotas` | the statements of each part |
-//! | `readers`, `search` | the reading half, and questions |
+//! | `readers` | the reading half |
+//! | `search`, `projector` | the search index, and what fills it |
 //! | `locks` | locks between replicas |
 //! | `schema` | the tables, and how they come to be |
 //! | `connector`, `database` | connections, and where they live |
@@ -22,6 +23,7 @@ mod locks;
 mod outbox;
 mod patience;
 mod pipeline;
+mod projector;
 mod quotas;
 mod readers;
 mod schema;
@@ -42,13 +44,14 @@ use self::database::Database;
 use self::fault::{Fault, within};
 use self::locks::AdvisoryLocks;
 use self::patience::Patience;
+use self::projector::PostgresProjector;
 use self::readers::Readers;
 use self::write::{Stamp, transact};
 use super::StoreError;
 use super::tree_row::Witness;
 use crate::config::LogConfig;
 use crate::domain::{SignatureId, Timestamp};
-use crate::ports::{LogError, SharedLocks, Store, StoreReader, Writes, Written};
+use crate::ports::{LogError, Projector, SharedLocks, Store, StoreReader, Writes, Written};
 use crate::tlog::TreeHead;
 
 /// A database that any number of processes write.
@@ -215,5 +218,9 @@ impl Store for PostgresStore {
 
     fn reader(&self) -> Arc<dyn StoreReader> {
         Arc::clone(&self.readers) as Arc<dyn StoreReader>
+    }
+
+    fn projector(&self) -> Box<dyn Projector> {
+        Box::new(PostgresProjector::new(self.database.clone(), self.readers.damaged()))
     }
 }
