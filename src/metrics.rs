@@ -23,6 +23,7 @@ pub struct Metrics {
     commits: Histogram,
     commit_entries: Counter,
     refusals_dropped: Counter,
+    offers_dropped: Counter,
     decisions: Family<DecisionLabels, Counter>,
     observed: Family<RuleLabels, Counter>,
     rate_limited: Counter,
@@ -135,6 +136,12 @@ impl Metrics {
             "Refusals that were not logged because the log was busy",
             refusals_dropped.clone(),
         );
+        let offers_dropped = Counter::default();
+        registry.register(
+            "log_offers_dropped",
+            "Entries about reading and verifying that were not logged because the log was busy",
+            offers_dropped.clone(),
+        );
         let decisions = Family::default();
         registry.register("policy_decisions", "Decisions of the policy", decisions.clone());
         let observed = Family::default();
@@ -203,6 +210,7 @@ impl Metrics {
             commits,
             commit_entries,
             refusals_dropped,
+            offers_dropped,
             decisions,
             observed,
             rate_limited,
@@ -259,6 +267,11 @@ impl Metrics {
     /// So many refusals are not in the log.
     pub fn refusals_dropped(&self, count: u64) {
         self.refusals_dropped.inc_by(count);
+    }
+
+    /// So many entries are not in the log of which nobody's answer depended.
+    pub fn offers_dropped(&self, count: u64) {
+        self.offers_dropped.inc_by(count);
     }
 
     /// Policy allowed or denied something.

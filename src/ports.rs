@@ -4,8 +4,11 @@
 //! knows nothing else of them.
 
 mod authenticator;
+mod chronicle;
 mod idempotency;
 mod key_archive;
+mod log_range;
+mod marks;
 mod outbox;
 mod policy;
 mod quotas;
@@ -17,8 +20,11 @@ mod store;
 mod transparency;
 
 pub use authenticator::{AuthenticationError, Authenticator, ClientCertificate, Credentials};
+pub use chronicle::Chronicle;
 pub use idempotency::{Idempotency, IdempotencyId, KeptAnswer, Recalled};
 pub use key_archive::{ArchivedVersion, KeyArchive};
+pub use log_range::{Extent, LogRange};
+pub use marks::{Mark, Marks};
 pub use outbox::{Delivery, DeliveryChange, Outbox, Parcel, Stage, Waiting};
 pub use policy::{Decision, Explanation, Policy, PolicyState, Question, RuleLimits, RuleVerdict};
 pub use quotas::{Quotas, Taken, Taking, Uses};

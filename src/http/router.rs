@@ -57,6 +57,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(well_known::keys))
         .routes(routes!(log::entries::list))
         .routes(routes!(log::entries::read))
+        .routes(routes!(log::schema::entry))
 }
 
 fn describe(document: &mut utoipa::openapi::OpenApi, public_url: Option<&str>) {

@@ -30,9 +30,9 @@ pub struct GroupCommitLog {
     /// Answers of one entry, signature or delivery being read at once. They are on the way of every request.
     pub(super) lookups: Arc<Semaphore>,
     /// Pages being read at once, counted apart: a slow question must not hold a signature up.
-    queries: Arc<Semaphore>,
+    pub(super) queries: Arc<Semaphore>,
     readiness: Mutex<Option<(Instant, Result<(), LogError>)>>,
-    guard: Guard,
+    pub(super) guard: Guard,
     metrics: Arc<Metrics>,
 }
 
@@ -130,6 +130,7 @@ impl SigningLog for GroupCommitLog {
         });
         if !sent {
             self.metrics.refusals_dropped(refusals);
+            self.metrics.offers_dropped(u64::from(refusals == 0));
         }
     }
 

@@ -1,5 +1,7 @@
 //! The signing log, and what else has to be durable: what is written at the same time becomes so in one commit.
 
+mod beside;
+mod chronicle;
 mod group_commit;
 mod guard;
 mod idempotency;
@@ -8,5 +10,7 @@ mod outbox;
 mod quotas;
 mod writer;
 
+pub use chronicle::LogChronicle;
 pub use group_commit::GroupCommitLog;
 pub use guard::Guard;
+pub use key_archive::LoggedKeys;

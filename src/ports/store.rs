@@ -1,8 +1,8 @@
 use std::sync::Arc;
 
 use super::{
-    ArchivedVersion, Delivery, DeliveryChange, EntryPage, EntryQuery, IdempotencyId, KeptAnswer, LogError,
-    LoggedEntry, Recalled, Taken, Taking, Waiting,
+    ArchivedVersion, Delivery, DeliveryChange, EntryPage, EntryQuery, Extent, IdempotencyId, KeptAnswer,
+    LogError, LoggedEntry, Mark, Recalled, Taken, Taking, Waiting,
 };
 use crate::domain::{Digest, Entry, KeyName, SignatureId, SignatureIdentity, Timestamp};
 
@@ -26,6 +26,10 @@ pub struct Writes {
     pub archived: Vec<ArchivedVersion>,
     /// In their order: a later one finds what the earlier ones took.
     pub takings: Vec<Taking>,
+    /// In their order; the last of a name counts.
+    pub marks: Vec<Mark>,
+    /// All entries below this index are in files from now on, and may be dropped. It never becomes less.
+    pub archived_below: Option<u64>,
 }
 
 /// A caller's key that is to stand for a request, unless it stands for one already.
@@ -75,6 +79,10 @@ pub trait Store: Send {
     /// [`super::Quotas::forget_uses`], a part at a time, likewise.
     fn forget_uses(&mut self, before: Timestamp) -> Result<u64, LogError>;
 
+    /// Drops entries below what is archived, with what is derived from them, a part at a time: what is left when this
+    /// returns 0 is nothing.
+    fn drop_archived(&mut self) -> Result<u64, LogError>;
+
     /// Makes something durable that is no entry.
     ///
     /// # Errors
@@ -101,6 +109,18 @@ pub trait StoreReader: Send + Sync {
 
     /// At most [`EntryQuery::MAX_LIMIT`] entries, and fewer where they are large.
     fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError>;
+
+    /// [`super::LogRange::extent`].
+    fn extent(&self) -> Result<Extent, LogError>;
+
+    /// [`super::LogRange::range`].
+    fn range(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError>;
+
+    /// [`super::Marks::mark`].
+    fn mark(&self, name: &str) -> Result<Option<String>, LogError>;
+
+    /// The lowest index that a delivery speaks of which is not settled; none where there is none.
+    fn first_open(&self) -> Result<Option<u64>, LogError>;
 
     /// All entries of one signature, oldest first.
     fn of_signature(&self, id: SignatureId) -> Result<Vec<LoggedEntry>, LogError>;
@@ -131,13 +151,15 @@ impl Writes {
     }
 
     pub fn is_empty(&self) -> bool {
-        let Self { entries, changes, bindings, answers, archived, takings } = self;
+        let Self { entries, changes, bindings, answers, archived, takings, marks, archived_below } = self;
         entries.is_empty()
             && changes.is_empty()
             && bindings.is_empty()
             && answers.is_empty()
             && archived.is_empty()
             && takings.is_empty()
+            && marks.is_empty()
+            && archived_below.is_none()
     }
 
     /// Adds `other` behind what is there.
@@ -154,6 +176,8 @@ impl Writes {
         self.answers.append(&mut other.answers);
         self.archived.append(&mut other.archived);
         self.takings.append(&mut other.takings);
+        self.marks.append(&mut other.marks);
+        self.archived_below = self.archived_below.max(other.archived_below);
     }
 
     /// The signature of the outcome at `place`.

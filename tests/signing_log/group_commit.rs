@@ -9,8 +9,8 @@ use signet::domain::{KeyName, SignatureId, SignatureIdentity, Timestamp};
 use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
 use signet::ports::{
-    ArchivedVersion, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry, NewEntry, SigningLog as _,
-    Store, StoreReader, Waiting, Writes, Written,
+    ArchivedVersion, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry, NewEntry,
+    SigningLog as _, Store, StoreReader, Waiting, Writes, Written,
 };
 use tokio::task::unconstrained;
 
@@ -215,6 +215,10 @@ impl Store for Gated {
         unreachable!()
     }
 
+    fn drop_archived(&mut self) -> Result<u64, LogError> {
+        unreachable!()
+    }
+
     fn probe(&mut self) -> Result<(), LogError> {
         self.probe.lock().unwrap().clone()
     }
@@ -241,6 +245,22 @@ impl StoreReader for Unread {
     }
 
     fn query(&self, _: &EntryQuery) -> Result<EntryPage, LogError> {
+        unreachable!()
+    }
+
+    fn extent(&self) -> Result<Extent, LogError> {
+        unreachable!()
+    }
+
+    fn range(&self, _: u64, _: usize) -> Result<Vec<LoggedEntry>, LogError> {
+        unreachable!()
+    }
+
+    fn mark(&self, _: &str) -> Result<Option<String>, LogError> {
+        unreachable!()
+    }
+
+    fn first_open(&self) -> Result<Option<u64>, LogError> {
         unreachable!()
     }
 

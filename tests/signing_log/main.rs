@@ -12,6 +12,7 @@ mod pages;
 mod questions;
 mod quotas;
 mod records;
+mod schema;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -6,6 +6,7 @@
 //! | `write` | one transaction |
 //! | `entries`, `outbox`, `idempotency`, `archive`, `quotas` | the statements of each part |
 //! | `readers`, `search` | the reading half, and questions |
+//! | `retention` | marks, and what is archived |
 //! | `locks` | locks between replicas |
 //! | `schema` | the tables, and how they come to be |
 //! | `connector`, `database` | connections, and where they live |
@@ -24,6 +25,7 @@ mod patience;
 mod pipeline;
 mod quotas;
 mod readers;
+mod retention;
 mod schema;
 mod search;
 mod text;
@@ -158,6 +160,10 @@ impl Store for PostgresStore {
 
     fn forget_uses(&mut self, before: Timestamp) -> Result<u64, LogError> {
         self.persist(async |client, patience| within(patience, quotas::forget(client, before)).await)
+    }
+
+    fn drop_archived(&mut self) -> Result<u64, LogError> {
+        self.persist(async |client, patience| within(patience, retention::drop_some(client)).await)
     }
 
     fn probe(&mut self) -> Result<(), LogError> {

@@ -8,10 +8,10 @@ use tokio_postgres::{Client, Error};
 use super::database::Database;
 use super::fault::{Fault, within};
 use super::patience::Patience;
-use super::{archive, outbox, search};
+use super::{archive, outbox, retention, search};
 use crate::domain::{KeyName, SignatureId, SignatureIdentity};
 use crate::ports::{
-    ArchivedVersion, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry, StoreReader, Waiting,
+    ArchivedVersion, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry, StoreReader, Waiting,
 };
 use crate::store::archive_row;
 
@@ -102,6 +102,22 @@ impl StoreReader for Readers {
 
     fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
         self.ask_at_once(async |client| search::page(client, query).await)
+    }
+
+    fn extent(&self) -> Result<Extent, LogError> {
+        self.ask(async |client| retention::extent(client).await)
+    }
+
+    fn range(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {
+        self.ask(async |client| retention::range(client, first, limit).await)
+    }
+
+    fn mark(&self, name: &str) -> Result<Option<String>, LogError> {
+        self.ask(async |client| retention::mark(client, name).await)
+    }
+
+    fn first_open(&self) -> Result<Option<u64>, LogError> {
+        self.ask(async |client| retention::first_open(client).await)
     }
 
     fn of_signature(&self, id: SignatureId) -> Result<Vec<LoggedEntry>, LogError> {

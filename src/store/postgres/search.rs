@@ -171,11 +171,11 @@ impl Conditions {
 }
 
 /// A row of index and bytes.
-fn logged(row: &Row) -> LoggedEntry {
+pub(super) fn logged(row: &Row) -> LoggedEntry {
     LoggedEntry { index: row.get::<_, i64>(0).cast_unsigned(), bytes: row.get(1) }
 }
 
 /// An index as PostgreSQL counts: beyond, there are no entries.
-fn clamp(index: u64) -> i64 {
+pub(super) fn clamp(index: u64) -> i64 {
     i64::try_from(index).unwrap_or(i64::MAX)
 }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::fault::{Fault, within};
 use super::pipeline::Pipeline;
-use super::{archive, entries, idempotency, outbox, quotas};
+use super::{archive, entries, idempotency, outbox, quotas, retention};
 use crate::ports::{Writes, Written};
 
 /// The name of a transaction. Its writer's own row says which of its transactions was the last, and changes together
@@ -70,6 +70,7 @@ pub(super) async fn transact(
     let mut last = Pipeline::default();
     entries::append(&mut last, client, claimed, &writes.entries);
     outbox::change(&mut last, client, claimed.first, writes)?;
+    retention::write(&mut last, client, writes);
     last.push(client.batch_execute("COMMIT"));
     *unknown = Some(written.clone());
     within(limit, last.run()).await?;

@@ -7,6 +7,7 @@ mod outbox;
 mod projection;
 mod quotas;
 mod readers;
+mod retention;
 mod schema;
 mod search;
 #[cfg(test)]
@@ -92,6 +93,7 @@ impl SqliteStore {
         }
         let taken = writes.takings.iter().map(|taking| quotas::take(&transaction, taking));
         let taken = taken.collect::<rusqlite::Result<_>>()?;
+        retention::write(&transaction, writes)?;
         transaction.commit()?;
         Ok(Written { first: first.cast_unsigned(), recalled, kept, taken })
     }
@@ -128,6 +130,12 @@ impl Store for SqliteStore {
         self.file.check()?;
         let forgotten = quotas::forget(&self.connection, before).map_err(|error| log_error(&error))?;
         Ok(forgotten as u64)
+    }
+
+    fn drop_archived(&mut self) -> Result<u64, LogError> {
+        self.file.check()?;
+        let dropped = retention::drop_some(&mut self.connection).map_err(|error| log_error(&error))?;
+        Ok(dropped as u64)
     }
 
     fn probe(&mut self) -> Result<(), LogError> {

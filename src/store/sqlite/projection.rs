@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::{CachedStatement, Connection, Transaction, TransactionBehavior, params};
 
-use super::{StoreError, size};
+use super::{StoreError, retention, size};
 use crate::domain::{Digest, Entry, SignatureId, SignatureIdentity};
 use crate::store::search_row::Timeline;
 
@@ -109,7 +109,8 @@ pub(super) fn rebuild(connection: &mut Connection, path: &Path) -> Result<(), St
 /// Whether the projection speaks of the first entries of the log and of nothing else.
 fn is_prefix(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row(
-        "SELECT (SELECT count(*) FROM search) = (SELECT coalesce(max(idx) + 1, 0) FROM search)
+        "SELECT (SELECT count(*) FROM search) = (SELECT coalesce(max(idx) + 1 - min(idx), 0) FROM search)
+            AND (SELECT coalesce(min(idx), 0) FROM search) <= (SELECT coalesce(min(idx), 0) FROM entries)
             AND (SELECT coalesce(max(idx), -1) FROM search) <= (SELECT coalesce(max(idx), -1) FROM entries)",
         [],
         |row| row.get(0),
@@ -120,7 +121,8 @@ fn is_prefix(connection: &Connection) -> rusqlite::Result<bool> {
 fn step(connection: &mut Connection, path: &Path) -> Result<bool, StoreError> {
     let sqlite = |source| StoreError::Sqlite { path: path.to_owned(), source };
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(sqlite)?;
-    let from = size(&transaction, "search").map_err(sqlite)?;
+    let first = retention::extent(&transaction).map_err(sqlite)?.first.cast_signed();
+    let from = size(&transaction, "search").map_err(sqlite)?.max(first);
     let to = size(&transaction, "entries").map_err(sqlite)?.min(from.saturating_add_unsigned(STEP));
     {
         let mut projection = Projection::resume(&transaction).map_err(sqlite)?;

@@ -5,10 +5,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction};
 
-use super::{SqliteStore, archive, log_error, outbox, search};
+use super::{SqliteStore, archive, log_error, outbox, retention, search};
 use crate::domain::{KeyName, SignatureId, SignatureIdentity};
 use crate::ports::{
-    ArchivedVersion, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry, StoreReader, Waiting,
+    ArchivedVersion, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry, StoreReader, Waiting,
 };
 use crate::store::archive_row;
 
@@ -79,6 +79,22 @@ impl StoreReader for Readers {
 
     fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
         self.ask(|transaction| search::page(transaction, query))
+    }
+
+    fn extent(&self) -> Result<Extent, LogError> {
+        self.ask(retention::extent)
+    }
+
+    fn range(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {
+        self.ask(|transaction| retention::range(transaction, first, limit))
+    }
+
+    fn mark(&self, name: &str) -> Result<Option<String>, LogError> {
+        self.ask(|transaction| retention::mark(transaction, name))
+    }
+
+    fn first_open(&self) -> Result<Option<u64>, LogError> {
+        self.ask(retention::first_open)
     }
 
     fn of_signature(&self, id: SignatureId) -> Result<Vec<LoggedEntry>, LogError> {
