@@ -2,15 +2,17 @@ use std::sync::Arc;
 
 use super::{
     ArchivedVersion, Delivery, DeliveryChange, EntryPage, EntryQuery, Extent, IdempotencyId, KeptAnswer,
-    LogError, LoggedEntry, Mark, Recalled, Taken, Taking, Waiting,
+    LogError, LoggedEntry, Mark, Recalled, SignedCheckpoint, Taken, Taking, Waiting,
 };
 use crate::domain::{Digest, Entry, KeyName, SignatureId, SignatureIdentity, Timestamp};
+use crate::tlog::{Hash, TileId, TreeHead};
 
 /// An entry on its way into the log, with the exact bytes that will be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEntry {
     entry: Entry,
     bytes: Vec<u8>,
+    leaf: Hash,
 }
 
 /// What one transaction makes durable: all of it, or nothing.
@@ -30,6 +32,8 @@ pub struct Writes {
     pub marks: Vec<Mark>,
     /// All entries below this index are in files from now on, and may be dropped. It never becomes less.
     pub archived_below: Option<u64>,
+    /// The newest that was published. Only the largest is kept.
+    pub checkpoint: Option<SignedCheckpoint>,
 }
 
 /// A caller's key that is to stand for a request, unless it stands for one already.
@@ -45,6 +49,9 @@ pub struct Binding {
 pub struct Written {
     /// The index of the first entry; without entries, the size of the log.
     pub first: u64,
+    /// The tree that the entries were added to, and the tree with them.
+    pub before: TreeHead,
+    pub head: TreeHead,
     /// For each of [`Writes::bindings`].
     pub recalled: Vec<Recalled>,
     /// For each of [`Writes::answers`], the one that is kept.
@@ -57,7 +64,8 @@ pub struct Written {
 /// so that a store has one writer in this process and needs no locks of its own.
 pub trait Store: Send {
     /// Makes `writes` durable in one transaction: they survive the loss of power. Entries come after what the
-    /// store holds; their indexes count from 0, without gaps, whoever else writes.
+    /// store holds; their indexes count from 0, without gaps, whoever else writes. The tree over them, its tiles and its
+    /// head, grows in the same transaction.
     ///
     /// # Errors
     /// Where they are not durable as far as the store can tell. Then readers see none of them, and the next call
@@ -89,6 +97,15 @@ pub trait Store: Send {
     /// What [`Store::commit`] would meet.
     fn probe(&mut self) -> Result<(), LogError>;
 
+    /// The tree that this process has last seen to be durable.
+    fn head(&self) -> TreeHead;
+
+    /// Whether the log is still the one that this process has opened and written.
+    ///
+    /// # Errors
+    /// Where a commit or a probe has found another, or an older state of it. Then nothing is written any more.
+    fn verdict(&self) -> Result<(), LogError>;
+
     /// Leaves the store in its tidiest state. Nothing is written afterwards.
     ///
     /// # Errors
@@ -107,14 +124,20 @@ pub trait StoreReader: Send + Sync {
 
     fn entry(&self, index: u64) -> Result<Option<LoggedEntry>, LogError>;
 
+    /// Entries from `first` on, without gaps: at most `limit`, and fewer where they are large.
+    fn entries(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError>;
+
+    /// The tree that is durable, and the newest checkpoint that is.
+    fn head(&self) -> Result<(TreeHead, Option<SignedCheckpoint>), LogError>;
+
+    /// For each of `tiles`, all hashes that it has by now, side by side; none where there is no such tile.
+    fn tiles(&self, tiles: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, LogError>;
+
     /// At most [`EntryQuery::MAX_LIMIT`] entries, and fewer where they are large.
     fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError>;
 
     /// [`super::LogRange::extent`].
     fn extent(&self) -> Result<Extent, LogError>;
-
-    /// [`super::LogRange::range`].
-    fn range(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError>;
 
     /// [`super::Marks::mark`].
     fn mark(&self, name: &str) -> Result<Option<String>, LogError>;
@@ -151,7 +174,17 @@ impl Writes {
     }
 
     pub fn is_empty(&self) -> bool {
-        let Self { entries, changes, bindings, answers, archived, takings, marks, archived_below } = self;
+        let Self {
+            entries,
+            changes,
+            bindings,
+            answers,
+            archived,
+            takings,
+            marks,
+            archived_below,
+            checkpoint,
+        } = self;
         entries.is_empty()
             && changes.is_empty()
             && bindings.is_empty()
@@ -160,6 +193,7 @@ impl Writes {
             && takings.is_empty()
             && marks.is_empty()
             && archived_below.is_none()
+            && checkpoint.is_none()
     }
 
     /// Adds `other` behind what is there.
@@ -178,6 +212,7 @@ impl Writes {
         self.takings.append(&mut other.takings);
         self.marks.append(&mut other.marks);
         self.archived_below = self.archived_below.max(other.archived_below);
+        self.checkpoint = other.checkpoint.or(self.checkpoint.take());
     }
 
     /// The signature of the outcome at `place`.
@@ -204,6 +239,11 @@ impl NewEntry {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
+
+    /// The hash of the bytes in the tree.
+    pub const fn leaf(&self) -> Hash {
+        self.leaf
+    }
 }
 
 impl TryFrom<Entry> for NewEntry {
@@ -220,6 +260,7 @@ impl TryFrom<Entry> for NewEntry {
                 bytes.len()
             )));
         }
-        Ok(Self { entry, bytes })
+        let leaf = Hash::of_leaf(&bytes);
+        Ok(Self { entry, bytes, leaf })
     }
 }

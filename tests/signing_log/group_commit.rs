@@ -10,8 +10,9 @@ use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
 use signet::ports::{
     ArchivedVersion, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry, NewEntry,
-    SigningLog as _, Store, StoreReader, Waiting, Writes, Written,
+    SignedCheckpoint, SigningLog as _, Store, StoreReader, Waiting, Writes, Written,
 };
+use signet::tlog::{TileId, TreeHead};
 use tokio::task::unconstrained;
 
 use crate::fixtures::Story;
@@ -200,7 +201,9 @@ impl Store for Gated {
         self.verdict.recv().unwrap()?;
         let first = self.next;
         self.next += writes.entries.len() as u64;
-        Ok(Written { first, recalled: Vec::new(), kept: Vec::new(), taken: Vec::new() })
+        let head = TreeHead::empty();
+        let (before, recalled, kept, taken) = (head, Vec::new(), Vec::new(), Vec::new());
+        Ok(Written { first, before, head, recalled, kept, taken })
     }
 
     fn take_due(&mut self, _: Timestamp, _: Timestamp, _: usize) -> Result<Vec<SignatureId>, LogError> {
@@ -221,6 +224,14 @@ impl Store for Gated {
 
     fn probe(&mut self) -> Result<(), LogError> {
         self.probe.lock().unwrap().clone()
+    }
+
+    fn head(&self) -> TreeHead {
+        TreeHead::empty()
+    }
+
+    fn verdict(&self) -> Result<(), LogError> {
+        Ok(())
     }
 
     fn close(&mut self) -> Result<(), LogError> {
@@ -244,15 +255,23 @@ impl StoreReader for Unread {
         unreachable!()
     }
 
+    fn entries(&self, _: u64, _: usize) -> Result<Vec<LoggedEntry>, LogError> {
+        unreachable!()
+    }
+
+    fn head(&self) -> Result<(TreeHead, Option<SignedCheckpoint>), LogError> {
+        unreachable!()
+    }
+
+    fn tiles(&self, _: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, LogError> {
+        unreachable!()
+    }
+
     fn query(&self, _: &EntryQuery) -> Result<EntryPage, LogError> {
         unreachable!()
     }
 
     fn extent(&self) -> Result<Extent, LogError> {
-        unreachable!()
-    }
-
-    fn range(&self, _: u64, _: usize) -> Result<Vec<LoggedEntry>, LogError> {
         unreachable!()
     }
 

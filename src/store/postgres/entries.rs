@@ -6,48 +6,47 @@ use uuid::Uuid;
 
 use super::pipeline::Pipeline;
 use super::text::text;
+use super::tree;
 use crate::ports::NewEntry;
 use crate::store::search_row::Timeline;
+use crate::store::tree_row::HeadRow;
 
 /// The place of new entries, held until the transaction ends.
-#[derive(Debug, Clone, Copy)]
 pub(super) struct Claimed {
-    pub(super) first: i64,
+    pub(super) head: HeadRow,
     timeline: Timeline,
 }
 
-/// Claims the indexes of `count` entries. Without entries nobody is held up, and `first` is the size of the log.
+/// Claims the indexes of `count` entries, from the size of the head on. Without entries nobody is held up.
 pub(super) async fn claim(client: &Client, count: usize) -> Result<Claimed, Error> {
     if count == 0 {
-        let row = client.query_typed_one("SELECT size FROM head", &[]).await?;
-        return Ok(Claimed { first: row.get(0), timeline: Timeline::START });
+        return Ok(Claimed { head: tree::head(client, false).await?, timeline: Timeline::START });
     }
-    let count = i64::try_from(count).unwrap_or(i64::MAX);
-    let claim = [(&count as _, Type::INT8)];
     let (head, last) = futures::future::try_join(
-        client.query_typed_one("UPDATE head SET size = size + $1 RETURNING size - $1", &claim),
+        tree::head(client, true),
         client.query_typed_opt("SELECT latest, lag FROM search ORDER BY idx DESC LIMIT 1", &[]),
     )
     .await?;
     let timeline = last.map_or(Timeline::START, |row| Timeline { latest: row.get(0), lag: row.get(1) });
-    Ok(Claimed { first: head.get(0), timeline })
+    Ok(Claimed { head, timeline })
 }
 
 /// Appends `entries` at their place, with what questions are asked of.
 pub(super) fn append<'a>(
     pipeline: &mut Pipeline<'a>,
     client: &'a Client,
-    claimed: Claimed,
+    claimed: &Claimed,
     entries: &'a [NewEntry],
 ) {
     if entries.is_empty() {
         return;
     }
     let bytes: Vec<_> = entries.iter().map(NewEntry::bytes).collect();
+    let first = claimed.head.size;
     pipeline.push(async move {
         let sql = "INSERT INTO entries
             SELECT $1 + place - 1, bytes FROM unnest($2) WITH ORDINALITY AS added (bytes, place)";
-        client.execute_typed(sql, &[(&claimed.first, Type::INT8), (&bytes, Type::BYTEA_ARRAY)]).await
+        client.execute_typed(sql, &[(&first, Type::INT8), (&bytes, Type::BYTEA_ARRAY)]).await
     });
     let rows = Rows::of(claimed, entries);
     pipeline.push(async move { rows.insert(client).await });
@@ -72,10 +71,10 @@ struct Rows<'a> {
 }
 
 impl<'a> Rows<'a> {
-    fn of(claimed: Claimed, entries: &'a [NewEntry]) -> Self {
+    fn of(claimed: &Claimed, entries: &'a [NewEntry]) -> Self {
         let mut timeline = claimed.timeline;
         let mut rows = Self::default();
-        for (index, entry) in (claimed.first..).zip(entries) {
+        for (index, entry) in (claimed.head.size..).zip(entries) {
             let row = timeline.row(entry.entry());
             rows.indexes.push(index);
             rows.times.push(row.time);

@@ -8,12 +8,15 @@ use tokio_postgres::{Client, Error};
 use super::database::Database;
 use super::fault::{Fault, within};
 use super::patience::Patience;
-use super::{archive, outbox, retention, search};
+use super::{archive, outbox, retention, search, tree};
 use crate::domain::{KeyName, SignatureId, SignatureIdentity};
 use crate::ports::{
-    ArchivedVersion, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry, StoreReader, Waiting,
+    ArchivedVersion, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry, SignedCheckpoint,
+    StoreReader, Waiting,
 };
 use crate::store::archive_row;
+use crate::store::tree_row::CheckpointRow;
+use crate::tlog::{TileId, TreeHead};
 
 /// Connections that only read. They neither wait for the writers nor hold them up.
 pub(super) struct Readers {
@@ -100,16 +103,28 @@ impl StoreReader for Readers {
         self.ask(async |client| search::entry(client, index).await)
     }
 
+    fn entries(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {
+        let Ok(first) = i64::try_from(first) else { return Ok(Vec::new()) };
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.ask(async |client| tree::entries(client, first, limit).await)
+    }
+
+    fn head(&self) -> Result<(TreeHead, Option<SignedCheckpoint>), LogError> {
+        let (head, checkpoint) = self.ask(async |client| tree::published(client).await)?;
+        Ok((head.edge()?.head(), checkpoint.map(CheckpointRow::checkpoint).transpose()?))
+    }
+
+    fn tiles(&self, tiles: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, LogError> {
+        let mut found = self.ask(async |client| tree::tiles(client, tiles).await)?;
+        Ok(tiles.iter().map(|tile| found.remove(tile)).collect())
+    }
+
     fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
         self.ask_at_once(async |client| search::page(client, query).await)
     }
 
     fn extent(&self) -> Result<Extent, LogError> {
         self.ask(async |client| retention::extent(client).await)
-    }
-
-    fn range(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {
-        self.ask(async |client| retention::range(client, first, limit).await)
     }
 
     fn mark(&self, name: &str) -> Result<Option<String>, LogError> {

@@ -1,12 +1,11 @@
 //! What is beside the log and about the whole of it: marks, and how far it is archived.
 
-use futures::TryStreamExt as _;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error};
 
 use super::pipeline::Pipeline;
-use super::search::{clamp, logged};
-use crate::ports::{Extent, LoggedEntry, Writes};
+use super::search::clamp;
+use crate::ports::{Extent, Writes};
 
 /// Entries below `archived.below` are in files and may go; all others stay. The last entry always stays.
 pub(super) const STEP: &str = "
@@ -48,9 +47,6 @@ pub(super) const STEP: &str = "
 /// Entries that go in one transaction.
 const PART: i64 = 2048;
 
-/// Bytes of the entries of one range, roughly.
-const RANGE_BYTES: usize = 1024 * 1024;
-
 /// Sets what `writes` says, behind its entries.
 pub(super) fn write<'a>(pipeline: &mut Pipeline<'a>, client: &'a Client, writes: &'a Writes) {
     for mark in &writes.marks {
@@ -80,28 +76,6 @@ pub(super) async fn extent(client: &Client) -> Result<Extent, Error> {
     let sql = "SELECT coalesce(min(idx), 0), coalesce(max(idx) + 1, 0) FROM entries";
     let row = client.query_typed_one(sql, &[]).await?;
     Ok(Extent { first: row.get::<_, i64>(0).cast_unsigned(), size: row.get::<_, i64>(1).cast_unsigned() })
-}
-
-pub(super) async fn range(client: &Client, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, Error> {
-    let from = clamp(first);
-    let end = from.saturating_add_unsigned(limit as u64);
-    let sql = "SELECT idx, bytes FROM entries WHERE idx >= $1 AND idx < $2 ORDER BY idx";
-    let rows = client.query_typed_raw(sql, [(from, Type::INT8), (end, Type::INT8)]).await?;
-    let mut rows = std::pin::pin!(rows);
-    let (mut entries, mut bytes) = (Vec::new(), 0);
-    while let Some(row) = rows.try_next().await? {
-        let entry = logged(&row);
-        // Where the first is archived, what follows is not what was asked for.
-        if entries.is_empty() && entry.index != first {
-            break;
-        }
-        bytes += entry.bytes.len();
-        entries.push(entry);
-        if bytes >= RANGE_BYTES {
-            break;
-        }
-    }
-    Ok(entries)
 }
 
 pub(super) async fn mark(client: &Client, name: &str) -> Result<Option<String>, Error> {

@@ -12,6 +12,7 @@ mod schema;
 mod search;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -26,8 +27,10 @@ use self::lock::Lock;
 use self::projection::Projection;
 use self::readers::Readers;
 use super::StoreError;
+use super::tree_row::Witness;
 use crate::domain::{SignatureId, Timestamp};
 use crate::ports::{LogError, Store, StoreReader, Writes, Written};
+use crate::tlog::TreeHead;
 
 /// A database file, written by this process alone.
 ///
@@ -37,6 +40,7 @@ use crate::ports::{LogError, Store, StoreReader, Writes, Written};
 pub struct SqliteStore {
     connection: Connection,
     file: FileIdentity,
+    witness: Witness,
     readers: Arc<Readers>,
     _lock: Lock,
 }
@@ -50,7 +54,7 @@ impl SqliteStore {
 
     /// Opens the database at `path`, made with access for its owner alone where there is none. The directory must
     /// exist. A database of an older Signet is brought up to date, and entries that the search does not know yet are
-    /// added to it, which may take a while. Deliveries that are not attached yet are due: whoever had taken them has
+    /// added to it, which may take a while; so are entries hashed that have no tree yet. Deliveries that are not attached yet are due: whoever had taken them has
     /// gone.
     ///
     /// # Errors
@@ -62,15 +66,18 @@ impl SqliteStore {
         let mut connection =
             connect(&path).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
         schema::prepare(&mut connection, &path)?;
+        let witness = Witness::of(tree::open(&mut connection, &path)?);
         projection::catch_up(&mut connection, &path)?;
         outbox::release(&connection).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
         let file = FileIdentity::of(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
         let readers = Arc::new(Readers::of(path));
-        Ok(Self { connection, file, readers, _lock: lock })
+        Ok(Self { connection, file, witness, readers, _lock: lock })
     }
 
-    fn write(&mut self, writes: &Writes) -> rusqlite::Result<Written> {
+    fn write(&mut self, writes: &Writes) -> Result<Written, LogError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut edge = tree::edge(&transaction, &mut self.witness)?;
+        let before = edge.head();
         // Asked anew each time: after a failed commit, memory is no witness.
         let first = size(&transaction, "entries")?;
         {
@@ -81,6 +88,7 @@ impl SqliteStore {
                 projection.add(index, entry.entry())?;
             }
         }
+        tree::append(&transaction, &mut edge, &writes.entries)?;
         for change in &writes.changes {
             outbox::change(&transaction, first, writes, change)?;
         }
@@ -94,8 +102,14 @@ impl SqliteStore {
         let taken = writes.takings.iter().map(|taking| quotas::take(&transaction, taking));
         let taken = taken.collect::<rusqlite::Result<_>>()?;
         retention::write(&transaction, writes)?;
+        if let Some(checkpoint) = &writes.checkpoint {
+            tree::keep(&transaction, checkpoint)?;
+        }
+        let head = edge.head();
+        self.witness.trying(head);
         transaction.commit()?;
-        Ok(Written { first: first.cast_unsigned(), recalled, kept, taken })
+        self.witness.committed(head);
+        Ok(Written { first: first.cast_unsigned(), before, head, recalled, kept, taken })
     }
 
     #[cfg(test)]
@@ -107,7 +121,7 @@ impl SqliteStore {
 impl Store for SqliteStore {
     fn commit(&mut self, writes: &Writes) -> Result<Written, LogError> {
         self.file.check()?;
-        self.write(writes).map_err(|error| log_error(&error))
+        self.write(writes)
     }
 
     fn take_due(
@@ -140,10 +154,20 @@ impl Store for SqliteStore {
 
     fn probe(&mut self) -> Result<(), LogError> {
         self.file.check()?;
-        self.connection
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        tree::edge(&transaction, &mut self.witness)?;
+        transaction
             .execute("INSERT INTO probe VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET count = count + 1", [])
-            .map(drop)
+            .and_then(|_| transaction.commit())
             .map_err(|error| log_error(&error))
+    }
+
+    fn head(&self) -> TreeHead {
+        self.witness.last()
+    }
+
+    fn verdict(&self) -> Result<(), LogError> {
+        self.witness.verdict()
     }
 
     /// Moves everything from the write-ahead log into the database file.
@@ -239,6 +263,12 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     // Large documents make the write-ahead log long: it is cut again when it has been moved into the database.
     connection.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES, |_| Ok(()))?;
     Ok(connection)
+}
+
+impl From<rusqlite::Error> for LogError {
+    fn from(error: rusqlite::Error) -> Self {
+        log_error(&error)
+    }
 }
 
 /// What SQLite said, for the log's caller.

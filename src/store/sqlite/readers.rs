@@ -5,12 +5,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction};
 
-use super::{SqliteStore, archive, log_error, outbox, retention, search};
+use super::{SqliteStore, archive, log_error, outbox, retention, search, tree};
 use crate::domain::{KeyName, SignatureId, SignatureIdentity};
 use crate::ports::{
-    ArchivedVersion, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry, StoreReader, Waiting,
+    ArchivedVersion, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry, SignedCheckpoint,
+    StoreReader, Waiting,
 };
-use crate::store::archive_row;
+use crate::store::tree_row::CheckpointRow;
+use crate::store::{PAGE_BYTES, archive_row};
+use crate::tlog::{TileId, TreeHead};
 
 /// Connections that can only read. In WAL mode they neither wait for the writer nor hold it up.
 pub(super) struct Readers {
@@ -77,16 +80,39 @@ impl StoreReader for Readers {
         })
     }
 
+    fn entries(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {
+        let Ok(first) = i64::try_from(first) else { return Ok(Vec::new()) };
+        self.ask(|transaction| {
+            let mut statement =
+                transaction.prepare_cached("SELECT idx, bytes FROM entries WHERE idx >= ?1 ORDER BY idx")?;
+            let rows = statement.query_map([first], logged)?;
+            let mut bytes = 0;
+            rows.take(limit)
+                .take_while(|entry| {
+                    let fits = bytes < PAGE_BYTES;
+                    bytes += entry.as_ref().map_or(0, |entry| entry.bytes.len());
+                    fits
+                })
+                .collect()
+        })
+    }
+
+    fn head(&self) -> Result<(TreeHead, Option<SignedCheckpoint>), LogError> {
+        let (head, checkpoint) =
+            self.ask(|transaction| Ok((tree::head(transaction)?.0, tree::checkpoint(transaction)?)))?;
+        Ok((head.edge()?.head(), checkpoint.map(CheckpointRow::checkpoint).transpose()?))
+    }
+
+    fn tiles(&self, tiles: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, LogError> {
+        self.ask(|transaction| tiles.iter().map(|tile| tree::tile(transaction, *tile)).collect())
+    }
+
     fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
         self.ask(|transaction| search::page(transaction, query))
     }
 
     fn extent(&self) -> Result<Extent, LogError> {
         self.ask(retention::extent)
-    }
-
-    fn range(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {
-        self.ask(|transaction| retention::range(transaction, first, limit))
     }
 
     fn mark(&self, name: &str) -> Result<Option<String>, LogError> {

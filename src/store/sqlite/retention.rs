@@ -2,9 +2,8 @@
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 
-use super::readers::logged;
 use super::size;
-use crate::ports::{Extent, LoggedEntry, Mark, Writes};
+use crate::ports::{Extent, Mark, Writes};
 
 /// Entries below `archived.below` are in files and may go; all others stay. The last entry always stays: the log's size is
 /// told by it.
@@ -27,9 +26,6 @@ pub(super) const STEP: &str = "
 
 /// Entries that go in one transaction.
 const PART: u64 = 2048;
-
-/// Bytes of the entries of one range, roughly.
-const RANGE_BYTES: usize = 1024 * 1024;
 
 /// Sets what `writes` says.
 pub(super) fn write(transaction: &Transaction<'_>, writes: &Writes) -> rusqlite::Result<()> {
@@ -66,28 +62,6 @@ pub(super) fn extent(transaction: &Transaction<'_>) -> rusqlite::Result<Extent> 
         .prepare_cached("SELECT coalesce(min(idx), 0) FROM entries")?
         .query_row([], |row| row.get(0))?;
     Ok(Extent { first: first.cast_unsigned(), size: size.cast_unsigned() })
-}
-
-pub(super) fn range(
-    transaction: &Transaction<'_>,
-    first: u64,
-    limit: usize,
-) -> rusqlite::Result<Vec<LoggedEntry>> {
-    let Ok(first) = i64::try_from(first) else { return Ok(Vec::new()) };
-    let end = first.saturating_add_unsigned(limit as u64);
-    let mut statement = transaction
-        .prepare_cached("SELECT idx, bytes FROM entries WHERE idx >= ?1 AND idx < ?2 ORDER BY idx")?;
-    let mut rows = statement.query_map([first, end], logged)?;
-    let (mut entries, mut bytes) = (Vec::new(), 0);
-    while let Some(entry) = rows.next().transpose()? {
-        // Where the first is archived, what follows is not what was asked for.
-        if bytes >= RANGE_BYTES || (entries.is_empty() && entry.index != first.cast_unsigned()) {
-            break;
-        }
-        bytes += entry.bytes.len();
-        entries.push(entry);
-    }
-    Ok(entries)
 }
 
 pub(super) fn mark(transaction: &Transaction<'_>, name: &str) -> rusqlite::Result<Option<String>> {
