@@ -37,6 +37,21 @@ pub struct LogConfig {
     /// For one statement, with waiting for other replicas.
     #[serde(default = "LogConfig::default_statement_timeout", deserialize_with = "duration::deserialize")]
     pub statement_timeout: Duration,
+    #[serde(default)]
+    pub verifications: Verifications,
+}
+
+/// Whether the log has an entry for each answer of `POST /v1/verifications`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verifications {
+    /// None.
+    Off,
+    /// One, unless the log is busy or can not be written: nobody's answer waits for it.
+    #[default]
+    On,
+    /// One, before the answer: without it, there is none.
+    Required,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -62,6 +77,7 @@ impl LogConfig {
             connections: Self::default_connections(),
             connect_timeout: Self::default_connect_timeout(),
             statement_timeout: Self::default_statement_timeout(),
+            verifications: Verifications::On,
         }
     }
 

@@ -59,6 +59,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(log::entries::read))
         .routes(routes!(log::counts::count))
         .routes(routes!(log::signatures::list))
+        .routes(routes!(log::schema::entry))
 }
 
 fn describe(document: &mut utoipa::openapi::OpenApi, public_url: Option<&str>) {

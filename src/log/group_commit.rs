@@ -156,6 +156,7 @@ impl SigningLog for GroupCommitLog {
         });
         if !sent {
             self.metrics.refusals_dropped(refusals);
+            self.metrics.offers_dropped(u64::from(refusals == 0));
         }
     }
 

@@ -1,6 +1,8 @@
 //! The signing log, and what else has to be durable: what is written at the same time becomes so in one commit.
 
+mod beside;
 mod checkpointer;
+mod chronicle;
 mod group_commit;
 mod guard;
 mod heads;
@@ -13,5 +15,7 @@ mod search;
 mod writer;
 
 pub use checkpointer::Checkpointer;
+pub use chronicle::LogChronicle;
 pub use group_commit::GroupCommitLog;
 pub use guard::Guard;
+pub use key_archive::LoggedKeys;

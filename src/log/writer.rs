@@ -130,8 +130,9 @@ struct Member {
     bindings: usize,
     answers: usize,
     takings: usize,
-    /// Refusals of which its entries tell.
+    /// Refusals of which its entries tell, and entries of other kinds.
     refusals: u64,
+    others: u64,
     answer: Option<Answer<Written>>,
 }
 
@@ -145,6 +146,8 @@ impl Group {
                     answers: writes.answers.len(),
                     takings: writes.takings.len(),
                     refusals: writes.entries.iter().map(|entry| entry.entry().refusals()).sum(),
+                    others: writes.entries.iter().filter(|entry| entry.entry().refusals() == 0).count()
+                        as u64,
                     answer,
                 });
                 self.document_bytes += writes.document_bytes();
@@ -206,7 +209,10 @@ impl Group {
             };
             match member.answer {
                 Some(answer) => drop(answer.send(share)),
-                None if share.is_err() => metrics.refusals_dropped(member.refusals),
+                None if share.is_err() => {
+                    metrics.refusals_dropped(member.refusals);
+                    metrics.offers_dropped(member.others);
+                }
                 None => {}
             }
         }

@@ -16,7 +16,7 @@ mod log;
 mod look;
 mod make;
 mod quiet;
-mod refusals;
+mod repeats;
 mod replace;
 mod sign;
 mod sign_blob;
@@ -47,11 +47,13 @@ pub use keyring::KeyPurposes;
 pub use locks::ImageLocks;
 pub use log::{SignatureList, StateFilter};
 pub use quiet::Quiet;
-pub use refusals::Refusals;
+pub use repeats::Repeats;
 pub use sign::{MadeSignature, SignAnswer, SignRequest, SignedImage};
 pub use sign_blob::{File, SignBlobRequest, SignedBlob};
 pub use signature::SignatureView;
-pub use verify::{Inspected, LargeBlobs, Statement, Verdict, Verification, VerifyRequest};
+pub use verify::{
+    Inspected, LargeBlobs, Statement, Verdict, Verification, VerificationEntries, VerifyRequest,
+};
 
 /// All operations, over the ports that they need.
 pub struct Service {
@@ -70,7 +72,9 @@ pub struct Service {
     pub keys: KeyPurposes,
     pub delivery: DeliverySettings,
     pub checks: PredicateChecks,
-    pub refusals: Refusals,
+    pub verifications: VerificationEntries,
+    pub refusals: Repeats,
+    pub readings: Repeats,
     pub budgets: Budgets,
     /// Lines about what rules would do that only observe.
     pub observed: Quiet,

@@ -9,8 +9,8 @@ use signet::domain::{KeyName, SignatureId, SignatureIdentity, Timestamp};
 use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
 use signet::ports::{
-    ArchivedVersion, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry, NewEntry, SignedCheckpoint,
-    SigningLog as _, Store, StoreReader, Waiting, Writes, Written,
+    ArchivedVersion, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry, NewEntry,
+    SignedCheckpoint, SigningLog as _, Store, StoreReader, Waiting, Writes, Written,
 };
 use signet::tlog::{TileId, TreeHead};
 use tokio::task::unconstrained;
@@ -218,6 +218,10 @@ impl Store for Gated {
         unreachable!()
     }
 
+    fn drop_archived(&mut self) -> Result<u64, LogError> {
+        unreachable!()
+    }
+
     fn probe(&mut self) -> Result<(), LogError> {
         self.probe.lock().unwrap().clone()
     }
@@ -264,6 +268,18 @@ impl StoreReader for Unread {
     }
 
     fn query(&self, _: &EntryQuery) -> Result<EntryPage, LogError> {
+        unreachable!()
+    }
+
+    fn extent(&self) -> Result<Extent, LogError> {
+        unreachable!()
+    }
+
+    fn mark(&self, _: &str) -> Result<Option<String>, LogError> {
+        unreachable!()
+    }
+
+    fn first_open(&self) -> Result<Option<u64>, LogError> {
         unreachable!()
     }
 

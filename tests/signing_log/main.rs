@@ -13,6 +13,7 @@ mod pages;
 mod questions;
 mod quotas;
 mod records;
+mod schema;
 mod tree;
 
 #[path = "../support/mod.rs"]

@@ -41,7 +41,7 @@ pub struct World {
 #[derive(Debug, Clone, Default)]
 pub struct Settings {
     /// Lines for sections that the configuration has anyway: ("http", "…"), ("vault", "…"), ("vault.batch", "…"),
-    /// ("registries", "…"), ("identity", "…"), ("limits", "…"), ("attach", "…").
+    /// ("registries", "…"), ("identity", "…"), ("log", "…"), ("limits", "…"), ("attach", "…").
     pub lines: Vec<(&'static str, String)>,
     /// Whole sections, behind those that the configuration has anyway.
     pub sections: String,

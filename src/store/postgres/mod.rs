@@ -7,6 +7,7 @@
 //! | `entries`, `tree`, `outbox`, `idempotency`, `archive`, `quotas` | the statements of each part |
 //! | `readers` | the reading half |
 //! | `search`, `projector` | the search index, and what fills it |
+//! | `retention` | marks, and what is archived |
 //! | `locks` | locks between replicas |
 //! | `schema` | the tables, and how they come to be |
 //! | `connector`, `database` | connections, and where they live |
@@ -26,6 +27,7 @@ mod pipeline;
 mod projector;
 mod quotas;
 mod readers;
+mod retention;
 mod schema;
 mod search;
 mod text;
@@ -186,6 +188,10 @@ impl Store for PostgresStore {
 
     fn forget_uses(&mut self, before: Timestamp) -> Result<u64, LogError> {
         self.persist(async |client, patience| within(patience, quotas::forget(client, before)).await)
+    }
+
+    fn drop_archived(&mut self) -> Result<u64, LogError> {
+        self.persist(async |client, patience| within(patience, retention::drop_some(client)).await)
     }
 
     fn probe(&mut self) -> Result<(), LogError> {

@@ -4,10 +4,11 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::fault::Fault;
+use super::retention;
 use crate::store::StoreError;
 
 /// What leads from each version to the next; the first, from nothing. A step that has been released stays as it is.
-const STEPS: [&str; 5] = [FIRST, SECOND, THIRD, SEARCH_BEHIND, SEARCH_TABLES];
+const STEPS: [&str; 6] = [FIRST, SECOND, THIRD, SEARCH_BEHIND, SEARCH_TABLES, retention::STEP];
 
 /// `entries` is the log: appended to, never changed. The triggers hold that against everything that goes through
 /// SQL, also where a session calls itself a replica. `head` has one row: whoever appends holds it until the

@@ -9,6 +9,7 @@ mod projector;
 mod quotas;
 mod readers;
 mod recent;
+mod retention;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -109,6 +110,7 @@ impl SqliteStore {
         }
         let taken = writes.takings.iter().map(|taking| quotas::take(&transaction, taking));
         let taken = taken.collect::<rusqlite::Result<_>>()?;
+        retention::write(&transaction, writes)?;
         if let Some(checkpoint) = &writes.checkpoint {
             tree::keep(&transaction, checkpoint)?;
         }
@@ -152,6 +154,12 @@ impl Store for SqliteStore {
         self.file.check()?;
         let forgotten = quotas::forget(&self.connection, before).map_err(|error| log_error(&error))?;
         Ok(forgotten as u64)
+    }
+
+    fn drop_archived(&mut self) -> Result<u64, LogError> {
+        self.file.check()?;
+        let dropped = retention::drop_some(&mut self.connection).map_err(|error| log_error(&error))?;
+        Ok(dropped as u64)
     }
 
     fn probe(&mut self) -> Result<(), LogError> {
