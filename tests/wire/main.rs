@@ -16,6 +16,7 @@ mod keys;
 mod limits;
 mod log_entries;
 mod log_failures;
+mod log_keys;
 mod oidc;
 mod outbox;
 mod overload;
