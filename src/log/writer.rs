@@ -152,13 +152,15 @@ impl Group {
 
     /// Gives each member its own share.
     fn answer(&mut self, written: Result<Written, LogError>, metrics: &Metrics) {
-        let mut shares = written.map(|Written { first, recalled, kept, taken }| {
-            (first, recalled.into_iter(), kept.into_iter(), taken.into_iter())
+        let mut shares = written.map(|Written { first, before, head, recalled, kept, taken }| {
+            (first, before, head, recalled.into_iter(), kept.into_iter(), taken.into_iter())
         });
         for member in self.members.drain(..) {
             let share = match &mut shares {
-                Ok((first, recalled, kept, taken)) => Ok(Written {
+                Ok((first, before, head, recalled, kept, taken)) => Ok(Written {
                     first: *first + member.offset as u64,
+                    before: *before,
+                    head: *head,
                     recalled: recalled.by_ref().take(member.bindings).collect(),
                     kept: kept.by_ref().take(member.answers).collect(),
                     taken: taken.by_ref().take(member.takings).collect(),

@@ -3,15 +3,17 @@ use std::sync::Arc;
 use super::{
     ArchivedVersion, CountQuery, Counts, Delivery, DeliveryChange, EntryPage, EntryQuery, IdempotencyId,
     KeptAnswer, LogError, LoggedEntry, Projector, Recalled, SearchProgress, SignaturePage, SignatureQuery,
-    SignaturesOf, Taken, Taking, Waiting,
+    SignaturesOf, SignedCheckpoint, Taken, Taking, Waiting,
 };
 use crate::domain::{Digest, Entry, KeyName, SignatureId, SignatureIdentity, Timestamp};
+use crate::tlog::{Hash, TileId, TreeHead};
 
 /// An entry on its way into the log, with the exact bytes that will be kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewEntry {
     entry: Entry,
     bytes: Vec<u8>,
+    leaf: Hash,
 }
 
 /// What one transaction makes durable: all of it, or nothing.
@@ -27,6 +29,8 @@ pub struct Writes {
     pub archived: Vec<ArchivedVersion>,
     /// In their order: a later one finds what the earlier ones took.
     pub takings: Vec<Taking>,
+    /// The newest that was published. Only the largest is kept.
+    pub checkpoint: Option<SignedCheckpoint>,
 }
 
 /// A caller's key that is to stand for a request, unless it stands for one already.
@@ -42,6 +46,9 @@ pub struct Binding {
 pub struct Written {
     /// The index of the first entry; without entries, the size of the log.
     pub first: u64,
+    /// The tree that the entries were added to, and the tree with them.
+    pub before: TreeHead,
+    pub head: TreeHead,
     /// For each of [`Writes::bindings`].
     pub recalled: Vec<Recalled>,
     /// For each of [`Writes::answers`], the one that is kept.
@@ -54,7 +61,8 @@ pub struct Written {
 /// so that a store has one writer in this process and needs no locks of its own.
 pub trait Store: Send {
     /// Makes `writes` durable in one transaction: they survive the loss of power. Entries come after what the
-    /// store holds; their indexes count from 0, without gaps, whoever else writes.
+    /// store holds; their indexes count from 0, without gaps, whoever else writes. The tree over them, its tiles and its
+    /// head, grows in the same transaction.
     ///
     /// # Errors
     /// Where they are not durable as far as the store can tell. Then readers see none of them, and the next call
@@ -82,6 +90,15 @@ pub trait Store: Send {
     /// What [`Store::commit`] would meet.
     fn probe(&mut self) -> Result<(), LogError>;
 
+    /// The tree that this process has last seen to be durable.
+    fn head(&self) -> TreeHead;
+
+    /// Whether the log is still the one that this process has opened and written.
+    ///
+    /// # Errors
+    /// Where a commit or a probe has found another, or an older state of it. Then nothing is written any more.
+    fn verdict(&self) -> Result<(), LogError>;
+
     /// Leaves the store in its tidiest state. Nothing is written afterwards.
     ///
     /// # Errors
@@ -103,6 +120,15 @@ pub trait StoreReader: Send + Sync {
 
     fn entry(&self, index: u64) -> Result<Option<LoggedEntry>, LogError>;
 
+    /// Entries from `first` on, without gaps: at most `limit`, and fewer where they are large.
+    fn entries(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError>;
+
+    /// The tree that is durable, and the newest checkpoint that is.
+    fn head(&self) -> Result<(TreeHead, Option<SignedCheckpoint>), LogError>;
+
+    /// For each of `tiles`, all hashes that it has by now, side by side; none where there is no such tile.
+    fn tiles(&self, tiles: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, LogError>;
+
     /// What tells the record of one signature, oldest first: all of its entries, or those of which
     /// [`crate::domain::Record::from_entries`] makes the same.
     ///
@@ -117,7 +143,7 @@ pub trait StoreReader: Send + Sync {
     fn of_subject(&self, of: &SignaturesOf) -> Result<Vec<LoggedEntry>, LogError>;
 
     /// At most [`EntryQuery::MAX_LIMIT`] entries, and fewer where they are large. The index may be behind the log.
-    fn entries(&self, query: &EntryQuery) -> Result<EntryPage, LogError>;
+    fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError>;
 
     fn signatures(&self, query: &SignatureQuery) -> Result<SignaturePage, LogError>;
 
@@ -148,13 +174,14 @@ impl Writes {
     }
 
     pub fn is_empty(&self) -> bool {
-        let Self { entries, changes, bindings, answers, archived, takings } = self;
+        let Self { entries, changes, bindings, answers, archived, takings, checkpoint } = self;
         entries.is_empty()
             && changes.is_empty()
             && bindings.is_empty()
             && answers.is_empty()
             && archived.is_empty()
             && takings.is_empty()
+            && checkpoint.is_none()
     }
 
     /// Adds `other` behind what is there.
@@ -171,6 +198,7 @@ impl Writes {
         self.answers.append(&mut other.answers);
         self.archived.append(&mut other.archived);
         self.takings.append(&mut other.takings);
+        self.checkpoint = other.checkpoint.or(self.checkpoint.take());
     }
 
     /// The signature of the outcome at `place`.
@@ -197,6 +225,11 @@ impl NewEntry {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
+
+    /// The hash of the bytes in the tree.
+    pub const fn leaf(&self) -> Hash {
+        self.leaf
+    }
 }
 
 impl TryFrom<Entry> for NewEntry {
@@ -213,6 +246,7 @@ impl TryFrom<Entry> for NewEntry {
                 bytes.len()
             )));
         }
-        Ok(Self { entry, bytes })
+        let leaf = Hash::of_leaf(&bytes);
+        Ok(Self { entry, bytes, leaf })
     }
 }

@@ -9,6 +9,7 @@ mod idempotency_row;
 mod postgres;
 mod search;
 mod sqlite;
+mod tree_row;
 mod uses_row;
 
 use std::sync::Arc;
@@ -19,6 +20,9 @@ pub use sqlite::SqliteStore;
 
 use crate::config::{LogBackend, LogConfig};
 use crate::ports::{Alone, SharedLocks, Store};
+
+/// Bytes of entries, roughly, that are read at once: large entries make short answers.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// What a backend offers.
 pub struct Opened {

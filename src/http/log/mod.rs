@@ -2,5 +2,6 @@
 
 pub mod counts;
 pub mod entries;
+pub mod filter;
 mod parameters;
 pub mod signatures;

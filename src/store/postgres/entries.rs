@@ -5,41 +5,36 @@ use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
 use super::pipeline::Pipeline;
+use super::tree;
 use crate::ports::NewEntry;
+use crate::store::tree_row::HeadRow;
 
 /// The place of new entries, held until the transaction ends.
-#[derive(Debug, Clone, Copy)]
 pub(super) struct Claimed {
-    pub(super) first: i64,
+    pub(super) head: HeadRow,
 }
 
-/// Claims the indexes of `count` entries. Without entries nobody is held up, and `first` is the size of the log.
+/// Claims the indexes of `count` entries, from the size of the head on. Without entries nobody is held up.
 pub(super) async fn claim(client: &Client, count: usize) -> Result<Claimed, Error> {
-    if count == 0 {
-        let row = client.query_typed_one("SELECT size FROM head", &[]).await?;
-        return Ok(Claimed { first: row.get(0) });
-    }
-    let count = i64::try_from(count).unwrap_or(i64::MAX);
-    let sql = "UPDATE head SET size = size + $1 RETURNING size - $1";
-    let row = client.query_typed_one(sql, &[(&count, Type::INT8)]).await?;
-    Ok(Claimed { first: row.get(0) })
+    Ok(Claimed { head: tree::head(client, count > 0).await? })
 }
 
 /// Appends `entries` at their place, with what requests look up before the search index has it.
 pub(super) fn append<'a>(
     pipeline: &mut Pipeline<'a>,
     client: &'a Client,
-    claimed: Claimed,
+    claimed: &Claimed,
     entries: &'a [NewEntry],
 ) {
     if entries.is_empty() {
         return;
     }
     let bytes: Vec<_> = entries.iter().map(NewEntry::bytes).collect();
+    let first = claimed.head.size;
     pipeline.push(async move {
         let sql = "INSERT INTO entries
             SELECT $1 + place - 1, bytes FROM unnest($2) WITH ORDINALITY AS added (bytes, place)";
-        client.execute_typed(sql, &[(&claimed.first, Type::INT8), (&bytes, Type::BYTEA_ARRAY)]).await
+        client.execute_typed(sql, &[(&first, Type::INT8), (&bytes, Type::BYTEA_ARRAY)]).await
     });
     let recent = Recent::of(claimed, entries);
     if !recent.indexes.is_empty() {
@@ -58,9 +53,9 @@ struct Recent<'a> {
 }
 
 impl<'a> Recent<'a> {
-    fn of(claimed: Claimed, entries: &'a [NewEntry]) -> Self {
+    fn of(claimed: &Claimed, entries: &'a [NewEntry]) -> Self {
         let mut recent = Self::default();
-        for (index, entry) in (claimed.first..).zip(entries) {
+        for (index, entry) in (claimed.head.size..).zip(entries) {
             let Some(signing) = entry.entry().signing() else { continue };
             let identity = entry.entry().identity();
             let subject = entry.entry().subject.as_ref().filter(|_| identity.is_some());

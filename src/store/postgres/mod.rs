@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `mod` | [`PostgresStore`], the writing half |
 //! | `write` | one transaction |
-//! | `entries`, `outbox`, `idempotency`, `archive`, `quotas` | the statements of each part |
+//! | `entries`, `tree`, `outbox`, `idempotency`, `archive`, `quotas` | the statements of each part |
 //! | `readers` | the reading half |
 //! | `search`, `projector` | the search index, and what fills it |
 //! | `locks` | locks between replicas |
@@ -29,11 +29,13 @@ mod readers;
 mod schema;
 mod search;
 mod text;
+mod tree;
 mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::try_join;
 use tokio_postgres::Client;
 use uuid::Uuid;
 
@@ -46,9 +48,11 @@ use self::projector::PostgresProjector;
 use self::readers::Readers;
 use self::write::{Stamp, transact};
 use super::StoreError;
+use super::tree_row::Witness;
 use crate::config::LogConfig;
 use crate::domain::{SignatureId, Timestamp};
 use crate::ports::{LogError, Projector, SharedLocks, Store, StoreReader, Writes, Written};
+use crate::tlog::TreeHead;
 
 /// A database that any number of processes write.
 ///
@@ -63,6 +67,7 @@ pub struct PostgresStore {
     database: Arc<Database>,
     client: Option<Client>,
     stamp: Stamp,
+    witness: Witness,
     patience: Patience,
     readers: Arc<Readers>,
 }
@@ -79,15 +84,17 @@ impl PostgresStore {
             let client = database.connector.connect().await;
             let client = client.map_err(|fault| StoreError::Postgres(fault.reason))?;
             schema::prepare(&client).await?;
-            Ok(client)
+            let head = tree::open(&client).await?;
+            Ok((client, head))
         };
         // Whoever opens may be a task of a runtime, whose thread must not wait.
         let client = std::thread::scope(|scope| scope.spawn(|| database.wait(first)).join());
-        let client = client.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let (client, head) = client.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let database = Arc::new(database);
         let readers = Arc::new(Readers::of(database.clone(), config.connections));
         let stamp = Stamp { writer: Uuid::new_v4(), number: 0 };
-        Ok(Self { database, client: Some(client), stamp, patience: Patience::default(), readers })
+        let witness = Witness::of(head);
+        Ok(Self { database, client: Some(client), stamp, witness, patience: Patience::default(), readers })
     }
 
     /// Locks that hold between all who have this database open.
@@ -140,7 +147,15 @@ impl Store for PostgresStore {
         self.stamp.number += 1;
         let stamp = self.stamp;
         let mut unknown = None;
-        self.persist(async |client, limit| transact(client, limit, stamp, writes, &mut unknown).await)
+        let mut witness = self.witness.clone();
+        let written = self.persist(async |client, limit| {
+            transact(client, limit, stamp, writes, &mut witness, &mut unknown).await
+        });
+        self.witness = witness;
+        if let Ok(written) = &written {
+            self.witness.committed(written.head);
+        }
+        written
     }
 
     /// What was taken by a call whose answer was lost comes again after `until`.
@@ -166,7 +181,23 @@ impl Store for PostgresStore {
     fn probe(&mut self) -> Result<(), LogError> {
         self.stamp.number += 1;
         let stamp = self.stamp;
-        self.persist(async |client, patience| within(patience, write::stamp(client, stamp)).await).map(drop)
+        let mut witness = self.witness.clone();
+        let probed = self.persist(async |client, patience| {
+            let probe = try_join(write::stamp(client, stamp), tree::head(client, false));
+            let (_, head) = within(patience, probe).await?;
+            witness.among_others(head.edge()?.head())?;
+            Ok(())
+        });
+        self.witness = witness;
+        probed
+    }
+
+    fn head(&self) -> TreeHead {
+        self.witness.last()
+    }
+
+    fn verdict(&self) -> Result<(), LogError> {
+        self.witness.verdict()
     }
 
     /// The server tidies up by itself.

@@ -12,14 +12,16 @@ use super::database::Database;
 use super::fault::{Fault, within};
 use super::patience::Patience;
 use super::search::{PostgresView, Set, State, logged};
-use super::{archive, outbox};
+use super::{archive, outbox, tree};
 use crate::domain::{Entry, KeyName, SignatureId, SignatureIdentity};
 use crate::ports::{
     ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry,
-    SearchProgress, SignaturePage, SignatureQuery, SignaturesOf, StoreReader, Waiting,
+    SearchProgress, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint, StoreReader, Waiting,
 };
 use crate::store::archive_row;
 use crate::store::search::{self, Dictionary, Meta, SearchFault, View as _};
+use crate::store::tree_row::CheckpointRow;
+use crate::tlog::{TileId, TreeHead};
 
 /// Connections that only read. They neither wait for the writers nor hold them up.
 pub(super) struct Readers {
@@ -207,6 +209,22 @@ impl StoreReader for Readers {
         })
     }
 
+    fn entries(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {
+        let Ok(first) = i64::try_from(first) else { return Ok(Vec::new()) };
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        self.ask(async |client| tree::entries(client, first, limit).await)
+    }
+
+    fn head(&self) -> Result<(TreeHead, Option<SignedCheckpoint>), LogError> {
+        let (head, checkpoint) = self.ask(async |client| tree::published(client).await)?;
+        Ok((head.edge()?.head(), checkpoint.map(CheckpointRow::checkpoint).transpose()?))
+    }
+
+    fn tiles(&self, tiles: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, LogError> {
+        let mut found = self.ask(async |client| tree::tiles(client, tiles).await)?;
+        Ok(tiles.iter().map(|tile| found.remove(tile)).collect())
+    }
+
     fn of_signature(&self, id: SignatureId) -> Result<Vec<LoggedEntry>, LogError> {
         let name = Uuid::from_bytes(*id.as_bytes());
         self.look_up("signature_id", (&name, Type::UUID), |view, _, recent| {
@@ -235,7 +253,7 @@ impl StoreReader for Readers {
         })
     }
 
-    fn entries(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
+    fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
         self.search(|view, state, meta, dictionary| {
             search::page(view, meta, dictionary, state.log_size, query)
         })

@@ -9,8 +9,10 @@ use uuid::Uuid;
 
 use super::fault::{Fault, within};
 use super::pipeline::Pipeline;
-use super::{archive, entries, idempotency, outbox, quotas};
-use crate::ports::{Writes, Written};
+use super::tree::Grown;
+use super::{archive, entries, idempotency, outbox, quotas, tree};
+use crate::ports::{NewEntry, Writes, Written};
+use crate::store::tree_row::Witness;
 
 /// The name of a transaction. Its writer's own row says which of its transactions was the last, and changes together
 /// with everything else: so the same transaction is never done twice, and after a connection was lost during
@@ -28,13 +30,15 @@ pub(super) struct Stamp {
 ///
 /// Three ways there and back: `BEGIN` alone, because statements behind one that failed would be commits of their own;
 /// everything that needs no index; and entries with what refers to them, with `COMMIT`. The head of the log is held
-/// from the second to the third, and not while large documents arrive. Where budgets are asked for, a fourth comes
+/// from the second to the third, and not while large documents arrive: it tells all that is needed to add to the tree, so
+/// whoever else has written in between costs no further way. Where budgets are asked for, a fourth comes
 /// before the second: from then on to the end, nobody else counts.
 pub(super) async fn transact(
     client: &Client,
     limit: Duration,
     stamp: Stamp,
     writes: &Writes,
+    witness: &mut Witness,
     unknown: &mut Option<Written>,
 ) -> Result<Written, Fault> {
     within(limit, client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")).await?;
@@ -60,16 +64,28 @@ pub(super) async fn transact(
             .take()
             .ok_or_else(|| Fault::lasting("a transaction was done that nobody has asked for"));
     }
+    let edge = claimed.head.edge()?;
+    let before = edge.head();
+    witness.among_others(before)?;
+    let grown = Grown::of(edge, writes.entries.iter().map(NewEntry::leaf));
     let written = Written {
-        first: claimed.first.cast_unsigned(),
+        first: before.size,
+        before,
+        head: grown.head(),
         recalled: idempotency::recalled(&writes.bindings, bound)?,
         kept: idempotency::kept(&writes.answers, kept)?,
         taken,
     };
 
     let mut last = Pipeline::default();
-    entries::append(&mut last, client, claimed, &writes.entries);
-    outbox::change(&mut last, client, claimed.first, writes)?;
+    if !writes.entries.is_empty() {
+        grown.write(&mut last, client, true);
+    }
+    entries::append(&mut last, client, &claimed, &writes.entries);
+    outbox::change(&mut last, client, claimed.head.size, writes)?;
+    if let Some(checkpoint) = &writes.checkpoint {
+        tree::keep(&mut last, client, checkpoint);
+    }
     last.push(client.batch_execute("COMMIT"));
     *unknown = Some(written.clone());
     within(limit, last.run()).await?;

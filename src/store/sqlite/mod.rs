@@ -12,6 +12,7 @@ mod recent;
 mod schema;
 #[cfg(test)]
 mod tests;
+mod tree;
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -27,8 +28,10 @@ use self::lock::Lock;
 use self::projector::SqliteProjector;
 use self::readers::Readers;
 use super::StoreError;
+use super::tree_row::Witness;
 use crate::domain::{SignatureId, Timestamp};
 use crate::ports::{LogError, Projector, Store, StoreReader, Writes, Written};
+use crate::tlog::TreeHead;
 
 /// A database file, written by this process alone.
 ///
@@ -38,6 +41,7 @@ use crate::ports::{LogError, Projector, Store, StoreReader, Writes, Written};
 pub struct SqliteStore {
     connection: Connection,
     file: FileIdentity,
+    witness: Witness,
     readers: Arc<Readers>,
     index: Arc<Index>,
     _lock: Lock,
@@ -64,6 +68,7 @@ impl SqliteStore {
         let mut connection =
             connect(&path).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
         schema::prepare(&mut connection, &path)?;
+        let witness = Witness::of(tree::open(&mut connection, &path)?);
         outbox::release(&connection).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
         let file = FileIdentity::of(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
         let size = size(&connection, "entries");
@@ -71,11 +76,13 @@ impl SqliteStore {
         let index = Arc::new(Index::of_size(size.cast_unsigned()));
         catch_up(&mut SqliteProjector::new(path.clone(), index.clone()));
         let readers = Arc::new(Readers::of(path, index.clone()));
-        Ok(Self { connection, file, readers, index, _lock: lock })
+        Ok(Self { connection, file, witness, readers, index, _lock: lock })
     }
 
-    fn write(&mut self, writes: &Writes) -> rusqlite::Result<Written> {
+    fn write(&mut self, writes: &Writes) -> Result<Written, LogError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let mut edge = tree::edge(&transaction, &mut self.witness)?;
+        let before = edge.head();
         // Asked anew each time: after a failed commit, memory is no witness.
         let first = size(&transaction, "entries")?;
         {
@@ -84,6 +91,7 @@ impl SqliteStore {
                 insert.execute((index, entry.bytes()))?;
             }
         }
+        tree::append(&transaction, &mut edge, &writes.entries)?;
         for change in &writes.changes {
             outbox::change(&transaction, first, writes, change)?;
         }
@@ -96,9 +104,15 @@ impl SqliteStore {
         }
         let taken = writes.takings.iter().map(|taking| quotas::take(&transaction, taking));
         let taken = taken.collect::<rusqlite::Result<_>>()?;
+        if let Some(checkpoint) = &writes.checkpoint {
+            tree::keep(&transaction, checkpoint)?;
+        }
+        let head = edge.head();
+        self.witness.trying(head);
         transaction.commit()?;
+        self.witness.committed(head);
         self.index.recent().add(first.cast_unsigned(), &writes.entries);
-        Ok(Written { first: first.cast_unsigned(), recalled, kept, taken })
+        Ok(Written { first: first.cast_unsigned(), before, head, recalled, kept, taken })
     }
 
     #[cfg(test)]
@@ -110,7 +124,7 @@ impl SqliteStore {
 impl Store for SqliteStore {
     fn commit(&mut self, writes: &Writes) -> Result<Written, LogError> {
         self.file.check()?;
-        self.write(writes).map_err(|error| log_error(&error))
+        self.write(writes)
     }
 
     fn take_due(
@@ -137,10 +151,20 @@ impl Store for SqliteStore {
 
     fn probe(&mut self) -> Result<(), LogError> {
         self.file.check()?;
-        self.connection
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        tree::edge(&transaction, &mut self.witness)?;
+        transaction
             .execute("INSERT INTO probe VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET count = count + 1", [])
-            .map(drop)
+            .and_then(|_| transaction.commit())
             .map_err(|error| log_error(&error))
+    }
+
+    fn head(&self) -> TreeHead {
+        self.witness.last()
+    }
+
+    fn verdict(&self) -> Result<(), LogError> {
+        self.witness.verdict()
     }
 
     /// Moves everything from the write-ahead log into the database file.
@@ -253,6 +277,12 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     // Large documents make the write-ahead log long: it is cut again when it has been moved into the database.
     connection.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES, |_| Ok(()))?;
     Ok(connection)
+}
+
+impl From<rusqlite::Error> for LogError {
+    fn from(error: rusqlite::Error) -> Self {
+        log_error(&error)
+    }
 }
 
 /// What SQLite said, for the log's caller.

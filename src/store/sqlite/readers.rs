@@ -7,14 +7,16 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction};
 
 use super::index::{Index, of_log};
 use super::recent::Name;
-use super::{SqliteStore, archive, log_error, outbox, size};
+use super::{SqliteStore, archive, log_error, outbox, size, tree};
 use crate::domain::{Entry, KeyName, SignatureId, SignatureIdentity};
 use crate::ports::{
     ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry,
-    SearchProgress, SignaturePage, SignatureQuery, SignaturesOf, StoreReader, Waiting,
+    SearchProgress, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint, StoreReader, Waiting,
 };
-use crate::store::archive_row;
 use crate::store::search::{self, Dictionary, Meta, SearchFault, View};
+use crate::store::tree_row::CheckpointRow;
+use crate::store::{PAGE_BYTES, archive_row};
+use crate::tlog::{TileId, TreeHead};
 
 /// Connections that can only read. In WAL mode they neither wait for the writer nor hold it up.
 pub(super) struct Readers {
@@ -138,6 +140,33 @@ impl StoreReader for Readers {
         })
     }
 
+    fn entries(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {
+        let Ok(first) = i64::try_from(first) else { return Ok(Vec::new()) };
+        self.ask(|transaction| {
+            let mut statement =
+                transaction.prepare_cached("SELECT idx, bytes FROM entries WHERE idx >= ?1 ORDER BY idx")?;
+            let rows = statement.query_map([first], logged)?;
+            let mut bytes = 0;
+            rows.take(limit)
+                .take_while(|entry| {
+                    let fits = bytes < PAGE_BYTES;
+                    bytes += entry.as_ref().map_or(0, |entry| entry.bytes.len());
+                    fits
+                })
+                .collect()
+        })
+    }
+
+    fn head(&self) -> Result<(TreeHead, Option<SignedCheckpoint>), LogError> {
+        let (head, checkpoint) =
+            self.ask(|transaction| Ok((tree::head(transaction)?.0, tree::checkpoint(transaction)?)))?;
+        Ok((head.edge()?.head(), checkpoint.map(CheckpointRow::checkpoint).transpose()?))
+    }
+
+    fn tiles(&self, tiles: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, LogError> {
+        self.ask(|transaction| tiles.iter().map(|tile| tree::tile(transaction, *tile)).collect())
+    }
+
     fn of_signature(&self, id: SignatureId) -> Result<Vec<LoggedEntry>, LogError> {
         self.look_up(Name::Signature(id), |view, _, recent| {
             view.entries(&merged(search::of_signature(view, id)?, recent))
@@ -163,7 +192,7 @@ impl StoreReader for Readers {
         })
     }
 
-    fn entries(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
+    fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
         self.search_with_size(|view, meta, dictionary, size| {
             search::page(view, meta, dictionary, size, query)
         })

@@ -11,7 +11,7 @@ const APPLICATION: i64 = 0x5349_474e; // "SIGN"
 
 /// What leads from each version to the next; the first, from nothing. A step that has been released stays as it is.
 /// The search index is not here: it has a file of its own (see the module `index`).
-const STEPS: [&str; 4] = [FIRST, SECOND, THIRD, SEARCH_APART];
+const STEPS: [&str; 5] = [FIRST, SECOND, THIRD, FOURTH, SEARCH_APART];
 
 /// `entries` is the log: appended to, never changed. The triggers hold that against everything that goes through
 /// SQL, `REPLACE` included, which deletes without firing a trigger for it.
@@ -83,6 +83,32 @@ const THIRD: &str = "
         PRIMARY KEY (budget, slot)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX uses_expires ON uses (expires);
+";
+
+/// The tree over the entries. `head` has one row, and so has `checkpoint` as soon as one was published. A tile is a row that
+/// grows until it has 256 hashes. What was there before is hashed by the module `tree`, until `head` is complete.
+const FOURTH: &str = "
+    CREATE TABLE head (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        size INTEGER NOT NULL,
+        root BLOB NOT NULL CHECK (length(root) = 32),
+        edge BLOB NOT NULL,
+        complete INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO head SELECT 1, 0, x'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855', x'',
+        NOT EXISTS (SELECT 1 FROM entries);
+    CREATE TABLE tiles (
+        level INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        hashes BLOB NOT NULL CHECK (length(hashes) BETWEEN 32 AND 8192),
+        UNIQUE (level, number)
+    ) STRICT;
+    CREATE TABLE checkpoint (
+        id INTEGER PRIMARY KEY CHECK (id = 1),
+        size INTEGER NOT NULL,
+        root BLOB NOT NULL CHECK (length(root) = 32),
+        note TEXT NOT NULL
+    ) STRICT;
 ";
 
 /// The search index has left for a file of its own.
