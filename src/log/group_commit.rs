@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::Guard;
+use super::heads::Heads;
 use super::projector::{Bell, ProjectorThread};
 use super::writer::{self, Request};
 use crate::domain::{Entry, Event, Outcome, Record, SignatureId, SignatureIdentity, Signing};
@@ -36,7 +37,8 @@ pub struct GroupCommitLog {
     /// Pages being read at once, counted apart: a slow question must not hold a signature up.
     pub(super) queries: Arc<Semaphore>,
     readiness: Mutex<Option<(Instant, Result<(), LogError>)>>,
-    guard: Guard,
+    pub(super) guard: Guard,
+    pub(super) heads: Heads,
     metrics: Arc<Metrics>,
 }
 
@@ -48,7 +50,8 @@ impl GroupCommitLog {
     /// How long an answer about readiness counts.
     const READINESS: Duration = Duration::from_secs(1);
 
-    /// Starts the writer's thread, which owns `store` from now on, and the one of the search index behind it. Entries are taken where `guard` lets them.
+    /// Starts the writer's thread, which owns `store` from now on, and that of the search index. Entries are taken where
+    /// `guard` lets them; it is shut where the store turns out to hold another log than it did.
     ///
     /// # Errors
     /// Where the system gives no thread.
@@ -57,11 +60,18 @@ impl GroupCommitLog {
         let queries = (reader.width() / 3).max(1);
         let lookups = reader.width().saturating_sub(queries).max(1);
         let (requests, waiting) = mpsc::channel(Self::WAITING);
+        let heads = Heads::of(store.head());
         let (projector, bell) = ProjectorThread::start(store.projector(), metrics.clone())?;
-        let (counted, committed) = (Arc::clone(&metrics), bell.clone());
+        let work = writer::Work {
+            store,
+            guard: guard.clone(),
+            heads: heads.clone(),
+            bell: bell.clone(),
+            metrics: Arc::clone(&metrics),
+        };
         let writer = std::thread::Builder::new()
             .name("log-writer".to_owned())
-            .spawn(move || writer::run(store, waiting, &counted, &committed))
+            .spawn(move || work.run(waiting))
             .map_err(|error| LogError(format!("no thread for the writer: {error}")))?;
         Ok(Self {
             requests,
@@ -73,6 +83,7 @@ impl GroupCommitLog {
             queries: Arc::new(Semaphore::new(queries)),
             readiness: Mutex::new(None),
             guard,
+            heads,
             metrics,
         })
     }
@@ -87,6 +98,14 @@ impl GroupCommitLog {
 
     pub(super) async fn write(&self, writes: Writes) -> Result<Written, LogError> {
         self.ask(|answer| Request::Write { writes, answer: Some(answer) }).await
+    }
+
+    /// Has a checkpoint that waits for it stored, unless the writer has so much to do that a commit will take it along.
+    pub(super) fn keep_checkpoint(&self) {
+        if self.heads.has_unkept() {
+            let nothing = Request::Write { writes: Writes::default(), answer: None };
+            let _ = self.requests.try_send(nothing);
+        }
     }
 
     /// Sends a request to the writer and waits for its answer.

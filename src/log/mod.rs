@@ -1,7 +1,9 @@
 //! The signing log, and what else has to be durable: what is written at the same time becomes so in one commit.
 
+mod checkpointer;
 mod group_commit;
 mod guard;
+mod heads;
 mod idempotency;
 mod key_archive;
 mod outbox;
@@ -10,5 +12,6 @@ mod quotas;
 mod search;
 mod writer;
 
+pub use checkpointer::Checkpointer;
 pub use group_commit::GroupCommitLog;
 pub use guard::Guard;

@@ -9,9 +9,10 @@ use signet::domain::{KeyName, SignatureId, SignatureIdentity, Timestamp};
 use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
 use signet::ports::{
-    ArchivedVersion, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry, NewEntry, SigningLog as _,
-    Store, StoreReader, Waiting, Writes, Written,
+    ArchivedVersion, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry, NewEntry, SignedCheckpoint,
+    SigningLog as _, Store, StoreReader, Waiting, Writes, Written,
 };
+use signet::tlog::{TileId, TreeHead};
 use tokio::task::unconstrained;
 
 use crate::fixtures::Story;
@@ -200,7 +201,9 @@ impl Store for Gated {
         self.verdict.recv().unwrap()?;
         let first = self.next;
         self.next += writes.entries.len() as u64;
-        Ok(Written { first, recalled: Vec::new(), kept: Vec::new(), taken: Vec::new() })
+        let head = TreeHead::empty();
+        let (before, recalled, kept, taken) = (head, Vec::new(), Vec::new(), Vec::new());
+        Ok(Written { first, before, head, recalled, kept, taken })
     }
 
     fn take_due(&mut self, _: Timestamp, _: Timestamp, _: usize) -> Result<Vec<SignatureId>, LogError> {
@@ -217,6 +220,14 @@ impl Store for Gated {
 
     fn probe(&mut self) -> Result<(), LogError> {
         self.probe.lock().unwrap().clone()
+    }
+
+    fn head(&self) -> TreeHead {
+        TreeHead::empty()
+    }
+
+    fn verdict(&self) -> Result<(), LogError> {
+        Ok(())
     }
 
     fn close(&mut self) -> Result<(), LogError> {
@@ -240,6 +251,18 @@ impl StoreReader for Unread {
         unreachable!()
     }
 
+    fn entries(&self, _: u64, _: usize) -> Result<Vec<LoggedEntry>, LogError> {
+        unreachable!()
+    }
+
+    fn head(&self) -> Result<(TreeHead, Option<SignedCheckpoint>), LogError> {
+        unreachable!()
+    }
+
+    fn tiles(&self, _: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, LogError> {
+        unreachable!()
+    }
+
     fn query(&self, _: &EntryQuery) -> Result<EntryPage, LogError> {
         unreachable!()
     }
@@ -249,6 +272,22 @@ impl StoreReader for Unread {
     }
 
     fn of_identity(&self, _: SignatureIdentity) -> Result<Vec<LoggedEntry>, LogError> {
+        unreachable!()
+    }
+
+    fn of_subject(&self, _: &SignaturesOf) -> Result<Vec<LoggedEntry>, LogError> {
+        unreachable!()
+    }
+
+    fn signatures(&self, _: &SignatureQuery) -> Result<SignaturePage, LogError> {
+        unreachable!()
+    }
+
+    fn counts(&self, _: &CountQuery) -> Result<Counts, LogError> {
+        unreachable!()
+    }
+
+    fn progress(&self) -> Result<SearchProgress, LogError> {
         unreachable!()
     }
 
