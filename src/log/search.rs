@@ -11,7 +11,7 @@ use crate::ports::{
 #[async_trait]
 impl LogSearch for GroupCommitLog {
     async fn entries(&self, query: EntryQuery) -> Result<EntryPage, LogError> {
-        self.search(move |reader| reader.entries(&query)).await
+        self.search(move |reader| reader.query(&query)).await
     }
 
     async fn signatures(&self, query: SignatureQuery) -> Result<SignaturePage, LogError> {

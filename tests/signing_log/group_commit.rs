@@ -295,6 +295,22 @@ impl StoreReader for Unread {
         unreachable!()
     }
 
+    fn of_subject(&self, _: &SignaturesOf) -> Result<Vec<LoggedEntry>, LogError> {
+        unreachable!()
+    }
+
+    fn signatures(&self, _: &SignatureQuery) -> Result<SignaturePage, LogError> {
+        unreachable!()
+    }
+
+    fn counts(&self, _: &CountQuery) -> Result<Counts, LogError> {
+        unreachable!()
+    }
+
+    fn progress(&self) -> Result<SearchProgress, LogError> {
+        unreachable!()
+    }
+
     fn delivery(&self, _: SignatureId) -> Result<Option<Delivery>, LogError> {
         unreachable!()
     }

@@ -142,10 +142,9 @@ impl Filling {
         transaction.commit().map_err(of_index)
     }
 
-    fn step(&mut self, log: &mut Connection) -> Result<Step, SearchFault> {
-        let log = log.transaction().map_err(of_log)?;
+    fn step(&mut self, log: &Connection) -> Result<Step, SearchFault> {
         let transaction = begin(&mut self.connection)?;
-        let view = SqliteView::patient(&transaction, &log);
+        let view = SqliteView::patient(&transaction, log);
         let standing = match &mut self.standing {
             Some(standing) => standing,
             none => {
@@ -153,8 +152,8 @@ impl Filling {
                 none.insert(Standing::read(&view, meta)?)
             }
         };
-        let log_size = size(&log, "entries").map_err(of_log)?.cast_unsigned();
-        let entries = read(&log, standing.meta.indexed).map_err(of_log)?;
+        let entries = read(log, standing.meta.indexed).map_err(of_log)?;
+        let log_size = size(log, "entries").map_err(of_log)?.cast_unsigned();
         if !entries.is_empty() {
             let changes = project(&view, standing, &entries)?;
             index::write(&transaction, &changes)?;
