@@ -22,11 +22,15 @@ pub struct Metrics {
     token_expires: Gauge,
     commits: Histogram,
     commit_entries: Counter,
+    index_steps: Histogram,
+    index_entries: Counter,
+    index_behind: Gauge,
     refusals_dropped: Counter,
     checkpoints: Histogram,
     checkpoints_failed: Counter,
     checkpoint_size: Gauge,
     checkpoint_time: Gauge,
+    offers_dropped: Counter,
     decisions: Family<DecisionLabels, Counter>,
     observed: Family<RuleLabels, Counter>,
     rate_limited: Counter,
@@ -133,6 +137,25 @@ impl Metrics {
         );
         let commit_entries = Counter::default();
         registry.register("log_entries", "Entries that were made durable", commit_entries.clone());
+        let index_steps = seconds();
+        registry.register_with_unit(
+            "log_index_step",
+            "Time in which some entries were added to the search index",
+            Unit::Seconds,
+            index_steps.clone(),
+        );
+        let index_entries = Counter::default();
+        registry.register(
+            "log_index_entries",
+            "Entries that this process added to the search index",
+            index_entries.clone(),
+        );
+        let index_behind = Gauge::default();
+        registry.register(
+            "log_index_behind",
+            "Entries of the log that the search index does not know yet",
+            index_behind.clone(),
+        );
         let refusals_dropped = Counter::default();
         registry.register(
             "log_refusals_dropped",
@@ -164,6 +187,12 @@ impl Metrics {
             "When the newest checkpoint was published, in Unix time; 0 before the first",
             Unit::Seconds,
             checkpoint_time.clone(),
+        );
+        let offers_dropped = Counter::default();
+        registry.register(
+            "log_offers_dropped",
+            "Entries about reading and verifying that were not logged because the log was busy",
+            offers_dropped.clone(),
         );
         let decisions = Family::default();
         registry.register("policy_decisions", "Decisions of the policy", decisions.clone());
@@ -232,11 +261,15 @@ impl Metrics {
             token_expires,
             commits,
             commit_entries,
+            index_steps,
+            index_entries,
+            index_behind,
             refusals_dropped,
             checkpoints,
             checkpoints_failed,
             checkpoint_size,
             checkpoint_time,
+            offers_dropped,
             decisions,
             observed,
             rate_limited,
@@ -290,6 +323,15 @@ impl Metrics {
         self.commit_entries.inc_by(entries as u64);
     }
 
+    /// The search index was looked after: of `log_size` entries it has the first `indexed`, `added` of them since before.
+    pub fn search_index(&self, log_size: u64, indexed: u64, added: u64, took: Duration) {
+        self.index_behind.set(log_size.saturating_sub(indexed).cast_signed());
+        if added > 0 {
+            self.index_steps.observe(took.as_secs_f64());
+            self.index_entries.inc_by(added);
+        }
+    }
+
     /// So many refusals are not in the log.
     pub fn refusals_dropped(&self, count: u64) {
         self.refusals_dropped.inc_by(count);
@@ -309,6 +351,11 @@ impl Metrics {
     pub fn checkpoint_published(&self, size: u64, at: i64) {
         self.checkpoint_size.set(size.try_into().unwrap_or(i64::MAX));
         self.checkpoint_time.set(at);
+    }
+
+    /// So many entries are not in the log of which nobody's answer depended.
+    pub fn offers_dropped(&self, count: u64) {
+        self.offers_dropped.inc_by(count);
     }
 
     /// Policy allowed or denied something.

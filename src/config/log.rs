@@ -38,6 +38,8 @@ pub struct LogConfig {
     /// For one statement, with waiting for other replicas.
     #[serde(default = "LogConfig::default_statement_timeout", deserialize_with = "duration::deserialize")]
     pub statement_timeout: Duration,
+    #[serde(default)]
+    pub verifications: Verifications,
     /// The log's name in checkpoints and proofs, as `signet.example.com/log`. It is kept with the log when that begins,
     /// and stays; where none is given, one is made then: from `http.public_url`, else by chance.
     #[serde(default)]
@@ -51,6 +53,19 @@ pub struct LogConfig {
     /// How long after a rotation of that key the version before signs too.
     #[serde(default = "LogConfig::default_checkpoint_overlap", deserialize_with = "duration::deserialize")]
     pub checkpoint_overlap: Duration,
+}
+
+/// Whether the log has an entry for each answer of `POST /v1/verifications`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verifications {
+    /// None.
+    Off,
+    /// One, unless the log is busy or can not be written: nobody's answer waits for it.
+    #[default]
+    On,
+    /// One, before the answer: without it, there is none.
+    Required,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -76,6 +91,7 @@ impl LogConfig {
             connections: Self::default_connections(),
             connect_timeout: Self::default_connect_timeout(),
             statement_timeout: Self::default_statement_timeout(),
+            verifications: Verifications::On,
             origin: None,
             checkpoint_key: Self::default_checkpoint_key(),
             checkpoint_mount: None,

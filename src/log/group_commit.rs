@@ -10,12 +10,13 @@ use tokio::time::Instant;
 
 use super::Guard;
 use super::heads::Heads;
+use super::projector::{Bell, ProjectorThread};
 use super::writer::{self, Request};
-use crate::domain::{Entry, Record, SignatureId, SignatureIdentity};
+use crate::domain::{Entry, Event, Outcome, Record, SignatureId, SignatureIdentity, Signing};
 use crate::metrics::Metrics;
 use crate::ports::{
-    DeliveryChange, EntryPage, EntryQuery, LogError, LoggedEntry, NewEntry, Parcel, SigningLog, Store,
-    StoreReader, Writes, Written,
+    DeliveryChange, LogError, LoggedEntry, NewEntry, Parcel, SignaturesOf, SigningLog, Store, StoreReader,
+    Writes, Written,
 };
 
 /// A log with one writer thread that commits everything that waits in one transaction: entries with the changes
@@ -27,11 +28,14 @@ use crate::ports::{
 pub struct GroupCommitLog {
     requests: mpsc::Sender<Request>,
     writer: Option<JoinHandle<()>>,
+    projector: Option<ProjectorThread>,
+    /// Taken when dropped, so that the projector's thread ends.
+    pub(super) bell: Option<Bell>,
     reader: Arc<dyn StoreReader>,
     /// Answers of one entry, signature or delivery being read at once. They are on the way of every request.
     pub(super) lookups: Arc<Semaphore>,
     /// Pages being read at once, counted apart: a slow question must not hold a signature up.
-    queries: Arc<Semaphore>,
+    pub(super) queries: Arc<Semaphore>,
     readiness: Mutex<Option<(Instant, Result<(), LogError>)>>,
     pub(super) guard: Guard,
     pub(super) heads: Heads,
@@ -46,8 +50,8 @@ impl GroupCommitLog {
     /// How long an answer about readiness counts.
     const READINESS: Duration = Duration::from_secs(1);
 
-    /// Starts the writer thread, which owns `store` from now on. Entries are taken where `guard` lets them; it is shut
-    /// where the store turns out to hold another log than it did.
+    /// Starts the writer's thread, which owns `store` from now on, and the one of the search index behind it. Entries are
+    /// taken where `guard` lets them; it is shut where the store turns out to hold another log than it did.
     ///
     /// # Errors
     /// Where the system gives no thread.
@@ -56,9 +60,15 @@ impl GroupCommitLog {
         let queries = (reader.width() / 3).max(1);
         let lookups = reader.width().saturating_sub(queries).max(1);
         let (requests, waiting) = mpsc::channel(Self::WAITING);
+        let (projector, bell) = ProjectorThread::start(store.projector(), metrics.clone())?;
         let heads = Heads::of(store.head());
-        let work =
-            writer::Work { store, guard: guard.clone(), heads: heads.clone(), metrics: Arc::clone(&metrics) };
+        let work = writer::Work {
+            store,
+            guard: guard.clone(),
+            heads: heads.clone(),
+            bell: bell.clone(),
+            metrics: Arc::clone(&metrics),
+        };
         let writer = std::thread::Builder::new()
             .name("log-writer".to_owned())
             .spawn(move || work.run(waiting))
@@ -66,6 +76,8 @@ impl GroupCommitLog {
         Ok(Self {
             requests,
             writer: Some(writer),
+            projector: Some(projector),
+            bell: Some(bell),
             reader,
             lookups: Arc::new(Semaphore::new(lookups)),
             queries: Arc::new(Semaphore::new(queries)),
@@ -85,13 +97,13 @@ impl GroupCommitLog {
     }
 
     pub(super) async fn write(&self, writes: Writes) -> Result<Written, LogError> {
-        self.ask(|answer| Request::Write { writes, answer: Some(answer) }).await
+        self.ask(|answer| Request::Write { writes: Box::new(writes), answer: Some(answer) }).await
     }
 
     /// Has a checkpoint that waits for it stored, unless the writer has so much to do that a commit will take it along.
     pub(super) fn keep_checkpoint(&self) {
         if self.heads.has_unkept() {
-            let nothing = Request::Write { writes: Writes::default(), answer: None };
+            let nothing = Request::Write { writes: Box::default(), answer: None };
             let _ = self.requests.try_send(nothing);
         }
     }
@@ -139,11 +151,12 @@ impl SigningLog for GroupCommitLog {
         let refusals = entry.refusals();
         let entry = self.guard.check().and_then(|()| NewEntry::try_from(entry));
         let sent = entry.is_ok_and(|entry| {
-            let writes = Writes { entries: vec![entry], ..Writes::default() };
+            let writes = Box::new(Writes { entries: vec![entry], ..Writes::default() });
             self.requests.try_send(Request::Write { writes, answer: None }).is_ok()
         });
         if !sent {
             self.metrics.refusals_dropped(refusals);
+            self.metrics.offers_dropped(u64::from(refusals == 0));
         }
     }
 
@@ -159,8 +172,22 @@ impl SigningLog for GroupCommitLog {
         self.read(&self.lookups, move |reader| reader.entry(index)).await
     }
 
-    async fn query(&self, query: EntryQuery) -> Result<EntryPage, LogError> {
-        self.read(&self.queries, move |reader| reader.query(&query)).await
+    async fn signed(&self, of: SignaturesOf) -> Result<Vec<Signing>, LogError> {
+        self.read(&self.lookups, move |reader| {
+            let mut signed = Vec::new();
+            for logged in reader.of_subject(&of)? {
+                let entry = parse(&logged)?;
+                if entry.subject.as_ref() == Some(&of.subject)
+                    && let Event::Outcome { signing, result: Outcome::Signed { .. } }
+                    | Event::Adopted { signing, .. } = entry.event
+                    && signing.key.name == of.key
+                {
+                    signed.push(signing);
+                }
+            }
+            Ok(signed)
+        })
+        .await
     }
 
     /// Asks the store at most once a second; who asks meanwhile gets the same answer.
@@ -187,6 +214,10 @@ impl Drop for GroupCommitLog {
         {
             tracing::error!("the log's writer ended early");
         }
+        self.bell = None;
+        if let Some(projector) = self.projector.take() {
+            projector.join();
+        }
     }
 }
 
@@ -194,12 +225,13 @@ impl Drop for GroupCommitLog {
 fn record(entries: &[LoggedEntry]) -> Result<Option<Record>, LogError> {
     let entries = entries
         .iter()
-        .map(|LoggedEntry { index, bytes }| match serde_json::from_slice::<Entry>(bytes) {
-            Ok(entry) => Ok((*index, entry)),
-            Err(error) => Err(LogError(format!("entry {index} can not be read: {error}"))),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+        .map(|logged| Ok((logged.index, parse(logged)?)))
+        .collect::<Result<Vec<_>, LogError>>()?;
     Ok(Record::from_entries(entries.iter().map(|(index, entry)| (*index, entry))))
+}
+
+fn parse(LoggedEntry { index, bytes }: &LoggedEntry) -> Result<Entry, LogError> {
+    serde_json::from_slice(bytes).map_err(|error| LogError(format!("entry {index} can not be read: {error}")))
 }
 
 /// What would fail the transaction, and with it everybody else's part of it.

@@ -6,11 +6,11 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
-use crate::config::{Config, Purpose};
+use crate::config::{Config, ConfigDigest, Purpose, Verifications};
 use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
 use crate::identity::{CallerAuthenticator, CertificateAuthenticator, OidcAuthenticator, TokenAuthenticator};
-use crate::log::{Checkpointer, GroupCommitLog, Guard};
+use crate::log::{Checkpointer, GroupCommitLog, Guard, LogChronicle, LoggedKeys};
 use crate::metrics::Metrics;
 use crate::policy::{Configured, ReloadingPolicy, Source};
 use crate::ports::{
@@ -18,7 +18,8 @@ use crate::ports::{
 };
 use crate::registry::OciRegistries;
 use crate::service::{
-    Budgets, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Quiet, Refusals, Service,
+    Budgets, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Quiet, Repeats, Service,
+    VerificationEntries,
 };
 use crate::store;
 use crate::vault::TransitSigner;
@@ -27,6 +28,7 @@ use crate::vault::TransitSigner;
 pub struct Parts {
     pub api: ApiState,
     pub log: Arc<GroupCommitLog>,
+    pub chronicle: Arc<LogChronicle>,
 }
 
 /// Builds everything that `config` asks for. Background work ends when `stopped` is cancelled.
@@ -41,17 +43,21 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         clock: clock.clone(),
         metrics: metrics.clone(),
     };
-    let policy = ReloadingPolicy::start(source, stopped.clone())?;
+    let (policy, policy_file) = ReloadingPolicy::load(source)?;
     let keys = key_purposes(config);
     let OpenLog { log, shared_locks, origin } = open_log(config, ids.as_ref(), &metrics)?;
     let signing_log: Arc<dyn SigningLog> = log.clone();
+    let chronicle = LogChronicle::open(log.clone(), shared_locks.clone(), clock.clone());
+    chronicle.start(ConfigDigest::of(config));
+    tokio::spawn(policy_file.follow(chronicle.clone(), stopped.clone()));
+    let keys_seen = LoggedKeys { log: log.clone(), locks: shared_locks.clone(), clock: clock.clone() };
     let registry = OciRegistries::new(&config.registries, metrics.clone())
         .map_err(|error| StartError::Registries(error.to_string()))?;
     let signer = TransitSigner::start(
         &config.vault,
         &config.keys,
         signing_log.clone(),
-        log.clone(),
+        Arc::new(keys_seen),
         clock.clone(),
         ids.clone(),
         metrics.clone(),
@@ -76,6 +82,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         registry: Arc::new(registry) as Arc<dyn Registry>,
         policy: policy as Arc<dyn Policy>,
         log: signing_log,
+        search: log.clone(),
         transparency,
         outbox: log.clone(),
         shared_locks,
@@ -90,7 +97,13 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
             give_up_after: config.attach.give_up_after,
         },
         checks: PredicateChecks::default(),
-        refusals: Refusals::default(),
+        verifications: match config.log.verifications {
+            Verifications::Off => VerificationEntries::None,
+            Verifications::On => VerificationEntries::Offered,
+            Verifications::Required => VerificationEntries::Required,
+        },
+        refusals: Repeats::of_refusals(),
+        readings: Repeats::of_readings(),
         budgets: Budgets {
             quotas: log.clone(),
             limits: RuleLimits {
@@ -126,7 +139,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         request_timeout: config.limits.request_timeout,
         batch_items: config.limits.batch_items,
     };
-    Ok(Parts { api, log })
+    Ok(Parts { api, log, chronicle })
 }
 
 /// Whether connections may come with a certificate.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use signet::config::{LogBackend, LogConfig};
 use signet::domain::{
@@ -12,7 +13,7 @@ use signet::domain::{
 };
 use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
-use signet::ports::{EntryQuery, NewEntry, SigningLog as _, Store, StoreReader, Writes};
+use signet::ports::{EntryPage, EntryQuery, LogSearch as _, NewEntry, Store, StoreReader, Writes};
 use signet::store::{self, Opened, StoreError};
 use tempfile::TempDir;
 
@@ -235,9 +236,30 @@ pub fn all() -> EntryQuery {
     EntryQuery { limit: EntryQuery::MAX_LIMIT, ..EntryQuery::default() }
 }
 
+/// Waits until the search index knows every entry that is in the log now.
+pub async fn indexed(log: &GroupCommitLog) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut size = None;
+    while Instant::now() < deadline {
+        if let Ok(progress) = log.progress().await
+            && progress.indexed >= *size.get_or_insert(progress.log_size)
+        {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    panic!("the search index does not follow the log");
+}
+
+/// The page that `query` finds when the search index knows what is in the log now.
+pub async fn page(log: &GroupCommitLog, query: EntryQuery) -> EntryPage {
+    indexed(log).await;
+    log.entries(query).await.unwrap()
+}
+
 /// The indexes of the entries that `query` finds.
 pub async fn indexes(log: &GroupCommitLog, query: EntryQuery) -> Vec<u64> {
-    log.query(query).await.unwrap().entries.iter().map(|entry| entry.index).collect()
+    page(log, query).await.entries.iter().map(|entry| entry.index).collect()
 }
 
 /// Does what blocks outside of the test's runtime.

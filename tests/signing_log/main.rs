@@ -16,6 +16,7 @@ mod pages;
 mod questions;
 mod quotas;
 mod records;
+mod schema;
 mod storm;
 mod tree;
 mod writer;

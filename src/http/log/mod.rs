@@ -1,4 +1,8 @@
 //! The log, as auditors see it.
 
+pub mod counts;
 pub mod entries;
 pub mod filter;
+mod parameters;
+pub mod schema;
+pub mod signatures;

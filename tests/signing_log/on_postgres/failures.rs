@@ -151,7 +151,7 @@ async fn a_foreign_transaction_that_holds_the_log_is_an_error_after_the_time_of_
 
 /// Waits until that many more entries are in the log.
 async fn wait_for(log: &GroupCommitLog, more: u64) {
-    let size = async || log.query(all()).await.map(|page| page.size);
+    let size = async || log.progress().await.map(|progress| progress.log_size);
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut begin = None;
     while Instant::now() < deadline {
@@ -170,7 +170,7 @@ async fn logged(log: &GroupCommitLog) -> HashMap<u64, SignatureId> {
     let mut found = HashMap::new();
     let mut query = all();
     loop {
-        let page = log.query(query.clone()).await.unwrap();
+        let page = page(log, query.clone()).await;
         for entry in &page.entries {
             let parsed: signet::domain::Entry = serde_json::from_slice(&entry.bytes).unwrap();
             assert_eq!(entry.index, found.len() as u64, "there is no gap");
