@@ -127,6 +127,7 @@ fn service(
         policy: Arc::new(RulePolicy::load(&config.policy.file)?),
         outbox: log.clone(),
         log: log.clone(),
+        search: log.clone(),
         shared_locks: Arc::new(Alone),
         clock,
         ids,

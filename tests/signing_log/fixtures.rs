@@ -13,7 +13,7 @@ use signet::domain::{
 };
 use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
-use signet::ports::{EntryQuery, NewEntry, SigningLog as _, Store, StoreReader, Writes};
+use signet::ports::{EntryPage, EntryQuery, LogSearch as _, NewEntry, Store, StoreReader, Writes};
 use signet::store::{self, Opened, StoreError};
 use tempfile::TempDir;
 
@@ -246,4 +246,10 @@ pub async fn page(log: &GroupCommitLog, query: EntryQuery) -> EntryPage {
 /// The indexes of the entries that `query` finds.
 pub async fn indexes(log: &GroupCommitLog, query: EntryQuery) -> Vec<u64> {
     page(log, query).await.entries.iter().map(|entry| entry.index).collect()
+}
+
+/// Does what blocks outside of the test's runtime.
+pub fn outside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(work).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

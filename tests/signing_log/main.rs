@@ -13,6 +13,8 @@ mod pages;
 mod questions;
 mod quotas;
 mod records;
+mod search;
+mod search_file;
 mod tree;
 
 #[path = "../support/mod.rs"]

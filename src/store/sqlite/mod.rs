@@ -79,9 +79,9 @@ impl SqliteStore {
         Ok(Self { connection, file, witness, readers, index, _lock: lock })
     }
 
-    /// Only reads the database at `path`, which another process may write.
+    /// Only reads the log at `path`, which another process may write. It searches nothing.
     pub fn reader_of(path: &Path) -> Arc<dyn StoreReader> {
-        Arc::new(Readers::of(path.to_owned()))
+        Arc::new(Readers::of(path.to_owned(), Arc::new(Index::of_size(0))))
     }
 
     fn write(&mut self, writes: &Writes) -> Result<Written, LogError> {
