@@ -30,6 +30,7 @@ pub struct Metrics {
     checkpoints_failed: Counter,
     checkpoint_size: Gauge,
     checkpoint_time: Gauge,
+    offers_dropped: Counter,
     decisions: Family<DecisionLabels, Counter>,
     observed: Family<RuleLabels, Counter>,
     rate_limited: Counter,
@@ -187,6 +188,12 @@ impl Metrics {
             Unit::Seconds,
             checkpoint_time.clone(),
         );
+        let offers_dropped = Counter::default();
+        registry.register(
+            "log_offers_dropped",
+            "Entries about reading and verifying that were not logged because the log was busy",
+            offers_dropped.clone(),
+        );
         let decisions = Family::default();
         registry.register("policy_decisions", "Decisions of the policy", decisions.clone());
         let observed = Family::default();
@@ -262,6 +269,7 @@ impl Metrics {
             checkpoints_failed,
             checkpoint_size,
             checkpoint_time,
+            offers_dropped,
             decisions,
             observed,
             rate_limited,
@@ -343,6 +351,11 @@ impl Metrics {
     pub fn checkpoint_published(&self, size: u64, at: i64) {
         self.checkpoint_size.set(size.try_into().unwrap_or(i64::MAX));
         self.checkpoint_time.set(at);
+    }
+
+    /// So many entries are not in the log of which nobody's answer depended.
+    pub fn offers_dropped(&self, count: u64) {
+        self.offers_dropped.inc_by(count);
     }
 
     /// Policy allowed or denied something.

@@ -4,9 +4,12 @@
 //! knows nothing else of them.
 
 mod authenticator;
+mod chronicle;
 mod idempotency;
 mod key_archive;
+mod log_range;
 mod log_search;
+mod marks;
 mod outbox;
 mod policy;
 mod quotas;
@@ -18,13 +21,16 @@ mod store;
 mod transparency;
 
 pub use authenticator::{AuthenticationError, Authenticator, ClientCertificate, Credentials};
+pub use chronicle::Chronicle;
 pub use idempotency::{Idempotency, IdempotencyId, KeptAnswer, Recalled};
 pub use key_archive::{ArchivedVersion, KeyArchive};
+pub use log_range::{Extent, LogRange};
 pub use log_search::{
     CountQuery, Counted, CountedOf, Counts, EntryPage, EntryQuery, Grouping, ListedSignature, LogSearch,
     Projector, SearchProgress, SignatureFilter, SignaturePage, SignatureQuery, SignatureState, SignaturesOf,
     Step,
 };
+pub use marks::{Mark, Marks};
 pub use outbox::{Delivery, DeliveryChange, Outbox, Parcel, Stage, Waiting};
 pub use policy::{Decision, Explanation, Policy, PolicyState, Question, RuleLimits, RuleVerdict};
 pub use quotas::{Quotas, Taken, Taking, Uses};

@@ -3,6 +3,7 @@
 //! A value of [`Config`] has been checked as a whole: every key is known, every combination makes sense.
 
 mod attach;
+mod digest;
 mod duration;
 mod environment;
 mod http;
@@ -24,6 +25,7 @@ mod vault;
 use serde::Deserialize;
 
 pub use attach::AttachConfig;
+pub use digest::ConfigDigest;
 pub use http::{HttpConfig, TlsConfig};
 pub(crate) use identity::is_trustworthy;
 pub use identity::{
@@ -32,7 +34,7 @@ pub use identity::{
 pub use keys::{KeyConfig, Purpose};
 pub use limits::LimitsConfig;
 pub use load::{ConfigError, load, load_str};
-pub use log::{LogBackend, LogConfig};
+pub use log::{LogBackend, LogConfig, Verifications};
 pub use policy::PolicyConfig;
 pub use registries::{ReferrersMode, RegistryConfig};
 pub use secret::{Secret, SecretError};

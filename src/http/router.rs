@@ -55,10 +55,12 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(keys::public_key))
         .routes(routes!(keys::public_keys))
         .routes(routes!(well_known::keys))
+        .routes(routes!(well_known::log_keys))
         .routes(routes!(log::entries::list))
         .routes(routes!(log::entries::read))
         .routes(routes!(log::counts::count))
         .routes(routes!(log::signatures::list))
+        .routes(routes!(log::schema::entry))
 }
 
 fn describe(document: &mut utoipa::openapi::OpenApi, public_url: Option<&str>) {

@@ -8,7 +8,7 @@ use axum::extract::FromRef;
 use super::Admission;
 use crate::domain::{Clock, IdSource};
 use crate::metrics::Metrics;
-use crate::ports::{Authenticator, Idempotency};
+use crate::ports::{Authenticator, Idempotency, NoteSigner};
 use crate::service::{Quiet, Service};
 
 #[derive(Clone)]
@@ -18,6 +18,7 @@ pub struct ApiState {
     pub admission: Admission,
     pub metrics: Arc<Metrics>,
     pub idempotency: Arc<dyn Idempotency>,
+    pub notes: Arc<dyn NoteSigner>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
     /// Lines about callers that are nobody.

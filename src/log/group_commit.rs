@@ -50,8 +50,8 @@ impl GroupCommitLog {
     /// How long an answer about readiness counts.
     const READINESS: Duration = Duration::from_secs(1);
 
-    /// Starts the writer's thread, which owns `store` from now on, and that of the search index. Entries are taken where
-    /// `guard` lets them; it is shut where the store turns out to hold another log than it did.
+    /// Starts the writer's thread, which owns `store` from now on, and the one of the search index behind it. Entries are
+    /// taken where `guard` lets them; it is shut where the store turns out to hold another log than it did.
     ///
     /// # Errors
     /// Where the system gives no thread.
@@ -60,8 +60,8 @@ impl GroupCommitLog {
         let queries = (reader.width() / 3).max(1);
         let lookups = reader.width().saturating_sub(queries).max(1);
         let (requests, waiting) = mpsc::channel(Self::WAITING);
-        let heads = Heads::of(store.head());
         let (projector, bell) = ProjectorThread::start(store.projector(), metrics.clone())?;
+        let heads = Heads::of(store.head());
         let work = writer::Work {
             store,
             guard: guard.clone(),
@@ -162,6 +162,7 @@ impl SigningLog for GroupCommitLog {
         });
         if !sent {
             self.metrics.refusals_dropped(refusals);
+            self.metrics.offers_dropped(u64::from(refusals == 0));
         }
     }
 

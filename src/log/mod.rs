@@ -1,6 +1,9 @@
 //! The signing log, and what else has to be durable: what is written at the same time becomes so in one commit.
 
+mod beside;
+mod check;
 mod checkpointer;
+mod chronicle;
 mod group_commit;
 mod guard;
 mod heads;
@@ -12,6 +15,9 @@ mod quotas;
 mod search;
 mod writer;
 
+pub use check::{CheckError, Whole, check};
 pub use checkpointer::Checkpointer;
+pub use chronicle::LogChronicle;
 pub use group_commit::GroupCommitLog;
 pub use guard::Guard;
+pub use key_archive::LoggedKeys;

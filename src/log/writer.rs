@@ -49,7 +49,7 @@ pub(super) struct Work {
     /// Shut where the store holds another log than it did.
     pub(super) guard: Guard,
     pub(super) heads: Heads,
-    /// Rung when there is something for the search index.
+    /// Rung for who fills the search index.
     pub(super) bell: Bell,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -72,6 +72,9 @@ impl Work {
                 requests.close();
                 closing.append(&mut group.closing);
             }
+        }
+        if self.heads.has_unkept() {
+            let _ = self.write(&mut Writes::default());
         }
         let closed = self.store.close();
         if let Err(error) = &closed {
@@ -130,8 +133,9 @@ struct Member {
     bindings: usize,
     answers: usize,
     takings: usize,
-    /// Refusals of which its entries tell.
+    /// Refusals of which its entries tell, and entries of other kinds.
     refusals: u64,
+    others: u64,
     answer: Option<Answer<Written>>,
 }
 
@@ -145,6 +149,8 @@ impl Group {
                     answers: writes.answers.len(),
                     takings: writes.takings.len(),
                     refusals: writes.entries.iter().map(|entry| entry.entry().refusals()).sum(),
+                    others: writes.entries.iter().filter(|entry| entry.entry().refusals() == 0).count()
+                        as u64,
                     answer,
                 });
                 self.document_bytes += writes.document_bytes();
@@ -206,7 +212,10 @@ impl Group {
             };
             match member.answer {
                 Some(answer) => drop(answer.send(share)),
-                None if share.is_err() => metrics.refusals_dropped(member.refusals),
+                None if share.is_err() => {
+                    metrics.refusals_dropped(member.refusals);
+                    metrics.offers_dropped(member.others);
+                }
                 None => {}
             }
         }

@@ -31,7 +31,8 @@ pub trait SigningLog: Send + Sync {
     /// As there; then neither entries nor changes are durable.
     async fn commit(&self, entries: Vec<Entry>, changes: Vec<DeliveryChange>) -> Result<u64, LogError>;
 
-    /// Appends when there is room, without waiting: for refusals, which nobody's answer depends on.
+    /// Appends when there is room, without waiting: for what nobody's answer depends on, as refusals and readings. What
+    /// is left out is counted.
     fn offer(&self, entry: Entry);
 
     /// The newest record of a signature of this identity.

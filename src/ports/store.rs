@@ -1,9 +1,9 @@
 use std::sync::Arc;
 
 use super::{
-    ArchivedVersion, CountQuery, Counts, Delivery, DeliveryChange, EntryPage, EntryQuery, IdempotencyId,
-    KeptAnswer, LogError, LoggedEntry, Projector, Recalled, SearchProgress, SignaturePage, SignatureQuery,
-    SignaturesOf, SignedCheckpoint, Taken, Taking, Waiting,
+    ArchivedVersion, CountQuery, Counts, Delivery, DeliveryChange, EntryPage, EntryQuery, Extent,
+    IdempotencyId, KeptAnswer, LogError, LoggedEntry, Mark, Projector, Recalled, SearchProgress,
+    SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint, Taken, Taking, Waiting,
 };
 use crate::domain::{Digest, Entry, KeyName, SignatureId, SignatureIdentity, Timestamp};
 use crate::tlog::{Hash, TileId, TreeHead};
@@ -29,6 +29,10 @@ pub struct Writes {
     pub archived: Vec<ArchivedVersion>,
     /// In their order: a later one finds what the earlier ones took.
     pub takings: Vec<Taking>,
+    /// In their order; the last of a name counts.
+    pub marks: Vec<Mark>,
+    /// All entries below this index are in files from now on, and may be dropped. It never becomes less.
+    pub archived_below: Option<u64>,
     /// The newest that was published. Only the largest is kept.
     pub checkpoint: Option<SignedCheckpoint>,
 }
@@ -84,11 +88,21 @@ pub trait Store: Send {
     /// [`super::Quotas::forget_uses`], a part at a time, likewise.
     fn forget_uses(&mut self, before: Timestamp) -> Result<u64, LogError>;
 
+    /// Drops entries below what is archived, with what is derived from them, a part at a time: what is left when this
+    /// returns 0 is nothing.
+    fn drop_archived(&mut self) -> Result<u64, LogError>;
+
     /// Makes something durable that is no entry.
     ///
     /// # Errors
     /// What [`Store::commit`] would meet.
     fn probe(&mut self) -> Result<(), LogError>;
+
+    /// The log's name: the one that was settled before, else `wanted`, which is durable from now on.
+    ///
+    /// # Errors
+    /// Where it can not be read or written.
+    fn settle_origin(&mut self, wanted: &str) -> Result<String, LogError>;
 
     /// The tree that this process has last seen to be durable.
     fn head(&self) -> TreeHead;
@@ -128,6 +142,15 @@ pub trait StoreReader: Send + Sync {
 
     /// For each of `tiles`, all hashes that it has by now, side by side; none where there is no such tile.
     fn tiles(&self, tiles: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, LogError>;
+
+    /// [`super::LogRange::extent`].
+    fn extent(&self) -> Result<Extent, LogError>;
+
+    /// [`super::Marks::mark`].
+    fn mark(&self, name: &str) -> Result<Option<String>, LogError>;
+
+    /// The lowest index that a delivery speaks of which is not settled; none where there is none.
+    fn first_open(&self) -> Result<Option<u64>, LogError>;
 
     /// What tells the record of one signature, oldest first: all of its entries, or those of which
     /// [`crate::domain::Record::from_entries`] makes the same.
@@ -174,13 +197,25 @@ impl Writes {
     }
 
     pub fn is_empty(&self) -> bool {
-        let Self { entries, changes, bindings, answers, archived, takings, checkpoint } = self;
+        let Self {
+            entries,
+            changes,
+            bindings,
+            answers,
+            archived,
+            takings,
+            marks,
+            archived_below,
+            checkpoint,
+        } = self;
         entries.is_empty()
             && changes.is_empty()
             && bindings.is_empty()
             && answers.is_empty()
             && archived.is_empty()
             && takings.is_empty()
+            && marks.is_empty()
+            && archived_below.is_none()
             && checkpoint.is_none()
     }
 
@@ -198,6 +233,8 @@ impl Writes {
         self.answers.append(&mut other.answers);
         self.archived.append(&mut other.archived);
         self.takings.append(&mut other.takings);
+        self.marks.append(&mut other.marks);
+        self.archived_below = self.archived_below.max(other.archived_below);
         self.checkpoint = other.checkpoint.or(self.checkpoint.take());
     }
 

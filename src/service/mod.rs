@@ -9,6 +9,7 @@ mod delivery;
 mod error;
 mod existing;
 mod expand;
+mod gate;
 mod keyring;
 mod keys;
 mod locks;
@@ -16,7 +17,7 @@ mod log;
 mod look;
 mod make;
 mod quiet;
-mod refusals;
+mod repeats;
 mod replace;
 mod sign;
 mod sign_blob;
@@ -26,6 +27,7 @@ mod verify;
 mod wanted;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -35,7 +37,7 @@ use crate::domain::{
 use crate::metrics::Metrics;
 use crate::ports::{
     Decision, LogSearch, Outbox, Policy, Question, Registry, RegistryError, RegistrySettings, SharedLocks,
-    Signer, SigningLog,
+    Signer, SigningLog, Transparency,
 };
 
 pub use attest::{AttestRequest, MAX_PREDICATE, PredicateChecks, PredicateType};
@@ -47,11 +49,13 @@ pub use keyring::KeyPurposes;
 pub use locks::ImageLocks;
 pub use log::{SignatureList, StateFilter};
 pub use quiet::Quiet;
-pub use refusals::Refusals;
+pub use repeats::Repeats;
 pub use sign::{MadeSignature, SignAnswer, SignRequest, SignedImage};
 pub use sign_blob::{File, SignBlobRequest, SignedBlob};
 pub use signature::SignatureView;
-pub use verify::{Inspected, LargeBlobs, Statement, Verdict, Verification, VerifyRequest};
+pub use verify::{
+    Inspected, LargeBlobs, Statement, Verdict, Verification, VerificationEntries, VerifyRequest,
+};
 
 /// All operations, over the ports that they need.
 pub struct Service {
@@ -60,6 +64,7 @@ pub struct Service {
     pub policy: Arc<dyn Policy>,
     pub log: Arc<dyn SigningLog>,
     pub search: Arc<dyn LogSearch>,
+    pub transparency: Arc<dyn Transparency>,
     pub outbox: Arc<dyn Outbox>,
     pub shared_locks: Arc<dyn SharedLocks>,
     pub clock: Arc<dyn Clock>,
@@ -70,12 +75,16 @@ pub struct Service {
     pub keys: KeyPurposes,
     pub delivery: DeliverySettings,
     pub checks: PredicateChecks,
-    pub refusals: Refusals,
+    pub verifications: VerificationEntries,
+    pub refusals: Repeats,
+    pub readings: Repeats,
     pub budgets: Budgets,
     /// Lines about what rules would do that only observe.
     pub observed: Quiet,
     /// Manifests of one request: an index and all that it lists.
     pub index_members: usize,
+    /// No request takes longer, with all that it asks of others.
+    pub longest_request: Duration,
     /// Wakes who empties the outbox.
     pub wake: Notify,
 }

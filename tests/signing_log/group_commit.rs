@@ -9,7 +9,7 @@ use signet::domain::{KeyName, SignatureId, SignatureIdentity, Timestamp};
 use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
 use signet::ports::{
-    ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry, NewEntry,
+    ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry, NewEntry,
     Projector, SearchProgress, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint,
     SigningLog as _, Step, Store, StoreReader, Waiting, Writes, Written,
 };
@@ -219,6 +219,10 @@ impl Store for Gated {
         unreachable!()
     }
 
+    fn drop_archived(&mut self) -> Result<u64, LogError> {
+        unreachable!()
+    }
+
     fn probe(&mut self) -> Result<(), LogError> {
         self.probe.lock().unwrap().clone()
     }
@@ -229,6 +233,10 @@ impl Store for Gated {
 
     fn verdict(&self) -> Result<(), LogError> {
         Ok(())
+    }
+
+    fn settle_origin(&mut self, _: &str) -> Result<String, LogError> {
+        unreachable!()
     }
 
     fn close(&mut self) -> Result<(), LogError> {
@@ -283,6 +291,18 @@ impl StoreReader for Unread {
     }
 
     fn query(&self, _: &EntryQuery) -> Result<EntryPage, LogError> {
+        unreachable!()
+    }
+
+    fn extent(&self) -> Result<Extent, LogError> {
+        unreachable!()
+    }
+
+    fn mark(&self, _: &str) -> Result<Option<String>, LogError> {
+        unreachable!()
+    }
+
+    fn first_open(&self) -> Result<Option<u64>, LogError> {
         unreachable!()
     }
 

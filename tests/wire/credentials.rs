@@ -9,8 +9,10 @@ use sha2::{Digest as _, Sha256};
 use crate::support::{Answer, World};
 
 /// The operations that anybody may call. Whoever adds one says so here.
-const PUBLIC: [&str; 5] = [
+const PUBLIC: [&str; 7] = [
+    "GET /.well-known/signet/log-keys",
     "GET /.well-known/signet/keys.json",
+    "GET /schemas/log-entry-v1.json",
     "GET /v1/keys",
     "GET /v1/keys/{name}",
     "GET /v1/keys/{name}/public-keys",

@@ -3,10 +3,11 @@
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::parameters::{denied, indexed_through, kind, operation, period, query, repository, text};
+use super::parameters::{asked, denied, indexed_through, kind, operation, period, query, repository, text};
 use crate::domain::Timestamp;
 use crate::http::ApiState;
 use crate::http::problem::{Problem, ProblemBody};
@@ -72,11 +73,12 @@ pub struct CountedBody {
 pub async fn count(
     State(state): State<ApiState>,
     caller: Caller,
+    uri: Uri,
     parameters: Result<Query<CountParameters>, QueryRejection>,
 ) -> Result<Json<CountsBody>, Problem> {
     let query = parse(&query(parameters)?)?;
     let (service, principal) = (state.service.clone(), caller.principal.clone());
-    let asking = async move { service.log_counts(&caller, query).await };
+    let asking = async move { service.log_counts(&caller, asked("counts", &uri), query).await };
     let counts = state.admission.run(&principal, asking).await??;
     Ok(Json(CountsBody {
         groups: counts.groups.into_iter().map(body).collect(),

@@ -4,4 +4,5 @@ pub mod counts;
 pub mod entries;
 pub mod filter;
 mod parameters;
+pub mod schema;
 pub mod signatures;

@@ -1,10 +1,12 @@
 //! Values of parameters, and what answers about the log have in common.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::str::FromStr;
 
 use axum::extract::Query;
 use axum::extract::rejection::QueryRejection;
+use axum::http::Uri;
 
 use crate::domain::{Entry, Operation, Pattern, Timestamp};
 use crate::http::problem::Problem;
@@ -15,6 +17,13 @@ const MAX_CHARACTERS: usize = 4096;
 
 /// Results of a page where nothing else is said.
 const DEFAULT_LIMIT: usize = 100;
+
+/// The question in words, for the entry that tells that it was asked.
+pub(super) fn asked(resource: &str, uri: &Uri) -> BTreeMap<String, String> {
+    let pairs = url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
+    let pairs = pairs.map(|(name, value)| (name.into_owned(), value.into_owned()));
+    pairs.chain([("resource".to_owned(), resource.to_owned())]).collect()
+}
 
 pub(super) fn query<T>(parameters: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
     let Query(parameters) = parameters.map_err(|rejection| {

@@ -3,10 +3,11 @@
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
+use axum::http::Uri;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::parameters::{indexed_through, limit, next_page, period, query, read_as, repository, text};
+use super::parameters::{asked, indexed_through, limit, next_page, period, query, read_as, repository, text};
 use crate::domain::{AttachResult, Timestamp};
 use crate::http::ApiState;
 use crate::http::problem::{Problem, ProblemBody};
@@ -110,12 +111,14 @@ pub struct ListedLog {
 pub async fn list(
     State(state): State<ApiState>,
     caller: Caller,
+    uri: Uri,
     parameters: Result<Query<SignatureParameters>, QueryRejection>,
 ) -> Result<Json<SignaturePageBody>, Problem> {
     let parameters = query(parameters)?;
     let (query, wanted) = parse(&parameters)?;
     let (service, principal) = (state.service.clone(), caller.principal.clone());
-    let asking = async move { service.log_signatures(&caller, query, wanted).await };
+    let asking =
+        async move { service.log_signatures(&caller, asked("signatures", &uri), query, wanted).await };
     let list = state.admission.run(&principal, asking).await??;
     Ok(Json(body(&parameters, list)))
 }

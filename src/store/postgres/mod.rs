@@ -7,6 +7,7 @@
 //! | `entries`, `tree`, `outbox`, `idempotency`, `archive`, `quotas` | the statements of each part |
 //! | `readers` | the reading half |
 //! | `search`, `projector` | the search index, and what fills it |
+//! | `retention`, `origin` | marks, and what is archived; the log's name |
 //! | `locks` | locks between replicas |
 //! | `schema` | the tables, and how they come to be |
 //! | `connector`, `database` | connections, and where they live |
@@ -20,12 +21,14 @@ mod entries;
 mod fault;
 mod idempotency;
 mod locks;
+mod origin;
 mod outbox;
 mod patience;
 mod pipeline;
 mod projector;
 mod quotas;
 mod readers;
+mod retention;
 mod schema;
 mod search;
 mod text;
@@ -188,6 +191,10 @@ impl Store for PostgresStore {
         self.persist(async |client, patience| within(patience, quotas::forget(client, before)).await)
     }
 
+    fn drop_archived(&mut self) -> Result<u64, LogError> {
+        self.persist(async |client, patience| within(patience, retention::drop_some(client)).await)
+    }
+
     fn probe(&mut self) -> Result<(), LogError> {
         self.stamp.number += 1;
         let stamp = self.stamp;
@@ -208,6 +215,10 @@ impl Store for PostgresStore {
 
     fn verdict(&self) -> Result<(), LogError> {
         self.witness.verdict()
+    }
+
+    fn settle_origin(&mut self, wanted: &str) -> Result<String, LogError> {
+        self.persist(async |client, patience| within(patience, origin::settle(client, wanted)).await)
     }
 
     /// The server tidies up by itself.

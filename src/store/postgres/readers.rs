@@ -12,10 +12,10 @@ use super::database::Database;
 use super::fault::{Fault, within};
 use super::patience::Patience;
 use super::search::{PostgresView, Set, State, logged};
-use super::{archive, outbox, tree};
+use super::{archive, outbox, retention, tree};
 use crate::domain::{Entry, KeyName, SignatureId, SignatureIdentity};
 use crate::ports::{
-    ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry,
+    ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry,
     SearchProgress, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint, StoreReader, Waiting,
 };
 use crate::store::archive_row;
@@ -223,6 +223,18 @@ impl StoreReader for Readers {
     fn tiles(&self, tiles: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, LogError> {
         let mut found = self.ask(async |client| tree::tiles(client, tiles).await)?;
         Ok(tiles.iter().map(|tile| found.remove(tile)).collect())
+    }
+
+    fn extent(&self) -> Result<Extent, LogError> {
+        self.ask(async |client| retention::extent(client).await)
+    }
+
+    fn mark(&self, name: &str) -> Result<Option<String>, LogError> {
+        self.ask(async |client| retention::mark(client, name).await)
+    }
+
+    fn first_open(&self) -> Result<Option<u64>, LogError> {
+        self.ask(async |client| retention::first_open(client).await)
     }
 
     fn of_signature(&self, id: SignatureId) -> Result<Vec<LoggedEntry>, LogError> {

@@ -4,10 +4,11 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::fault::Fault;
+use super::retention;
 use crate::store::StoreError;
 
 /// What leads from each version to the next; the first, from nothing. A step that has been released stays as it is.
-const STEPS: [&str; 5] = [FIRST, SECOND, THIRD, SEARCH_BEHIND, SEARCH_TABLES];
+const STEPS: [&str; 7] = [FIRST, SECOND, THIRD, SEARCH_BEHIND, SEARCH_TABLES, retention::STEP, ORIGIN];
 
 /// `entries` is the log: appended to, never changed. The triggers hold that against everything that goes through
 /// SQL, also where a session calls itself a replica. `head` has one row: whoever appends holds it until the
@@ -195,6 +196,11 @@ pub(super) const SEARCH_TABLES: &str = "
     ALTER TABLE search_large_b ALTER v SET STORAGE EXTERNAL;
 ";
 
+/// The log's name, which stays.
+const ORIGIN: &str = "
+    CREATE TABLE origin (id integer PRIMARY KEY DEFAULT 1 CHECK (id = 1), origin text NOT NULL);
+";
+
 /// Held while the schema is looked at and changed: of replicas that start at once, the others wait.
 const LOCK: i64 = 0x7369_676e_6574_0001;
 
@@ -247,7 +253,7 @@ async fn version(client: &Client) -> Result<i64, StoreError> {
     }
 }
 
-/// Whether the parts fit together, which a wrong restore may have changed, and whether commits will be durable.
+/// Whether commits will be durable.
 async fn check(client: &Client) -> Result<(), StoreError> {
     let row =
         client.query_typed_one("SELECT current_setting('fsync') AS fsync", &[]).await.map_err(failed)?;

@@ -222,3 +222,8 @@ impl From<Fault> for SearchFault {
 pub(super) fn logged(row: &Row) -> LoggedEntry {
     LoggedEntry { index: row.get::<_, i64>(0).cast_unsigned(), bytes: row.get(1) }
 }
+
+/// An index as PostgreSQL counts: beyond, there are no entries.
+pub(super) fn clamp(index: u64) -> i64 {
+    i64::try_from(index).unwrap_or(i64::MAX)
+}

@@ -4,11 +4,13 @@ mod archive;
 mod idempotency;
 mod index;
 mod lock;
+mod origin;
 mod outbox;
 mod projector;
 mod quotas;
 mod readers;
 mod recent;
+mod retention;
 mod schema;
 #[cfg(test)]
 mod tests;
@@ -55,9 +57,9 @@ impl SqliteStore {
     const BUSY: Duration = Duration::from_secs(5);
 
     /// Opens the database at `path`, made with access for its owner alone where there is none. The directory must
-    /// exist. A database of an older Signet is brought up to date, and entries that the search index does not know yet are
-    /// added to it, as far as that is quickly done. Deliveries that are not attached yet are due: whoever had taken them has
-    /// gone.
+    /// exist. A database of an older Signet is brought up to date: entries that have no tree yet are hashed, which may take a
+    /// while, and those that the search index does not know yet are added to it, as far as that is quickly done. Deliveries
+    /// that are not attached yet are due: whoever had taken them has gone.
     ///
     /// # Errors
     /// Also where another process has it open.
@@ -79,7 +81,7 @@ impl SqliteStore {
         Ok(Self { connection, file, witness, readers, index, _lock: lock })
     }
 
-    /// Only reads the log at `path`, which another process may write. It searches nothing.
+    /// Only reads the database at `path`, which another process may write, without its search index.
     pub fn reader_of(path: &Path) -> Arc<dyn StoreReader> {
         Arc::new(Readers::of(path.to_owned(), Arc::new(Index::of_size(0))))
     }
@@ -109,6 +111,7 @@ impl SqliteStore {
         }
         let taken = writes.takings.iter().map(|taking| quotas::take(&transaction, taking));
         let taken = taken.collect::<rusqlite::Result<_>>()?;
+        retention::write(&transaction, writes)?;
         if let Some(checkpoint) = &writes.checkpoint {
             tree::keep(&transaction, checkpoint)?;
         }
@@ -154,6 +157,12 @@ impl Store for SqliteStore {
         Ok(forgotten as u64)
     }
 
+    fn drop_archived(&mut self) -> Result<u64, LogError> {
+        self.file.check()?;
+        let dropped = retention::drop_some(&mut self.connection).map_err(|error| log_error(&error))?;
+        Ok(dropped as u64)
+    }
+
     fn probe(&mut self) -> Result<(), LogError> {
         self.file.check()?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -162,6 +171,11 @@ impl Store for SqliteStore {
             .execute("INSERT INTO probe VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET count = count + 1", [])
             .and_then(|_| transaction.commit())
             .map_err(|error| log_error(&error))
+    }
+
+    fn settle_origin(&mut self, wanted: &str) -> Result<String, LogError> {
+        self.file.check()?;
+        origin::settle(&self.connection, wanted).map_err(|error| log_error(&error))
     }
 
     fn head(&self) -> TreeHead {

@@ -7,10 +7,10 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction};
 
 use super::index::{Index, of_log};
 use super::recent::Name;
-use super::{SqliteStore, archive, log_error, outbox, size, tree};
+use super::{SqliteStore, archive, log_error, outbox, retention, size, tree};
 use crate::domain::{Entry, KeyName, SignatureId, SignatureIdentity};
 use crate::ports::{
-    ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry,
+    ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry,
     SearchProgress, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint, StoreReader, Waiting,
 };
 use crate::store::search::{self, Dictionary, Meta, SearchFault, View};
@@ -165,6 +165,18 @@ impl StoreReader for Readers {
 
     fn tiles(&self, tiles: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, LogError> {
         self.ask(|transaction| tiles.iter().map(|tile| tree::tile(transaction, *tile)).collect())
+    }
+
+    fn extent(&self) -> Result<Extent, LogError> {
+        self.ask(retention::extent)
+    }
+
+    fn mark(&self, name: &str) -> Result<Option<String>, LogError> {
+        self.ask(|transaction| retention::mark(transaction, name))
+    }
+
+    fn first_open(&self) -> Result<Option<u64>, LogError> {
+        self.ask(retention::first_open)
     }
 
     fn of_signature(&self, id: SignatureId) -> Result<Vec<LoggedEntry>, LogError> {
