@@ -127,6 +127,7 @@ fn service(
         policy: Arc::new(RulePolicy::load(&config.policy.file)?),
         outbox: log.clone(),
         log: log.clone(),
+        ranges: log.clone(),
         shared_locks: Arc::new(Alone),
         clock,
         ids,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::duration;
+use super::{PushConfig, duration};
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,6 +39,9 @@ pub struct LogConfig {
     pub statement_timeout: Duration,
     #[serde(default)]
     pub verifications: Verifications,
+    /// Who is sent the log.
+    #[serde(default)]
+    pub push: Vec<PushConfig>,
 }
 
 /// Whether the log has an entry for each answer of `POST /v1/verifications`.
@@ -78,6 +81,7 @@ impl LogConfig {
             connect_timeout: Self::default_connect_timeout(),
             statement_timeout: Self::default_statement_timeout(),
             verifications: Verifications::On,
+            push: Vec::new(),
         }
     }
 

@@ -57,6 +57,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(well_known::keys))
         .routes(routes!(log::entries::list))
         .routes(routes!(log::entries::read))
+        .routes(routes!(log::export::export))
         .routes(routes!(log::schema::entry))
 }
 

@@ -4,12 +4,18 @@ use async_trait::async_trait;
 
 use super::GroupCommitLog;
 use crate::domain::Entry;
-use crate::ports::{Extent, LogError, LogRange, LoggedEntry, Mark, Marks, NewEntry, Writes};
+use crate::ports::{
+    Extent, LogError, LogRange, LoggedEntry, Mark, Marks, NewEntry, SignedCheckpoint, Writes,
+};
 
 #[async_trait]
 impl LogRange for GroupCommitLog {
     async fn extent(&self) -> Result<Extent, LogError> {
         self.read(&self.lookups, |reader| reader.extent()).await
+    }
+
+    async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, LogError> {
+        self.read(&self.lookups, |reader| Ok(reader.head()?.1)).await
     }
 
     async fn range(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {

@@ -7,6 +7,7 @@ mod guard;
 mod idempotency;
 mod key_archive;
 mod outbox;
+mod push;
 mod quotas;
 mod writer;
 
@@ -14,3 +15,4 @@ pub use chronicle::LogChronicle;
 pub use group_commit::GroupCommitLog;
 pub use guard::Guard;
 pub use key_archive::LoggedKeys;
+pub use push::Push;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
@@ -10,10 +10,10 @@ use crate::config::{Config, ConfigDigest, Purpose, Verifications};
 use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
 use crate::identity::{CallerAuthenticator, CertificateAuthenticator, OidcAuthenticator, TokenAuthenticator};
-use crate::log::{GroupCommitLog, Guard, LogChronicle, LoggedKeys};
+use crate::log::{GroupCommitLog, Guard, LogChronicle, LoggedKeys, Push};
 use crate::metrics::Metrics;
 use crate::policy::{Configured, ReloadingPolicy, Source};
-use crate::ports::{Authenticator, Policy, Registry, RuleLimits, SharedLocks, Signer, SigningLog};
+use crate::ports::{Authenticator, LogError, Policy, Registry, RuleLimits, SharedLocks, Signer, SigningLog};
 use crate::registry::OciRegistries;
 use crate::service::{
     Budgets, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Quiet, Repeats, Service,
@@ -48,6 +48,11 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     let chronicle = LogChronicle::open(log.clone(), shared_locks.clone(), clock.clone());
     chronicle.start(ConfigDigest::of(config));
     tokio::spawn(policy_file.follow(chronicle.clone(), stopped.clone()));
+    for receiver in &config.log.push {
+        let push = Push::new(receiver, log.clone(), shared_locks.clone(), metrics.clone());
+        let push = push.map_err(|LogError(reason)| StartError::Log(reason))?;
+        tokio::spawn(push.run_until(stopped.clone()));
+    }
     let keys_seen = LoggedKeys { log: log.clone(), locks: shared_locks.clone(), clock: clock.clone() };
     let registry = OciRegistries::new(&config.registries, metrics.clone())
         .map_err(|error| StartError::Registries(error.to_string()))?;
@@ -67,6 +72,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         registry: Arc::new(registry) as Arc<dyn Registry>,
         policy: policy as Arc<dyn Policy>,
         log: signing_log,
+        ranges: log.clone(),
         outbox: log.clone(),
         shared_locks,
         clock: clock.clone(),
@@ -116,12 +122,16 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         ids,
         unauthenticated: Arc::default(),
         turned_away: Arc::default(),
+        exports: Arc::new(Semaphore::new(EXPORTS)),
         body_bytes: config.limits.body_bytes,
         request_timeout: config.limits.request_timeout,
         batch_items: config.limits.batch_items,
     };
     Ok(Parts { api, log, chronicle })
 }
+
+/// Exports at once. Each holds some hundred kilobytes, and a connection for as long as its reader takes.
+const EXPORTS: usize = 32;
 
 /// Whether connections may come with a certificate.
 fn trusts_certificates(config: &Config) -> bool {

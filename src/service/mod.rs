@@ -9,6 +9,7 @@ mod delivery;
 mod error;
 mod existing;
 mod expand;
+mod export;
 mod keyring;
 mod keys;
 mod locks;
@@ -34,8 +35,8 @@ use crate::domain::{
 };
 use crate::metrics::Metrics;
 use crate::ports::{
-    Decision, Outbox, Policy, Question, Registry, RegistryError, RegistrySettings, SharedLocks, Signer,
-    SigningLog,
+    Decision, LogRange, Outbox, Policy, Question, Registry, RegistryError, RegistrySettings, SharedLocks,
+    Signer, SigningLog,
 };
 
 pub use attest::{AttestRequest, MAX_PREDICATE, PredicateChecks, PredicateType};
@@ -43,6 +44,7 @@ pub use budgets::{Budget, Budgets, Per};
 pub use decide::{About, DecisionRequest, Explained};
 pub use delivery::DeliverySettings;
 pub use error::ServiceError;
+pub use export::{Export, ExportForm, ExportRequest};
 pub use keyring::KeyPurposes;
 pub use locks::ImageLocks;
 pub use quiet::Quiet;
@@ -60,6 +62,7 @@ pub struct Service {
     pub registry: Arc<dyn Registry>,
     pub policy: Arc<dyn Policy>,
     pub log: Arc<dyn SigningLog>,
+    pub ranges: Arc<dyn LogRange>,
     pub outbox: Arc<dyn Outbox>,
     pub shared_locks: Arc<dyn SharedLocks>,
     pub clock: Arc<dyn Clock>,

@@ -11,6 +11,7 @@ pub mod issuer;
 pub mod postgres;
 pub mod problem;
 pub mod proxy;
+pub mod receiver;
 pub mod servers;
 pub mod signet;
 pub mod token_host;
