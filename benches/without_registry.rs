@@ -128,6 +128,7 @@ fn service(
         outbox: log.clone(),
         log: log.clone(),
         ranges: log.clone(),
+        search: log.clone(),
         shared_locks: Arc::new(Alone),
         clock,
         ids,

@@ -22,7 +22,14 @@ pub struct Metrics {
     token_expires: Gauge,
     commits: Histogram,
     commit_entries: Counter,
+    index_steps: Histogram,
+    index_entries: Counter,
+    index_behind: Gauge,
     refusals_dropped: Counter,
+    checkpoints: Histogram,
+    checkpoints_failed: Counter,
+    checkpoint_size: Gauge,
+    checkpoint_time: Gauge,
     offers_dropped: Counter,
     push_lag: Family<PushLabels, Gauge>,
     pushed: Family<PushLabels, Counter>,
@@ -139,11 +146,56 @@ impl Metrics {
         );
         let commit_entries = Counter::default();
         registry.register("log_entries", "Entries that were made durable", commit_entries.clone());
+        let index_steps = seconds();
+        registry.register_with_unit(
+            "log_index_step",
+            "Time in which some entries were added to the search index",
+            Unit::Seconds,
+            index_steps.clone(),
+        );
+        let index_entries = Counter::default();
+        registry.register(
+            "log_index_entries",
+            "Entries that this process added to the search index",
+            index_entries.clone(),
+        );
+        let index_behind = Gauge::default();
+        registry.register(
+            "log_index_behind",
+            "Entries of the log that the search index does not know yet",
+            index_behind.clone(),
+        );
         let refusals_dropped = Counter::default();
         registry.register(
             "log_refusals_dropped",
             "Refusals that were not logged because the log was busy",
             refusals_dropped.clone(),
+        );
+        let checkpoints = seconds();
+        registry.register_with_unit(
+            "log_checkpoint",
+            "Time of having one checkpoint of the log signed",
+            Unit::Seconds,
+            checkpoints.clone(),
+        );
+        let checkpoints_failed = Counter::default();
+        registry.register(
+            "log_checkpoints_failed",
+            "Times that no checkpoint of the log could be published",
+            checkpoints_failed.clone(),
+        );
+        let checkpoint_size = Gauge::default();
+        registry.register(
+            "log_checkpoint_entries",
+            "Entries that the newest checkpoint covers",
+            checkpoint_size.clone(),
+        );
+        let checkpoint_time = Gauge::default();
+        registry.register_with_unit(
+            "log_checkpoint_published",
+            "When the newest checkpoint was published, in Unix time; 0 before the first",
+            Unit::Seconds,
+            checkpoint_time.clone(),
         );
         let offers_dropped = Counter::default();
         registry.register(
@@ -232,7 +284,14 @@ impl Metrics {
             token_expires,
             commits,
             commit_entries,
+            index_steps,
+            index_entries,
+            index_behind,
             refusals_dropped,
+            checkpoints,
+            checkpoints_failed,
+            checkpoint_size,
+            checkpoint_time,
             offers_dropped,
             push_lag,
             pushed,
@@ -290,9 +349,34 @@ impl Metrics {
         self.commit_entries.inc_by(entries as u64);
     }
 
+    /// The search index was looked after: of `log_size` entries it has the first `indexed`, `added` of them since before.
+    pub fn search_index(&self, log_size: u64, indexed: u64, added: u64, took: Duration) {
+        self.index_behind.set(log_size.saturating_sub(indexed).cast_signed());
+        if added > 0 {
+            self.index_steps.observe(took.as_secs_f64());
+            self.index_entries.inc_by(added);
+        }
+    }
+
     /// So many refusals are not in the log.
     pub fn refusals_dropped(&self, count: u64) {
         self.refusals_dropped.inc_by(count);
+    }
+
+    /// The log's key has signed a checkpoint.
+    pub fn checkpoint_signed(&self, took: Duration) {
+        self.checkpoints.observe(took.as_secs_f64());
+    }
+
+    /// No checkpoint came of an attempt.
+    pub fn checkpoint_failed(&self) {
+        self.checkpoints_failed.inc();
+    }
+
+    /// The newest checkpoint covers `size` entries, from `at` on, in Unix time.
+    pub fn checkpoint_published(&self, size: u64, at: i64) {
+        self.checkpoint_size.set(size.try_into().unwrap_or(i64::MAX));
+        self.checkpoint_time.set(at);
     }
 
     /// So many entries are not in the log of which nobody's answer depended.

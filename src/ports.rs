@@ -8,6 +8,7 @@ mod chronicle;
 mod idempotency;
 mod key_archive;
 mod log_range;
+mod log_search;
 mod marks;
 mod outbox;
 mod policy;
@@ -24,6 +25,11 @@ pub use chronicle::Chronicle;
 pub use idempotency::{Idempotency, IdempotencyId, KeptAnswer, Recalled};
 pub use key_archive::{ArchivedVersion, KeyArchive};
 pub use log_range::{Extent, LogRange};
+pub use log_search::{
+    CountQuery, Counted, CountedOf, Counts, EntryPage, EntryQuery, Grouping, ListedSignature, LogSearch,
+    Projector, SearchProgress, SignatureFilter, SignaturePage, SignatureQuery, SignatureState, SignaturesOf,
+    Step,
+};
 pub use marks::{Mark, Marks};
 pub use outbox::{Delivery, DeliveryChange, Outbox, Parcel, Stage, Waiting};
 pub use policy::{Decision, Explanation, Policy, PolicyState, Question, RuleLimits, RuleVerdict};
@@ -34,6 +40,6 @@ pub use registry::{
 };
 pub use shared_locks::{Alone, SharedLock, SharedLocks};
 pub use signer::{Signed, Signer, SignerError, SigningTask};
-pub use signing_log::{EntryPage, EntryQuery, LogError, LoggedEntry, SigningLog};
+pub use signing_log::{LogError, LoggedEntry, SigningLog};
 pub use store::{Binding, NewEntry, Store, StoreReader, Writes, Written};
 pub use transparency::{NoteSigner, SignedCheckpoint, Transparency};

@@ -9,12 +9,14 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::Guard;
+use super::heads::Heads;
+use super::projector::{Bell, ProjectorThread};
 use super::writer::{self, Request};
-use crate::domain::{Entry, Record, SignatureId, SignatureIdentity};
+use crate::domain::{Entry, Event, Outcome, Record, SignatureId, SignatureIdentity, Signing};
 use crate::metrics::Metrics;
 use crate::ports::{
-    DeliveryChange, EntryPage, EntryQuery, LogError, LoggedEntry, NewEntry, Parcel, SigningLog, Store,
-    StoreReader, Writes, Written,
+    DeliveryChange, LogError, LoggedEntry, NewEntry, Parcel, SignaturesOf, SigningLog, Store, StoreReader,
+    Writes, Written,
 };
 
 /// A log with one writer thread that commits everything that waits in one transaction: entries with the changes
@@ -26,6 +28,9 @@ use crate::ports::{
 pub struct GroupCommitLog {
     requests: mpsc::Sender<Request>,
     writer: Option<JoinHandle<()>>,
+    projector: Option<ProjectorThread>,
+    /// Taken when dropped, so that the projector's thread ends.
+    pub(super) bell: Option<Bell>,
     reader: Arc<dyn StoreReader>,
     /// Answers of one entry, signature or delivery being read at once. They are on the way of every request.
     pub(super) lookups: Arc<Semaphore>,
@@ -33,6 +38,7 @@ pub struct GroupCommitLog {
     pub(super) queries: Arc<Semaphore>,
     readiness: Mutex<Option<(Instant, Result<(), LogError>)>>,
     pub(super) guard: Guard,
+    pub(super) heads: Heads,
     metrics: Arc<Metrics>,
 }
 
@@ -44,7 +50,8 @@ impl GroupCommitLog {
     /// How long an answer about readiness counts.
     const READINESS: Duration = Duration::from_secs(1);
 
-    /// Starts the writer thread, which owns `store` from now on. Entries are taken where `guard` lets them.
+    /// Starts the writer's thread, which owns `store` from now on, and the one of the search index behind it. Entries are
+    /// taken where `guard` lets them; it is shut where the store turns out to hold another log than it did.
     ///
     /// # Errors
     /// Where the system gives no thread.
@@ -53,19 +60,30 @@ impl GroupCommitLog {
         let queries = (reader.width() / 3).max(1);
         let lookups = reader.width().saturating_sub(queries).max(1);
         let (requests, waiting) = mpsc::channel(Self::WAITING);
-        let counted = Arc::clone(&metrics);
+        let (projector, bell) = ProjectorThread::start(store.projector(), metrics.clone())?;
+        let heads = Heads::of(store.head());
+        let work = writer::Work {
+            store,
+            guard: guard.clone(),
+            heads: heads.clone(),
+            bell: bell.clone(),
+            metrics: Arc::clone(&metrics),
+        };
         let writer = std::thread::Builder::new()
             .name("log-writer".to_owned())
-            .spawn(move || writer::run(store, waiting, &counted))
+            .spawn(move || work.run(waiting))
             .map_err(|error| LogError(format!("no thread for the writer: {error}")))?;
         Ok(Self {
             requests,
             writer: Some(writer),
+            projector: Some(projector),
+            bell: Some(bell),
             reader,
             lookups: Arc::new(Semaphore::new(lookups)),
             queries: Arc::new(Semaphore::new(queries)),
             readiness: Mutex::new(None),
             guard,
+            heads,
             metrics,
         })
     }
@@ -80,6 +98,14 @@ impl GroupCommitLog {
 
     pub(super) async fn write(&self, writes: Writes) -> Result<Written, LogError> {
         self.ask(|answer| Request::Write { writes, answer: Some(answer) }).await
+    }
+
+    /// Has a checkpoint that waits for it stored, unless the writer has so much to do that a commit will take it along.
+    pub(super) fn keep_checkpoint(&self) {
+        if self.heads.has_unkept() {
+            let nothing = Request::Write { writes: Writes::default(), answer: None };
+            let _ = self.requests.try_send(nothing);
+        }
     }
 
     /// Sends a request to the writer and waits for its answer.
@@ -146,8 +172,22 @@ impl SigningLog for GroupCommitLog {
         self.read(&self.lookups, move |reader| reader.entry(index)).await
     }
 
-    async fn query(&self, query: EntryQuery) -> Result<EntryPage, LogError> {
-        self.read(&self.queries, move |reader| reader.query(&query)).await
+    async fn signed(&self, of: SignaturesOf) -> Result<Vec<Signing>, LogError> {
+        self.read(&self.lookups, move |reader| {
+            let mut signed = Vec::new();
+            for logged in reader.of_subject(&of)? {
+                let entry = parse(&logged)?;
+                if entry.subject.as_ref() == Some(&of.subject)
+                    && let Event::Outcome { signing, result: Outcome::Signed { .. } }
+                    | Event::Adopted { signing, .. } = entry.event
+                    && signing.key.name == of.key
+                {
+                    signed.push(signing);
+                }
+            }
+            Ok(signed)
+        })
+        .await
     }
 
     /// Asks the store at most once a second; who asks meanwhile gets the same answer.
@@ -174,6 +214,10 @@ impl Drop for GroupCommitLog {
         {
             tracing::error!("the log's writer ended early");
         }
+        self.bell = None;
+        if let Some(projector) = self.projector.take() {
+            projector.join();
+        }
     }
 }
 
@@ -181,12 +225,13 @@ impl Drop for GroupCommitLog {
 fn record(entries: &[LoggedEntry]) -> Result<Option<Record>, LogError> {
     let entries = entries
         .iter()
-        .map(|LoggedEntry { index, bytes }| match serde_json::from_slice::<Entry>(bytes) {
-            Ok(entry) => Ok((*index, entry)),
-            Err(error) => Err(LogError(format!("entry {index} can not be read: {error}"))),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+        .map(|logged| Ok((logged.index, parse(logged)?)))
+        .collect::<Result<Vec<_>, LogError>>()?;
     Ok(Record::from_entries(entries.iter().map(|(index, entry)| (*index, entry))))
+}
+
+fn parse(LoggedEntry { index, bytes }: &LoggedEntry) -> Result<Entry, LogError> {
+    serde_json::from_slice(bytes).map_err(|error| LogError(format!("entry {index} can not be read: {error}")))
 }
 
 /// What would fail the transaction, and with it everybody else's part of it.

@@ -1,16 +1,21 @@
 //! The signing log, and what else has to be durable: what is written at the same time becomes so in one commit.
 
 mod beside;
+mod checkpointer;
 mod chronicle;
 mod group_commit;
 mod guard;
+mod heads;
 mod idempotency;
 mod key_archive;
 mod outbox;
+mod projector;
 mod push;
 mod quotas;
+mod search;
 mod writer;
 
+pub use checkpointer::Checkpointer;
 pub use chronicle::LogChronicle;
 pub use group_commit::GroupCommitLog;
 pub use guard::Guard;

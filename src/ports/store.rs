@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use super::{
-    ArchivedVersion, Delivery, DeliveryChange, EntryPage, EntryQuery, Extent, IdempotencyId, KeptAnswer,
-    LogError, LoggedEntry, Mark, Recalled, SignedCheckpoint, Taken, Taking, Waiting,
+    ArchivedVersion, CountQuery, Counts, Delivery, DeliveryChange, EntryPage, EntryQuery, Extent,
+    IdempotencyId, KeptAnswer, LogError, LoggedEntry, Mark, Projector, Recalled, SearchProgress,
+    SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint, Taken, Taking, Waiting,
 };
 use crate::domain::{Digest, Entry, KeyName, SignatureId, SignatureIdentity, Timestamp};
 use crate::tlog::{Hash, TileId, TreeHead};
@@ -114,6 +115,9 @@ pub trait Store: Send {
 
     /// The reading half, for any number of threads.
     fn reader(&self) -> Arc<dyn StoreReader>;
+
+    /// What fills the search index behind the log.
+    fn projector(&self) -> Box<dyn Projector>;
 }
 
 /// The reading half of a [`Store`]. It blocks. Each answer is of one moment, at which everything that
@@ -125,16 +129,13 @@ pub trait StoreReader: Send + Sync {
     fn entry(&self, index: u64) -> Result<Option<LoggedEntry>, LogError>;
 
     /// Entries from `first` on, without gaps: at most `limit`, and fewer where they are large.
-    fn entries(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError>;
+    fn range(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError>;
 
     /// The tree that is durable, and the newest checkpoint that is.
     fn head(&self) -> Result<(TreeHead, Option<SignedCheckpoint>), LogError>;
 
     /// For each of `tiles`, all hashes that it has by now, side by side; none where there is no such tile.
     fn tiles(&self, tiles: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, LogError>;
-
-    /// At most [`EntryQuery::MAX_LIMIT`] entries, and fewer where they are large.
-    fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError>;
 
     /// [`super::LogRange::extent`].
     fn extent(&self) -> Result<Extent, LogError>;
@@ -145,11 +146,27 @@ pub trait StoreReader: Send + Sync {
     /// The lowest index that a delivery speaks of which is not settled; none where there is none.
     fn first_open(&self) -> Result<Option<u64>, LogError>;
 
-    /// All entries of one signature, oldest first.
+    /// What tells the record of one signature, oldest first: all of its entries, or those of which
+    /// [`crate::domain::Record::from_entries`] makes the same.
+    ///
+    /// # Errors
+    /// Also while the search index is being made for the first time, or after it was lost.
     fn of_signature(&self, id: SignatureId) -> Result<Vec<LoggedEntry>, LogError>;
 
-    /// All entries of the newest signature of this identity, oldest first.
+    /// [`StoreReader::of_signature`] of the newest signature of this identity.
     fn of_identity(&self, identity: SignatureIdentity) -> Result<Vec<LoggedEntry>, LogError>;
+
+    /// The entries that hold signatures of these, oldest first. There may be others among them.
+    fn of_subject(&self, of: &SignaturesOf) -> Result<Vec<LoggedEntry>, LogError>;
+
+    /// At most [`EntryQuery::MAX_LIMIT`] entries, and fewer where they are large. The index may be behind the log.
+    fn entries(&self, query: &EntryQuery) -> Result<EntryPage, LogError>;
+
+    fn signatures(&self, query: &SignatureQuery) -> Result<SignaturePage, LogError>;
+
+    fn counts(&self, query: &CountQuery) -> Result<Counts, LogError>;
+
+    fn progress(&self) -> Result<SearchProgress, LogError>;
 
     fn delivery(&self, id: SignatureId) -> Result<Option<Delivery>, LogError>;
 

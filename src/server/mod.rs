@@ -92,6 +92,7 @@ impl Server {
         let admin_state = AdminState {
             signer: parts.api.service.signer.clone(),
             log: parts.log.clone(),
+            search: parts.log.clone(),
             policy: parts.api.service.policy.clone(),
             metrics: parts.api.metrics.clone(),
             draining: draining.clone(),

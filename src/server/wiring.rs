@@ -73,6 +73,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         policy: policy as Arc<dyn Policy>,
         log: signing_log,
         ranges: log.clone(),
+        search: log.clone(),
         outbox: log.clone(),
         shared_locks,
         clock: clock.clone(),

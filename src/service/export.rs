@@ -7,7 +7,7 @@ use super::log::shortened;
 use super::{Caller, Service, ServiceError};
 use crate::domain::{Entry, EntryFilter, Event, Operation};
 use crate::format::{csv, ndjson, ocsf};
-use crate::ports::{EntryQuery, LogError, LogRange, LoggedEntry, SignedCheckpoint, SigningLog};
+use crate::ports::{EntryQuery, LogError, LogRange, LogSearch, LoggedEntry, SignedCheckpoint};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -32,7 +32,7 @@ pub enum ExportForm {
 pub struct Export {
     form: ExportForm,
     filter: EntryFilter,
-    log: Arc<dyn SigningLog>,
+    search: Arc<dyn LogSearch>,
     ranges: Arc<dyn LogRange>,
     /// The range: from its first index to before its end.
     first: u64,
@@ -101,7 +101,7 @@ impl Service {
             form: request.form,
             barren: if request.filter == EntryFilter::default() { 0 } else { BARREN },
             filter: request.filter,
-            log: self.log.clone(),
+            search: self.search.clone(),
             ranges: self.ranges.clone(),
             first,
             end,
@@ -166,8 +166,9 @@ impl Export {
             size: Some(self.end),
             limit: 1,
         };
-        let page = self.log.query(query).await?;
-        let next = page.entries.first().map_or(page.size, |entry| entry.index);
+        let page = self.search.entries(query).await?;
+        let looked = page.next.unwrap_or(page.size).min(page.progress.indexed);
+        let next = page.entries.first().map_or(looked, |entry| entry.index);
         self.next = self.next.max(next).min(self.end);
         Ok(())
     }

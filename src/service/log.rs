@@ -3,9 +3,31 @@
 use std::collections::BTreeMap;
 
 use crate::domain::{Entry, Event, Operation};
-use crate::ports::{EntryPage, EntryQuery, LoggedEntry};
+use crate::ports::{
+    CountQuery, Counts, EntryPage, EntryQuery, LoggedEntry, SignaturePage, SignatureQuery, SignatureState,
+};
 
 use super::{Caller, Service, ServiceError};
+
+/// How long an intent may be without an outcome: longer than any request takes. After that, nobody knows whether Vault has
+/// signed: its own log does, under the intent's batch id.
+const PENDING: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
+
+/// A page of signatures, and when it was made.
+#[derive(Debug, Clone)]
+pub struct SignatureList {
+    pub page: SignaturePage,
+    /// Intents without an outcome from before this moment will have none.
+    pub indeterminate_before: crate::domain::Timestamp,
+}
+
+/// States that callers can ask for beyond those of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StateFilter {
+    Is(SignatureState),
+    /// Pending, and it will have no outcome any more.
+    Indeterminate,
+}
 
 impl Service {
     /// A page of the log's entries, for those who may read it.
@@ -16,7 +38,46 @@ impl Service {
             pages.into_iter().filter_map(|(name, number)| Some((name.to_owned(), number?.to_string()))),
         );
         self.permit_reading(caller, asked)?;
-        Ok(self.log.query(query).await?)
+        Ok(self.search.entries(query).await?)
+    }
+
+    /// A page of signatures, in the state that `state` names, if any.
+    pub async fn log_signatures(
+        &self,
+        caller: &Caller,
+        asked: BTreeMap<String, String>,
+        mut query: SignatureQuery,
+        state: Option<StateFilter>,
+    ) -> Result<SignatureList, ServiceError> {
+        self.permit_reading(caller, asked)?;
+        let now = self.clock.now();
+        let indeterminate_before = now.checked_sub(PENDING).unwrap_or(now);
+        let filter = &mut query.filter;
+        match state {
+            None => {}
+            Some(StateFilter::Is(SignatureState::Pending)) => {
+                filter.state = Some(SignatureState::Pending);
+                filter.from = filter.from.max(Some(indeterminate_before));
+            }
+            Some(StateFilter::Is(state)) => filter.state = Some(state),
+            Some(StateFilter::Indeterminate) => {
+                filter.state = Some(SignatureState::Pending);
+                filter.to = Some(filter.to.map_or(indeterminate_before, |to| to.min(indeterminate_before)));
+            }
+        }
+        let page = self.search.signatures(query).await?;
+        Ok(SignatureList { page, indeterminate_before })
+    }
+
+    /// How many entries there are of what.
+    pub async fn log_counts(
+        &self,
+        caller: &Caller,
+        asked: BTreeMap<String, String>,
+        query: CountQuery,
+    ) -> Result<Counts, ServiceError> {
+        self.permit_reading(caller, asked)?;
+        Ok(self.search.counts(query).await?)
     }
 
     /// One entry, for those who may read the log. `None` where the log is not that long.

@@ -35,8 +35,8 @@ use crate::domain::{
 };
 use crate::metrics::Metrics;
 use crate::ports::{
-    Decision, LogRange, Outbox, Policy, Question, Registry, RegistryError, RegistrySettings, SharedLocks,
-    Signer, SigningLog,
+    Decision, LogRange, LogSearch, Outbox, Policy, Question, Registry, RegistryError, RegistrySettings,
+    SharedLocks, Signer, SigningLog,
 };
 
 pub use attest::{AttestRequest, MAX_PREDICATE, PredicateChecks, PredicateType};
@@ -47,6 +47,7 @@ pub use error::ServiceError;
 pub use export::{Export, ExportForm, ExportRequest};
 pub use keyring::KeyPurposes;
 pub use locks::ImageLocks;
+pub use log::{SignatureList, StateFilter};
 pub use quiet::Quiet;
 pub use repeats::Repeats;
 pub use sign::{MadeSignature, SignAnswer, SignRequest, SignedImage};
@@ -63,6 +64,7 @@ pub struct Service {
     pub policy: Arc<dyn Policy>,
     pub log: Arc<dyn SigningLog>,
     pub ranges: Arc<dyn LogRange>,
+    pub search: Arc<dyn LogSearch>,
     pub outbox: Arc<dyn Outbox>,
     pub shared_locks: Arc<dyn SharedLocks>,
     pub clock: Arc<dyn Clock>,

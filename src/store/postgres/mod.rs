@@ -5,7 +5,8 @@
 //! | `mod` | [`PostgresStore`], the writing half |
 //! | `write` | one transaction |
 //! | `entries`, `tree`, `outbox`, `idempotency`, `archive`, `quotas` | the statements of each part |
-//! | `readers`, `search` | the reading half, and questions |
+//! | `readers` | the reading half |
+//! | `search`, `projector` | the search index, and what fills it |
 //! | `retention` | marks, and what is archived |
 //! | `locks` | locks between replicas |
 //! | `schema` | the tables, and how they come to be |
@@ -23,6 +24,7 @@ mod locks;
 mod outbox;
 mod patience;
 mod pipeline;
+mod projector;
 mod quotas;
 mod readers;
 mod retention;
@@ -44,13 +46,14 @@ use self::database::Database;
 use self::fault::{Fault, within};
 use self::locks::AdvisoryLocks;
 use self::patience::Patience;
+use self::projector::PostgresProjector;
 use self::readers::Readers;
 use self::write::{Stamp, transact};
 use super::StoreError;
 use super::tree_row::Witness;
 use crate::config::LogConfig;
 use crate::domain::{SignatureId, Timestamp};
-use crate::ports::{LogError, SharedLocks, Store, StoreReader, Writes, Written};
+use crate::ports::{LogError, Projector, SharedLocks, Store, StoreReader, Writes, Written};
 use crate::tlog::TreeHead;
 
 /// A database that any number of processes write.
@@ -94,6 +97,16 @@ impl PostgresStore {
         let stamp = Stamp { writer: Uuid::new_v4(), number: 0 };
         let witness = Witness::of(head);
         Ok(Self { database, client: Some(client), stamp, witness, patience: Patience::default(), readers })
+    }
+
+    /// Only reads the database, and neither makes nor changes tables.
+    ///
+    /// # Errors
+    /// Where the configuration leads nowhere.
+    pub fn reader_of(config: &LogConfig) -> Result<Arc<dyn StoreReader>, StoreError> {
+        let database = Database::new(Connector::new(config)?);
+        let database = database.map_err(|error| StoreError::Postgres(error.to_string()))?;
+        Ok(Arc::new(Readers::of(Arc::new(database), config.connections)))
     }
 
     /// Locks that hold between all who have this database open.
@@ -211,5 +224,9 @@ impl Store for PostgresStore {
 
     fn reader(&self) -> Arc<dyn StoreReader> {
         Arc::clone(&self.readers) as Arc<dyn StoreReader>
+    }
+
+    fn projector(&self) -> Box<dyn Projector> {
+        Box::new(PostgresProjector::new(self.database.clone(), self.readers.damaged()))
     }
 }

@@ -66,8 +66,7 @@ pub(super) fn write<'a>(pipeline: &mut Pipeline<'a>, client: &'a Client, writes:
 
 /// Drops some of what is archived. One statement, and so one transaction.
 pub(super) async fn drop_some(client: &Client) -> Result<u64, Error> {
-    let sql = "WITH part AS (SELECT least((SELECT below FROM archived), (SELECT min(idx) FROM entries) + $1) AS below),
-            forgotten AS (DELETE FROM search WHERE idx < (SELECT below FROM part))
+    let sql = "WITH part AS (SELECT least((SELECT below FROM archived), (SELECT min(idx) FROM entries) + $1) AS below)
         DELETE FROM entries WHERE idx < (SELECT below FROM part)";
     client.execute_typed(sql, &[(&PART, Type::INT8)]).await
 }

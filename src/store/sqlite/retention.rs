@@ -50,7 +50,6 @@ pub(super) fn drop_some(connection: &mut Connection) -> rusqlite::Result<usize> 
     let Extent { first, .. } = extent(&transaction)?;
     let below: i64 = transaction.query_row("SELECT below FROM archived", [], |row| row.get(0))?;
     let end = below.min(first.cast_signed().saturating_add_unsigned(PART));
-    transaction.execute("DELETE FROM search WHERE idx < ?1", [end])?;
     let dropped = transaction.execute("DELETE FROM entries WHERE idx < ?1", [end])?;
     transaction.commit()?;
     Ok(dropped)

@@ -10,8 +10,8 @@ use super::{StoreError, retention};
 const APPLICATION: i64 = 0x5349_474e; // "SIGN"
 
 /// What leads from each version to the next; the first, from nothing. A step that has been released stays as it is.
-/// The table `search` is not here: it is made from the entries (see the module `projection`).
-const STEPS: [&str; 5] = [FIRST, SECOND, THIRD, FOURTH, retention::STEP];
+/// The search index is not here: it has a file of its own (see the module `index`).
+const STEPS: [&str; 6] = [FIRST, SECOND, THIRD, FOURTH, SEARCH_APART, retention::STEP];
 
 /// `entries` is the log: appended to, never changed. The triggers hold that against everything that goes through
 /// SQL, `REPLACE` included, which deletes without firing a trigger for it.
@@ -110,6 +110,9 @@ const FOURTH: &str = "
         note TEXT NOT NULL
     ) STRICT;
 ";
+
+/// The search index has left for a file of its own.
+const SEARCH_APART: &str = "DROP TABLE IF EXISTS search;";
 
 /// Makes the tables of an empty database, brings those of an older Signet up to date, and refuses those of others.
 ///
