@@ -1,9 +1,10 @@
-# What Signet may do in Vault, for the key `release` of the transit engine at `transit/`, and nothing else.
+# What Signet may do in Vault, for the key `release` of the transit engine at `transit/` and the log's own key `signet-log`
+# there, and nothing else.
 #
 #   vault policy write signet config/vault-policy.hcl
 #   vault write auth/approle/role/signet token_policies=signet token_no_default_policy=true token_ttl=1h
 #
-# Repeat the first two blocks for each key that the configuration names. The default policy is not needed.
+# Repeat the blocks of `release` for each key that the configuration names. The default policy is not needed.
 
 # Sign SHA-256 digests, with a key of any ECDSA or RSA type. The path ends in the hash because Vault lets it outrank the
 # one in the body: so it is pinned here. Where the key's `hash` in the configuration is another, name that one. What stands
@@ -35,6 +36,20 @@ path "transit/sign/release/sha2-256" {
 
 # Read which versions there are, and their public keys. Private keys never come with this answer.
 path "transit/keys/release" {
+  capabilities = ["read"]
+}
+
+# Sign the log's checkpoints with the log's own key (`log.checkpoint_key`), of type ed25519, and read its public keys.
+path "transit/sign/signet-log" {
+  capabilities        = ["update"]
+  required_parameters = ["prehashed", "batch_input"]
+  allowed_parameters = {
+    "prehashed"   = [false]
+    "key_version" = []
+    "batch_input" = []
+  }
+}
+path "transit/keys/signet-log" {
   capabilities = ["read"]
 }
 

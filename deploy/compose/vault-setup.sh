@@ -12,6 +12,8 @@ else
 fi
 vault write -f transit/keys/release type=ecdsa-p256 >/dev/null
 say "the key release is there"
+vault write -f transit/keys/signet-log type=ed25519 >/dev/null
+say "the log's own key signet-log is there"
 
 # Shows our batch ids in Vault's audit log, for whoever switches that on.
 vault write sys/config/auditing/request-headers/X-Signet-Batch-Id hmac=false >/dev/null

@@ -7,6 +7,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::{PushConfig, duration};
+use crate::domain::KeyName;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,6 +43,19 @@ pub struct LogConfig {
     /// Who is sent the log.
     #[serde(default)]
     pub push: Vec<PushConfig>,
+    /// The log's name in checkpoints and proofs, as `signet.example.com/log`. It is kept with the log when that begins,
+    /// and stays; where none is given, one is made then: from `http.public_url`, else by chance.
+    #[serde(default)]
+    pub origin: Option<String>,
+    /// The key of Vault that signs checkpoints: of type ed25519, not exportable, and for nothing else.
+    #[serde(default = "LogConfig::default_checkpoint_key")]
+    pub checkpoint_key: KeyName,
+    /// The transit engine's path of that key, where it is another than `[vault]` says.
+    #[serde(default)]
+    pub checkpoint_mount: Option<String>,
+    /// How long after a rotation of that key the version before signs too.
+    #[serde(default = "LogConfig::default_checkpoint_overlap", deserialize_with = "duration::deserialize")]
+    pub checkpoint_overlap: Duration,
 }
 
 /// Whether the log has an entry for each answer of `POST /v1/verifications`.
@@ -69,7 +83,7 @@ pub enum LogBackend {
 
 impl LogConfig {
     /// A log in SQLite.
-    pub const fn sqlite(path: PathBuf) -> Self {
+    pub fn sqlite(path: PathBuf) -> Self {
         Self {
             backend: LogBackend::Sqlite,
             path: Some(path),
@@ -82,7 +96,19 @@ impl LogConfig {
             statement_timeout: Self::default_statement_timeout(),
             verifications: Verifications::On,
             push: Vec::new(),
+            origin: None,
+            checkpoint_key: Self::default_checkpoint_key(),
+            checkpoint_mount: None,
+            checkpoint_overlap: Self::default_checkpoint_overlap(),
         }
+    }
+
+    fn default_checkpoint_key() -> KeyName {
+        "signet-log".parse().expect("invariant: a literal name")
+    }
+
+    const fn default_checkpoint_overlap() -> Duration {
+        Duration::from_hours(24)
     }
 
     const fn default_connections() -> usize {

@@ -25,6 +25,7 @@ pub(super) fn check(config: &Config) -> Result<(), Wrong> {
     http(&config.http)?;
     vault(&config.vault)?;
     keys(&config.keys)?;
+    not_the_logs_own(config)?;
     registries(&config.registries)?;
     config.identity.check()?;
     limits(&config.limits)?;
@@ -169,6 +170,29 @@ fn keys(keys: &[KeyConfig]) -> Result<(), Wrong> {
     Ok(())
 }
 
+/// Whoever can have the log's own key sign something can forge the log's checkpoints.
+fn not_the_logs_own(config: &Config) -> Result<(), Wrong> {
+    let (log, vault) = (&config.log, &config.vault.mount);
+    let of_log = (log.checkpoint_mount.as_ref().unwrap_or(vault), &log.checkpoint_key);
+    for (index, key) in config.keys.iter().enumerate() {
+        let in_vault = (key.mount.as_ref().unwrap_or(vault), key.vault_key.as_ref().unwrap_or(&key.name));
+        ensure(in_vault != of_log, format!("keys[{index}]"), || {
+            format!(
+                "{} is the key that signs the log's checkpoints (log.checkpoint_key), and nothing else may be signed \
+                 with it: leave this key out, or give the log another one",
+                in_vault.1
+            )
+        })?;
+        ensure(key.name != log.checkpoint_key, format!("keys[{index}].name"), || {
+            format!(
+                "{} is what the log's own key is called (log.checkpoint_key): name this one otherwise",
+                key.name
+            )
+        })?;
+    }
+    Ok(())
+}
+
 fn registries(registries: &[RegistryConfig]) -> Result<(), Wrong> {
     ensure(!registries.is_empty(), "registries", || {
         "name at least one registry: [[registries]] with its host".to_owned()
@@ -305,7 +329,33 @@ fn log(log: &LogConfig) -> Result<(), Wrong> {
             )
         },
     )?;
-    log.push.iter().enumerate().try_for_each(|(index, push)| self::push(index, push))
+    log.push.iter().enumerate().try_for_each(|(index, push)| self::push(index, push))?;
+    if let Some(path) = &log.checkpoint_mount {
+        mount("log.checkpoint_mount", path)?;
+    }
+    let is_origin = |origin: &String| {
+        (1..=255).contains(&origin.len()) && origin.bytes().all(|b| b.is_ascii_graphic() && b != b'+')
+    };
+    ensure(log.origin.as_ref().is_none_or(is_origin), "log.origin", || {
+        "write the log's name as a URL without https://, with at most 255 letters, digits and signs, without blanks \
+         and +: signet.example.com/log"
+            .to_owned()
+    })
+}
+
+fn web_address(key: &str, url: &Url) -> Result<(), Wrong> {
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    // Not the value: what makes it wrong may be a password.
+    ensure(plain, key, || {
+        "write http:// or https://, a host and a port where it needs one, without user name, password, query and \
+         fragment: https://host.example.com:8200"
+            .to_owned()
+    })
 }
 
 fn push(index: usize, push: &PushConfig) -> Result<(), Wrong> {
@@ -356,21 +406,6 @@ fn push(index: usize, push: &PushConfig) -> Result<(), Wrong> {
         path(key(name), file.as_deref())?;
     }
     at_least_one(key("batch"), push.batch)
-}
-
-fn web_address(key: &str, url: &Url) -> Result<(), Wrong> {
-    let plain = matches!(url.scheme(), "http" | "https")
-        && url.has_host()
-        && url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none();
-    // Not the value: what makes it wrong may be a password.
-    ensure(plain, key, || {
-        "write http:// or https://, a host and a port where it needs one, without user name, password, query and \
-         fragment: https://host.example.com:8200"
-            .to_owned()
-    })
 }
 
 /// A path of Vault, which becomes a part of URLs.

@@ -50,6 +50,8 @@ pub enum DevError {
 const KEY: &str = "release";
 /// Attestations have a key of their own: in bundles, they would pass for signatures by the same key.
 const ATTESTATION_KEY: &str = "attestations";
+/// Signs the log's checkpoints: [`LogConfig::sqlite`] names it.
+const LOG_KEY: &str = "signet-log";
 const PRINCIPAL: &str = "try-it";
 const MOUNT: &str = "transit";
 
@@ -80,8 +82,8 @@ impl Environment {
 
         let stand_in = |error: reqwest::Error| DevError::StandIn(error.without_url().to_string());
         let client = loopback_client().map_err(stand_in)?;
-        for key in [KEY, ATTESTATION_KEY] {
-            make_key(&client, vault.address, &vault_token, key).await.map_err(stand_in)?;
+        for (key, key_type) in [(KEY, "ecdsa-p256"), (ATTESTATION_KEY, "ecdsa-p256"), (LOG_KEY, "ed25519")] {
+            make_key(&client, vault.address, &vault_token, key, key_type).await.map_err(stand_in)?;
         }
         let image = sample_image::push(&client, registry.address).await.map_err(stand_in)?;
 
@@ -219,10 +221,11 @@ async fn make_key(
     vault: SocketAddr,
     token: &str,
     key: &str,
+    key_type: &str,
 ) -> reqwest::Result<()> {
     let url = format!("http://{vault}/v1/{MOUNT}/keys/{key}");
     let request = client.post(url).header("X-Vault-Token", token);
-    request.json(&serde_json::json!({"type": "ecdsa-p256"})).send().await?.error_for_status()?;
+    request.json(&serde_json::json!({"type": key_type})).send().await?.error_for_status()?;
     Ok(())
 }
 

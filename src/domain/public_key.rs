@@ -112,6 +112,11 @@ impl PublicKey {
             .expect("invariant: the label is valid and the DER is below 1 KiB")
     }
 
+    /// What [`PublicKey::from_ed25519`] takes; none for a key of another type.
+    pub fn to_ed25519(&self) -> Option<[u8; 32]> {
+        self.0.der.strip_prefix(&ED25519_SPKI_PREFIX)?.try_into().ok()
+    }
+
     pub fn key_type(&self) -> &KeyType {
         &self.0.key_type
     }

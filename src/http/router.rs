@@ -55,6 +55,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(keys::public_key))
         .routes(routes!(keys::public_keys))
         .routes(routes!(well_known::keys))
+        .routes(routes!(well_known::log_keys))
         .routes(routes!(log::entries::list))
         .routes(routes!(log::entries::read))
         .routes(routes!(log::export::export))

@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 use super::Admission;
 use crate::domain::{Clock, IdSource};
 use crate::metrics::Metrics;
-use crate::ports::{Authenticator, Idempotency};
+use crate::ports::{Authenticator, Idempotency, NoteSigner};
 use crate::service::{Quiet, Service};
 
 #[derive(Clone)]
@@ -19,6 +19,7 @@ pub struct ApiState {
     pub admission: Admission,
     pub metrics: Arc<Metrics>,
     pub idempotency: Arc<dyn Idempotency>,
+    pub notes: Arc<dyn NoteSigner>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
     /// Lines about callers that are nobody.

@@ -1,5 +1,5 @@
-//! `/.well-known/signet/keys.json` ([RFC 8615](https://www.rfc-editor.org/rfc/rfc8615)): one file for those who verify, and
-//! want to hear of a new version of a key without looking for it.
+//! `/.well-known/signet/…` ([RFC 8615](https://www.rfc-editor.org/rfc/rfc8615)): files for those who verify, and want to hear
+//! of a new version of a key without looking for it.
 
 use std::sync::Arc;
 
@@ -8,10 +8,12 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, IF_NONE_MATCH};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 
+use super::ApiState;
 use super::keys::KeyList;
 use super::problem::{Problem, ProblemBody};
 use crate::domain::Digest;
-use crate::service::Service;
+use crate::ports::LogError;
+use crate::service::{Service, ServiceError};
 
 /// A cache may keep the file, and asks each time whether it is still the same: a new version signs at once.
 const CACHING: &str = "public, no-cache";
@@ -30,17 +32,38 @@ pub async fn keys(State(service): State<Arc<Service>>, headers: HeaderMap) -> Re
         tracing::error!(%error, "keys did not become JSON");
         Problem::internal()
     })?;
+    Ok(file(&headers, "application/json", body))
+}
+
+/// The keys that the log's checkpoints are verified with, the newest first
+///
+/// A verifier key in each line, `<name>+<key id>+<base64>`, as [signed notes](https://c2sp.org/signed-note) have them;
+/// the name is the log's origin. `signet log verify --key-file` reads this. Pin what you got once, and compare.
+#[utoipa::path(get, path = "/.well-known/signet/log-keys", tag = "log",
+    params(("If-None-Match" = Option<String>, Header, description = "The `ETag` of an earlier answer")), responses(
+    (status = 200, body = String, content_type = "text/plain", headers(("ETag" = String, description = "Strong: of these bytes"))),
+    (status = 304, description = "Nothing has changed"),
+    (status = 503, body = ProblemBody, content_type = "application/problem+json")))]
+pub async fn log_keys(State(state): State<ApiState>, headers: HeaderMap) -> Result<Response, Problem> {
+    let keys = state.notes.verifier_keys().await;
+    let keys = keys.map_err(|error| ServiceError::Log(LogError(error.to_string())))?;
+    let body: String = keys.iter().flat_map(|key| [key.as_str(), "\n"]).collect();
+    Ok(file(&headers, "text/plain; charset=utf-8", body.into_bytes()))
+}
+
+/// `body`, unless the caller has it.
+fn file(headers: &HeaderMap, content_type: &'static str, body: Vec<u8>) -> Response {
     let etag = format!("\"{}\"", Digest::of(&body).hex());
     let always = [(ETAG, etag.clone()), (CACHE_CONTROL, CACHING.to_owned())];
-    Ok(match is_known(&headers, &etag) {
+    match is_known(headers, &etag) {
         true => (StatusCode::NOT_MODIFIED, always).into_response(),
-        false => (always, [(CONTENT_TYPE, "application/json")], body).into_response(),
-    })
+        false => (always, [(CONTENT_TYPE, content_type)], body).into_response(),
+    }
 }
 
 /// Whether the caller has what `etag` names ([RFC 9110, 13.1.2](https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2):
 /// compared weakly, so that a cache that has weakened it is understood).
-fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+pub(super) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut named = values.flat_map(|value| value.split(',')).map(str::trim);
     named.any(|name| name == "*" || name.strip_prefix("W/").unwrap_or(name) == etag)

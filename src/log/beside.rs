@@ -4,18 +4,12 @@ use async_trait::async_trait;
 
 use super::GroupCommitLog;
 use crate::domain::Entry;
-use crate::ports::{
-    Extent, LogError, LogRange, LoggedEntry, Mark, Marks, NewEntry, SignedCheckpoint, Writes,
-};
+use crate::ports::{Extent, LogError, LogRange, LoggedEntry, Mark, Marks, NewEntry, Writes};
 
 #[async_trait]
 impl LogRange for GroupCommitLog {
     async fn extent(&self) -> Result<Extent, LogError> {
         self.read(&self.lookups, |reader| reader.extent()).await
-    }
-
-    async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, LogError> {
-        self.read(&self.lookups, |reader| Ok(reader.head()?.1)).await
     }
 
     async fn range(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {

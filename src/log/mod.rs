@@ -1,6 +1,7 @@
 //! The signing log, and what else has to be durable: what is written at the same time becomes so in one commit.
 
 mod beside;
+mod check;
 mod checkpointer;
 mod chronicle;
 mod group_commit;
@@ -15,6 +16,7 @@ mod quotas;
 mod search;
 mod writer;
 
+pub use check::{CheckError, Whole, check};
 pub use checkpointer::Checkpointer;
 pub use chronicle::LogChronicle;
 pub use group_commit::GroupCommitLog;

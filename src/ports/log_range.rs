@@ -1,6 +1,6 @@
 use async_trait::async_trait;
 
-use super::{LogError, LoggedEntry, SignedCheckpoint};
+use super::{LogError, LoggedEntry};
 
 /// Which entries the store holds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -15,9 +15,6 @@ pub struct Extent {
 #[async_trait]
 pub trait LogRange: Send + Sync {
     async fn extent(&self) -> Result<Extent, LogError>;
-
-    /// The newest checkpoint that the store keeps; none before the first.
-    async fn checkpoint(&self) -> Result<Option<SignedCheckpoint>, LogError>;
 
     /// Entries from `first` on, in their order and without gaps: at most `limit`, fewer where they are large, and at least one
     /// where the store holds `first`. None where it does not.

@@ -90,6 +90,12 @@ pub enum SignerError {
     NoSuchKey(KeyName),
     #[error("version {version} of key `{key}` can not sign: {reason}")]
     VersionUnavailable { key: KeyName, version: KeyVersion, reason: String },
+    /// The log's own key can not be what it is for.
+    #[error(
+        "key `{key}` can not sign the log's checkpoints: {reason}: make another one with `vault write -f \
+             <mount>/keys/<name> type=ed25519`, and name it in `log.checkpoint_key`"
+    )]
+    Unfit { key: KeyName, reason: &'static str },
     #[error("{bytes} bytes are more than key `{key}` signs: {}", SigningInput::MAX_MESSAGE)]
     MessageTooLarge { key: KeyName, bytes: usize },
     #[error("Vault can not be reached or failed: {reason}")]

@@ -98,6 +98,12 @@ pub trait Store: Send {
     /// What [`Store::commit`] would meet.
     fn probe(&mut self) -> Result<(), LogError>;
 
+    /// The log's name: the one that was settled before, else `wanted`, which is durable from now on.
+    ///
+    /// # Errors
+    /// Where it can not be read or written.
+    fn settle_origin(&mut self, wanted: &str) -> Result<String, LogError>;
+
     /// The tree that this process has last seen to be durable.
     fn head(&self) -> TreeHead;
 

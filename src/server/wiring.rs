@@ -10,10 +10,13 @@ use crate::config::{Config, ConfigDigest, Purpose, Verifications};
 use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
 use crate::identity::{CallerAuthenticator, CertificateAuthenticator, OidcAuthenticator, TokenAuthenticator};
-use crate::log::{GroupCommitLog, Guard, LogChronicle, LoggedKeys, Push};
+use crate::log::{Checkpointer, GroupCommitLog, Guard, LogChronicle, LoggedKeys, Push};
 use crate::metrics::Metrics;
 use crate::policy::{Configured, ReloadingPolicy, Source};
-use crate::ports::{Authenticator, LogError, Policy, Registry, RuleLimits, SharedLocks, Signer, SigningLog};
+use crate::ports::{
+    Authenticator, KeyArchive, LogError, NoteSigner, Policy, Registry, RuleLimits, SharedLocks, Signer,
+    SigningLog, Store,
+};
 use crate::registry::OciRegistries;
 use crate::service::{
     Budgets, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Quiet, Repeats, Service,
@@ -43,7 +46,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     };
     let (policy, policy_file) = ReloadingPolicy::load(source)?;
     let keys = key_purposes(config);
-    let (log, shared_locks) = open_log(config, &metrics)?;
+    let OpenLog { log, shared_locks, origin } = open_log(config, ids.as_ref(), &metrics)?;
     let signing_log: Arc<dyn SigningLog> = log.clone();
     let chronicle = LogChronicle::open(log.clone(), shared_locks.clone(), clock.clone());
     chronicle.start(ConfigDigest::of(config));
@@ -53,20 +56,34 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         let push = push.map_err(|LogError(reason)| StartError::Log(reason))?;
         tokio::spawn(push.run_until(stopped.clone()));
     }
-    let keys_seen = LoggedKeys { log: log.clone(), locks: shared_locks.clone(), clock: clock.clone() };
+    let keys_seen: Arc<dyn KeyArchive> =
+        Arc::new(LoggedKeys { log: log.clone(), locks: shared_locks.clone(), clock: clock.clone() });
     let registry = OciRegistries::new(&config.registries, metrics.clone())
         .map_err(|error| StartError::Registries(error.to_string()))?;
     let signer = TransitSigner::start(
         &config.vault,
         &config.keys,
         signing_log.clone(),
-        Arc::new(keys_seen),
+        keys_seen.clone(),
         clock.clone(),
         ids.clone(),
         metrics.clone(),
         stopped.clone(),
     )
     .map_err(|error| StartError::Vault(error.to_string()))?;
+    let vault_and_log = (&config.vault, &config.log);
+    let notes = signer
+        .notes(vault_and_log, &origin, keys_seen, clock.clone(), stopped.clone())
+        .map_err(|error| StartError::Vault(error.to_string()))?;
+    let notes: Arc<dyn NoteSigner> = notes;
+    let transparency = Checkpointer::start(
+        log.clone(),
+        notes.clone(),
+        origin,
+        clock.clone(),
+        metrics.clone(),
+        stopped.clone(),
+    );
     let service = Service {
         signer: signer as Arc<dyn Signer>,
         registry: Arc::new(registry) as Arc<dyn Registry>,
@@ -74,6 +91,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         log: signing_log,
         ranges: log.clone(),
         search: log.clone(),
+        transparency,
         outbox: log.clone(),
         shared_locks,
         clock: clock.clone(),
@@ -103,6 +121,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         },
         observed: Quiet::default(),
         index_members: config.limits.index_members,
+        longest_request: 2 * config.limits.request_timeout + config.vault.request_timeout,
         wake: Notify::new(),
     };
     let authenticator = CallerAuthenticator {
@@ -117,6 +136,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         service: Arc::new(service),
         authenticator: Arc::new(authenticator),
         idempotency: log.clone(),
+        notes,
         clock,
         admission: Admission::new(&config.limits, metrics.clone()),
         metrics,
@@ -154,12 +174,43 @@ fn key_purposes(config: &Config) -> KeyPurposes {
 }
 
 /// What has to be durable, and what holds between all who share it.
-fn open_log(
-    config: &Config,
-    metrics: &Arc<Metrics>,
-) -> Result<(Arc<GroupCommitLog>, Arc<dyn SharedLocks>), StartError> {
-    let opened = store::open(&config.log).map_err(|error| StartError::Log(error.to_string()))?;
+struct OpenLog {
+    log: Arc<GroupCommitLog>,
+    shared_locks: Arc<dyn SharedLocks>,
+    /// The log's name.
+    origin: String,
+}
+
+fn open_log(config: &Config, ids: &dyn IdSource, metrics: &Arc<Metrics>) -> Result<OpenLog, StartError> {
+    let mut opened = store::open(&config.log).map_err(|error| StartError::Log(error.to_string()))?;
+    let origin = settle_origin(&mut *opened.store, config, ids)?;
     let log = GroupCommitLog::start(opened.store, Guard::open(), metrics.clone());
     let log = log.map_err(|error| StartError::Log(error.to_string()))?;
-    Ok((Arc::new(log), opened.locks))
+    Ok(OpenLog { log: Arc::new(log), shared_locks: opened.locks, origin })
+}
+
+/// The log's name, which every checkpoint and every proof says: it can not become another.
+fn settle_origin(store: &mut dyn Store, config: &Config, ids: &dyn IdSource) -> Result<String, StartError> {
+    let wanted = config.log.origin.clone();
+    let kept = store.settle_origin(&wanted.clone().unwrap_or_else(|| new_origin(config, ids)));
+    let kept = kept.map_err(|LogError(reason)| StartError::Log(reason))?;
+    match wanted {
+        Some(wanted) if wanted != kept => Err(StartError::Log(format!(
+            "`log.origin` is {wanted}, and this log began as {kept}, which every proof that was handed out says: write \
+             that name, leave the setting out, or begin a new log in another place"
+        ))),
+        _ => Ok(kept),
+    }
+}
+
+/// Where the log can be read, as <https://github.com/C2SP/C2SP/blob/main/tlog-tiles.md#parameters> has it; where nobody has
+/// said how callers reach us, a name that no other log has.
+fn new_origin(config: &Config, ids: &dyn IdSource) -> String {
+    let public = config.http.public_url.as_ref().and_then(|url| {
+        let host = url.host_str()?;
+        let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+        Some(format!("{host}{port}{}/log", url.path().trim_end_matches('/')))
+    });
+    let fits = |origin: &String| origin.len() <= 255 && !origin.contains('+');
+    public.filter(fits).unwrap_or_else(|| format!("signet/{}", ids.request_id()))
 }

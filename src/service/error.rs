@@ -118,7 +118,7 @@ impl ServiceError {
             Self::Signer(SignerError::Timeout(_)) | Self::Registry(RegistryError::Timeout { .. }) => {
                 "timeout"
             }
-            Self::Signer(SignerError::Log(_)) | Self::Log(_) => "log-unavailable",
+            Self::Signer(SignerError::Log(_) | SignerError::Unfit { .. }) | Self::Log(_) => "log-unavailable",
             Self::Registry(
                 RegistryError::Unavailable { .. }
                 | RegistryError::TooManyRequests { .. }
@@ -141,6 +141,7 @@ impl ServiceError {
                         | SignerError::Denied { .. }
                         | SignerError::Timeout(_)
                         | SignerError::Log(_)
+                        | SignerError::Unfit { .. }
                 )
                 | Self::Registry(
                     RegistryError::Unavailable { .. }
@@ -296,8 +297,7 @@ fn budget_sentence(budget: &Budget, retry_after: Option<Duration>) -> String {
     )
 }
 
-const LOG_SENTENCE: &str =
-    "The signing log can not be written, and nothing is signed without it. Try again later.";
+const LOG_SENTENCE: &str = "The signing log can not be written, or its newest checkpoint not be signed, and no signature leaves without both. Try again later.";
 
 fn signer_sentence(error: &SignerError) -> String {
     match error {
@@ -316,7 +316,7 @@ fn signer_sentence(error: &SignerError) -> String {
         SignerError::Timeout(after) => {
             format!("Vault did not answer within {after:?}, so that there is no signature. Try again later.")
         }
-        SignerError::Log(_) => LOG_SENTENCE.into(),
+        SignerError::Log(_) | SignerError::Unfit { .. } => LOG_SENTENCE.into(),
     }
 }
 

@@ -37,7 +37,7 @@ pub struct Export {
     /// The range: from its first index to before its end.
     first: u64,
     end: u64,
-    checkpoint: Option<SignedCheckpoint>,
+    checkpoint: Option<Arc<SignedCheckpoint>>,
     next: u64,
     /// Entries that were written.
     count: u64,
@@ -72,8 +72,9 @@ impl Service {
     pub async fn export(&self, caller: &Caller, request: ExportRequest) -> Result<Export, ServiceError> {
         let question = self.question(caller, Operation::LogRead);
         let ruling = self.permit(caller, &question)?.ruling;
+        // In this order: the log has what a checkpoint covers.
+        let checkpoint = self.transparency.checkpoint().await?;
         let extent = self.ranges.extent().await?;
-        let checkpoint = self.ranges.checkpoint().await?;
         // What a checkpoint covers can be verified.
         let newest = checkpoint.as_ref().map_or(extent.size, |checkpoint| checkpoint.head.size);
         let end = request.size.unwrap_or(newest);

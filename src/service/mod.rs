@@ -10,6 +10,7 @@ mod error;
 mod existing;
 mod expand;
 mod export;
+mod gate;
 mod keyring;
 mod keys;
 mod locks;
@@ -27,6 +28,7 @@ mod verify;
 mod wanted;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -36,7 +38,7 @@ use crate::domain::{
 use crate::metrics::Metrics;
 use crate::ports::{
     Decision, LogRange, LogSearch, Outbox, Policy, Question, Registry, RegistryError, RegistrySettings,
-    SharedLocks, Signer, SigningLog,
+    SharedLocks, Signer, SigningLog, Transparency,
 };
 
 pub use attest::{AttestRequest, MAX_PREDICATE, PredicateChecks, PredicateType};
@@ -65,6 +67,7 @@ pub struct Service {
     pub log: Arc<dyn SigningLog>,
     pub ranges: Arc<dyn LogRange>,
     pub search: Arc<dyn LogSearch>,
+    pub transparency: Arc<dyn Transparency>,
     pub outbox: Arc<dyn Outbox>,
     pub shared_locks: Arc<dyn SharedLocks>,
     pub clock: Arc<dyn Clock>,
@@ -83,6 +86,8 @@ pub struct Service {
     pub observed: Quiet,
     /// Manifests of one request: an index and all that it lists.
     pub index_members: usize,
+    /// No request takes longer, with all that it asks of others.
+    pub longest_request: Duration,
     /// Wakes who empties the outbox.
     pub wake: Notify,
 }

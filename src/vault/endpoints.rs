@@ -87,6 +87,12 @@ pub(super) struct KeyAnswer {
     /// Seconds; 0 where Vault makes no versions by itself.
     #[serde(default)]
     pub(super) auto_rotate_period: u64,
+    #[serde(default)]
+    pub(super) derived: bool,
+    #[serde(default)]
+    pub(super) exportable: bool,
+    #[serde(default)]
+    pub(super) allow_plaintext_backup: bool,
     /// Objects like [`VersionAnswer`] for key pairs, numbers for symmetric keys.
     #[serde(default)]
     pub(super) keys: BTreeMap<u32, serde_json::Value>,

@@ -189,7 +189,8 @@ fn unable(known: &Key, version: KeyVersion, fingerprint: Fingerprint) -> Option<
     Some(SignerError::VersionUnavailable { key: known.name.clone(), version, reason })
 }
 
-fn body(version: KeyVersion, form: Form, inputs: &[SigningInput]) -> Vec<u8> {
+/// What a signing call says.
+pub(super) fn body(version: KeyVersion, form: Form, inputs: &[SigningInput]) -> Vec<u8> {
     let item = |(index, input): (usize, &SigningInput)| SignItem {
         input: match input {
             SigningInput::Digest { bytes, .. } => STANDARD.encode(bytes),
@@ -235,7 +236,7 @@ fn signatures(
 
 /// The bytes of a result. A signature of another version than the pinned one is never handed out:
 /// the intent names the version.
-fn signature(result: &SignResult, version: KeyVersion) -> Result<Vec<u8>, SignerError> {
+pub(super) fn signature(result: &SignResult, version: KeyVersion) -> Result<Vec<u8>, SignerError> {
     if !result.error.is_empty() {
         return Err(unavailable(sentence(&[&result.error]).unwrap_or_default()));
     }

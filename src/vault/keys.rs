@@ -18,8 +18,9 @@ use super::client::{CallError, Client};
 use super::endpoints::{KeyAnswer, ReadKey, VersionAnswer};
 use super::failure::{explain, unavailable};
 use super::kept::Kept;
+use super::notes::unfit;
 use super::signer::StartError;
-use crate::config::{KeyConfig, VaultConfig};
+use crate::config::{KeyConfig, LogConfig, VaultConfig};
 use crate::domain::{
     HashAlgorithm, Key, KeyName, KeyType, KeyVersion, PublicKey, PublishedVersion, Timestamp,
 };
@@ -35,6 +36,8 @@ pub(super) struct TransitKey {
     pub(super) mount: String,
     /// None is SHA-256.
     hash: Option<HashAlgorithm>,
+    /// Why Vault's key must not be used, where it must not.
+    unfit: fn(&KeyAnswer) -> Option<&'static str>,
     known: ArcSwapOption<Key>,
     /// Reads that have begun. Counts up under the lock of `last` alone.
     begun: AtomicU64,
@@ -69,22 +72,30 @@ pub(super) fn configured(
             Some(path) => mount(path, || format!("keys.{}.mount", key.name))?,
             None => mount(&vault.mount, || "vault.mount".to_owned())?,
         };
-        let transit = TransitKey {
-            name: key.name.clone(),
-            vault_key: key.vault_key.clone().unwrap_or_else(|| key.name.clone()),
-            mount,
-            hash: key.hash,
-            known: ArcSwapOption::empty(),
-            begun: AtomicU64::new(0),
-            ended: AtomicU64::new(0),
-            last: Mutex::new(Last { result: None, kept: Kept::new(key.name.clone(), Arc::clone(archive)) }),
-            asked: Mutex::new(None),
-        };
+        let vault_key = key.vault_key.clone().unwrap_or_else(|| key.name.clone());
+        let transit = TransitKey::new(key.name.clone(), vault_key, mount, key.hash, |_| None, archive);
         if configured.insert(key.name.clone(), Arc::new(transit)).is_some() {
             return Err(StartError::DuplicateKey(key.name.clone()));
         }
     }
     Ok(configured)
+}
+
+/// The log's own key, which is none of those that callers use.
+///
+/// # Errors
+/// Where the engine's path is none.
+pub(super) fn of_log(
+    vault: &VaultConfig,
+    log: &LogConfig,
+    archive: &Arc<dyn KeyArchive>,
+) -> Result<Arc<TransitKey>, StartError> {
+    let mount = match &log.checkpoint_mount {
+        Some(path) => mount(path, || "log.checkpoint_mount".to_owned())?,
+        None => mount(&vault.mount, || "vault.mount".to_owned())?,
+    };
+    let name = log.checkpoint_key.clone();
+    Ok(Arc::new(TransitKey::new(name.clone(), name, mount, None, unfit, archive)))
 }
 
 /// Reads `key` now and every `period`, until `shutdown`.
@@ -110,6 +121,29 @@ pub(super) fn follow(
 }
 
 impl TransitKey {
+    fn new(
+        name: KeyName,
+        vault_key: KeyName,
+        mount: String,
+        hash: Option<HashAlgorithm>,
+        unfit: fn(&KeyAnswer) -> Option<&'static str>,
+        archive: &Arc<dyn KeyArchive>,
+    ) -> Self {
+        let kept = Kept::new(name.clone(), Arc::clone(archive));
+        Self {
+            name,
+            vault_key,
+            mount,
+            hash,
+            unfit,
+            known: ArcSwapOption::empty(),
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            last: Mutex::new(Last { result: None, kept }),
+            asked: Mutex::new(None),
+        }
+    }
+
     /// What was last read. Asks nobody.
     pub(super) fn current(&self) -> Option<Arc<Key>> {
         self.known.load_full()
@@ -165,7 +199,7 @@ impl TransitKey {
         let result = result.map(Arc::new);
         match &result {
             Ok(key) => self.known.store(Some(Arc::clone(key))),
-            Err(SignerError::NoSuchKey(_)) => self.known.store(None),
+            Err(SignerError::NoSuchKey(_) | SignerError::Unfit { .. }) => self.known.store(None),
             Err(_) => {}
         }
         last.result = Some(result.clone());
@@ -176,6 +210,9 @@ impl TransitKey {
     async fn ask(&self, client: &Client) -> Result<Key, SignerError> {
         let endpoint = ReadKey { mount: self.mount.clone(), key: self.vault_key.clone() };
         match client.call("read_key", endpoint, None).await {
+            Ok(reply) if let Some(reason) = (self.unfit)(&reply.data) => {
+                Err(SignerError::Unfit { key: self.name.clone(), reason })
+            }
             Ok(reply) => parse(&self.name, self.hash.unwrap_or_default(), &reply.data)
                 .map_err(|reason| unavailable(format!("what Vault says of key `{}`: {reason}", self.name))),
             Err(CallError::Status { status: StatusCode::NOT_FOUND, .. }) => {

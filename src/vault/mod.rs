@@ -7,6 +7,7 @@
 //! | `group` | one group: intents, the call, everybody's answer |
 //! | `keys` | the keys' versions, and the cache that follows Vault |
 //! | `kept` | the versions that Vault publishes no more |
+//! | `notes` | the log's own key, which implements the port of notes |
 //! | `ready` | whether a call would be let in |
 //! | `client` | a call with the token that is valid now, and what is tried again |
 //! | `auth` | the token: logins, and who keeps it valid |
@@ -24,6 +25,7 @@ mod failure;
 mod group;
 mod kept;
 mod keys;
+mod notes;
 mod ready;
 mod signer;
 mod transport;
@@ -31,4 +33,5 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
+pub use notes::TransitNotes;
 pub use signer::{StartError, TransitSigner};

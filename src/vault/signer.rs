@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
@@ -10,8 +11,9 @@ use super::caller::Caller;
 use super::client::Client;
 use super::group::GroupSigner;
 use super::keys::{self, TransitKey};
+use super::notes::TransitNotes;
 use super::ready::Readiness;
-use crate::config::{KeyConfig, VaultConfig};
+use crate::config::{KeyConfig, LogConfig, VaultConfig};
 use crate::domain::{Clock, HashAlgorithm, IdSource, Key, KeyName, SigningInput};
 use crate::metrics::Metrics;
 use crate::ports::{KeyArchive, Signed, Signer, SignerError, SigningLog, SigningTask};
@@ -90,6 +92,31 @@ impl TransitSigner {
             GroupSigner { client: Arc::clone(&client), log, clock, ids, metrics: Arc::clone(&metrics) };
         let batches = Arc::new(Batches::new(config, groups, metrics));
         Ok(Arc::new(Self { client, keys, batches, readiness: Readiness::default() }))
+    }
+
+    /// The holder of the log's own key, which is named `origin` in notes. Begins to follow that key, until `shutdown`.
+    ///
+    /// # Errors
+    /// Where the configuration can not work.
+    pub fn notes(
+        &self,
+        (vault, log): (&VaultConfig, &LogConfig),
+        origin: &str,
+        archive: Arc<dyn KeyArchive>,
+        clock: Arc<dyn Clock>,
+        shutdown: CancellationToken,
+    ) -> Result<Arc<TransitNotes>, StartError> {
+        let (client, key) = (Arc::clone(&self.client), keys::of_log(vault, log, &archive)?);
+        keys::follow(Arc::clone(&key), Arc::clone(&client), vault.key_poll, shutdown);
+        Ok(Arc::new(TransitNotes {
+            client,
+            key,
+            archive,
+            clock,
+            origin: origin.to_owned(),
+            overlap: log.checkpoint_overlap,
+            alone: AtomicBool::new(false),
+        }))
     }
 
     /// The key that signs `task`.

@@ -104,6 +104,11 @@ fn the_vault_policy_lets_signet_sign_with_the_examples_keys_and_read_them() {
     let paths = vault_paths(&policy).unwrap();
     for example in EXAMPLES {
         let config = config::load(&root().join(example)).unwrap();
+        let log_mount = config.log.checkpoint_mount.as_ref().unwrap_or(&config.vault.mount);
+        for (call, capability) in [("sign", "update"), ("keys", "read")] {
+            let path = format!("{log_mount}/{call}/{}", config.log.checkpoint_key);
+            assert!(paths.contains(&(path.clone(), capability.to_owned())), "{path}");
+        }
         for key in &config.keys {
             let mount = key.mount.as_ref().unwrap_or(&config.vault.mount);
             let name = key.vault_key.as_ref().unwrap_or(&key.name);

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::registries::{world, world_with};
-use crate::support::proxy::{Call, signing_calls};
+use crate::support::proxy::{Call, is_signing, signing_calls};
 use crate::support::servers::KeyForm;
 use crate::support::world::Settings;
 use crate::support::{Fault, World, servers};
@@ -84,9 +84,7 @@ async fn images(world: &World) -> Vec<String> {
 fn close_vault(world: &World) -> Arc<Semaphore> {
     let gate = Arc::new(Semaphore::new(0));
     let closed = gate.clone();
-    world
-        .vault_proxy
-        .break_with(move |call| call.path.contains("/sign/").then(|| Fault::Gate(closed.clone())));
+    world.vault_proxy.break_with(move |call| is_signing(call).then(|| Fault::Gate(closed.clone())));
     gate
 }
 

@@ -163,7 +163,7 @@ async fn allow_key(world: &mut World, key: &str) {
     let text = std::fs::read_to_string(&policy).unwrap();
     std::fs::write(&policy, text.replace("keys: [", &format!("keys: ['{key}', "))).unwrap();
     // The new token's policies name one key each.
-    servers::signing_token(&world.client, &world.vault, key).await;
+    servers::signing_token(&world.client, &world.vault, key, &world.log_key).await;
     let token = json!({"policies": [servers::policy_name(key, 0), servers::policy_name(&world.key, 0)]});
     let made = world.vault_call(Method::POST, "auth/token/create", token).await;
     let token = made["auth"]["client_token"].as_str().unwrap();

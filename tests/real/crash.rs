@@ -10,7 +10,7 @@ use rand::Rng as _;
 use serde_json::{Value, json};
 
 use crate::registries::world_with;
-use crate::support::proxy::Call;
+use crate::support::proxy::{Call, is_signing};
 use crate::support::soak;
 use crate::support::world::Settings;
 use crate::support::{Answer, Fault, World};
@@ -118,7 +118,6 @@ fn arm(world: &World, step: Step, signings: usize) -> Arc<()> {
             kill(pid);
         }
     };
-    let is_signing = |call: &Call| call.path.contains("/sign/");
     match step {
         Step::Intent => world.vault_proxy.break_with(move |call| {
             is_signing(call).then(|| {

@@ -11,6 +11,8 @@ struct Setting {
     client: reqwest::Client,
     vault: Vault,
     key: String,
+    /// The log's own.
+    log_key: String,
     other: String,
     token: String,
 }
@@ -32,6 +34,11 @@ async fn the_token_can_sign_with_its_key_read_what_is_public_of_it_and_renew_its
         let look = setting.status(Method::GET, "auth/token/lookup-self", Value::Null).await;
         let renew = setting.status(Method::POST, "auth/token/renew-self", json!({})).await;
         assert_eq!((read, sign, look, renew), (200, 200, 200, 200), "{form:?}");
+        let log_key = &setting.log_key;
+        let read = setting.status(Method::GET, &format!("transit/keys/{log_key}"), Value::Null).await;
+        let sign =
+            setting.status(Method::POST, &format!("transit/sign/{log_key}"), signing_a_checkpoint()).await;
+        assert_eq!((read, sign), (200, 200), "{form:?}");
     }
 }
 
@@ -43,7 +50,7 @@ async fn the_token_can_do_nothing_else() {
 }
 
 async fn can_do_nothing_else(setting: Setting) {
-    let (key, other) = (&setting.key, &setting.other);
+    let (key, log_key, other) = (&setting.key, &setting.log_key, &setting.other);
     let list = Method::from_bytes(b"LIST").unwrap();
     let with = |name: &str, value: Value| {
         let mut body = setting.signing();
@@ -77,6 +84,19 @@ async fn can_do_nothing_else(setting: Setting) {
         post(sign.clone(), with("marshaling_algorithm", json!("jws"))),
         post(sign.clone(), with("hash_algorithm", json!("sha2-512"))),
         post(sign.clone(), with("salt_length", json!("auto"))),
+        // The log's key, for anything but checkpoints.
+        post(format!("transit/sign/{log_key}/sha2-256"), signing_a_checkpoint()),
+        post(format!("transit/sign/{log_key}"), json!({"prehashed": false, "input": INPUT})),
+        post(
+            format!("transit/sign/{log_key}"),
+            json!({"prehashed": true, "batch_input": [{"input": INPUT}]}),
+        ),
+        get(format!("transit/export/signing-key/{log_key}")),
+        get(format!("transit/backup/{log_key}")),
+        post(format!("transit/keys/{log_key}/rotate"), json!({})),
+        post(format!("transit/keys/{log_key}/config"), json!({"exportable": true})),
+        post(format!("transit/keys/{log_key}/trim"), json!({"min_available_version": 1})),
+        (Method::DELETE, format!("transit/keys/{log_key}"), Value::Null),
         // What moves the key, or what it may do.
         get(format!("transit/export/signing-key/{key}")),
         get(format!("transit/export/signing-key/{key}/1")),
@@ -112,18 +132,23 @@ async fn can_do_nothing_else(setting: Setting) {
 /// 32 bytes in base64.
 const INPUT: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
+/// The call that Signet makes with the log's key.
+fn signing_a_checkpoint() -> Value {
+    json!({"prehashed": false, "key_version": 1, "batch_input": [{"input": INPUT, "reference": "0"}]})
+}
+
 impl Setting {
     async fn new(form: KeyForm) -> Self {
         demand_real_servers();
         let (client, vault) = (servers::client(), servers::vault());
-        let (key, other) = (servers::unique("key"), servers::unique("other"));
-        for key in [&key, &other] {
+        let [key, log_key, other] = ["key", "log-key", "other"].map(servers::unique);
+        for (key, key_type) in [(&key, form.key_type), (&log_key, "ed25519"), (&other, form.key_type)] {
             let made = client.post(format!("{}/v1/transit/keys/{key}", vault.address));
-            let made = made.header("X-Vault-Token", &vault.root_token).json(&json!({"type": form.key_type}));
+            let made = made.header("X-Vault-Token", &vault.root_token).json(&json!({"type": key_type}));
             assert_eq!(made.send().await.unwrap().status(), 200);
         }
-        let token = servers::signing_token_for(&client, &vault, &key, &[form]).await;
-        Self { form, client, vault, key, other, token }
+        let token = servers::signing_token_for(&client, &vault, &key, &log_key, &[form]).await;
+        Self { form, client, vault, key, log_key, other, token }
     }
 
     fn is_pure(&self) -> bool {

@@ -88,12 +88,13 @@ impl OwnVault {
         self.unseal().await;
     }
 
-    /// Has the world's Signet use this Vault, in which the world's key is made.
+    /// Has the world's Signet use this Vault, in which the world's keys are made.
     pub async fn lead_to(&self, world: &mut World) {
-        let key = format!("transit/keys/{}", world.key);
-        self.call(Method::POST, &key, json!({"type": "ecdsa-p256"})).await;
+        for (key, key_type) in [(&world.key, "ecdsa-p256"), (&world.log_key, "ed25519")] {
+            self.call(Method::POST, &format!("transit/keys/{key}"), json!({"type": key_type})).await;
+        }
         // With a policy by the key's name.
-        let token = servers::signing_token(&self.client, &self.vault, &world.key).await;
+        let token = servers::signing_token(&self.client, &self.vault, &world.key, &world.log_key).await;
         world.write_vault_token(&token);
         world.vault = self.vault.clone();
         let proxy = world.vault_proxy.url();

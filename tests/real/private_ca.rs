@@ -150,11 +150,12 @@ pub async fn use_vault(world: &mut World, authority: &Authority, ca_file: &str) 
     };
     let client = authority.client().unwrap();
     servers::mount_transit(&client, &vault).await;
-    let key = client.request(Method::POST, format!("{}/v1/transit/keys/{}", vault.address, world.key));
-    let made =
-        key.header("X-Vault-Token", ROOT_TOKEN).json(&json!({"type": "ecdsa-p256"})).send().await.unwrap();
-    assert_eq!(made.status(), 200);
-    let token = servers::signing_token(&client, &vault, &world.key).await;
+    for (key, key_type) in [(&world.key, "ecdsa-p256"), (&world.log_key, "ed25519")] {
+        let key = client.request(Method::POST, format!("{}/v1/transit/keys/{key}", vault.address));
+        let made = key.header("X-Vault-Token", ROOT_TOKEN).json(&json!({"type": key_type})).send().await;
+        assert_eq!(made.unwrap().status(), 200);
+    }
+    let token = servers::signing_token(&client, &vault, &world.key, &world.log_key).await;
     std::fs::write(world.directory.path().join("vault-token"), token).unwrap();
     let config = world.directory.path().join("signet.toml");
     let text = std::fs::read_to_string(&config).unwrap();

@@ -234,6 +234,10 @@ impl Store for Gated {
         Ok(())
     }
 
+    fn settle_origin(&mut self, _: &str) -> Result<String, LogError> {
+        unreachable!()
+    }
+
     fn close(&mut self) -> Result<(), LogError> {
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Everything durable over its stores: what they promise of durability, order, questions and deliveries.
 
 mod checkpoints;
+mod damage;
 mod database;
 mod deliveries;
 mod fixtures;
@@ -9,6 +10,7 @@ mod idempotency;
 mod key_archive;
 mod migration;
 mod on_postgres;
+mod origin;
 mod pages;
 mod questions;
 mod quotas;

@@ -58,6 +58,7 @@ impl Fault {
 }
 
 type BodyChange = Arc<dyn Fn(&[u8]) -> Vec<u8> + Send + Sync>;
+type Choice = Box<dyn Fn(&Call) -> bool + Send + Sync>;
 type Rule = Box<dyn Fn(&Call) -> Option<Fault> + Send + Sync>;
 
 /// Clones share everything.
@@ -71,6 +72,9 @@ struct Shared {
     upstream: String,
     client: reqwest::Client,
     calls: Mutex<Vec<Call>>,
+    /// Which calls are counted apart.
+    apart: Mutex<Choice>,
+    calls_apart: Mutex<Vec<Call>>,
     rule: Mutex<Rule>,
 }
 
@@ -86,6 +90,8 @@ impl Proxy {
             upstream: upstream.to_owned(),
             client: servers::client(),
             calls: Mutex::default(),
+            apart: Mutex::new(Box::new(|_| false)),
+            calls_apart: Mutex::default(),
             rule: Mutex::new(Box::new(|_| None)),
         });
         let address = listener.local_addr().unwrap();
@@ -107,6 +113,17 @@ impl Proxy {
         self.break_with(|_| None);
     }
 
+    /// From now on such calls are in [`Proxy::take_calls_apart`], and not among the others: what a service does by itself,
+    /// and when it likes. They are passed on and broken like all others.
+    pub fn count_apart(&self, which: impl Fn(&Call) -> bool + Send + Sync + 'static) {
+        *self.shared.apart.lock().unwrap() = Box::new(which);
+    }
+
+    /// Of the calls that are counted apart, what arrived since the last call of this function.
+    pub fn take_calls_apart(&self) -> Vec<Call> {
+        std::mem::take(&mut *self.shared.calls_apart.lock().unwrap())
+    }
+
     /// What arrived since the last call of this function.
     pub fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut *self.shared.calls.lock().unwrap())
@@ -120,7 +137,13 @@ impl Proxy {
 
 /// The requests that ask Vault for signatures.
 pub fn signing_calls(calls: &[Call]) -> Vec<&Call> {
-    calls.iter().filter(|call| call.path.contains("/sign/")).collect()
+    calls.iter().filter(|call| is_signing(call)).collect()
+}
+
+/// Whether a call asks for a signature that somebody wants: the log's own key, as [`super::World`] names it, signs
+/// checkpoints.
+pub fn is_signing(call: &Call) -> bool {
+    call.path.contains("/sign/") && !call.path.contains("/log-key-")
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
@@ -145,7 +168,11 @@ async fn answer(shared: &Shared, request: Request<Body>) -> Result<Response<Body
     let body = to_bytes(body, usize::MAX).await.map_err(std::io::Error::other)?;
     let path = parts.uri.path_and_query().map_or_else(String::new, ToString::to_string);
     let call = Call { method: parts.method, path, headers: parts.headers, body };
-    shared.calls.lock().unwrap().push(call.clone());
+    let counted = match (shared.apart.lock().unwrap())(&call) {
+        true => &shared.calls_apart,
+        false => &shared.calls,
+    };
+    counted.lock().unwrap().push(call.clone());
     let fault = (shared.rule.lock().unwrap())(&call);
     match fault {
         None => forward(shared, call).await,

@@ -121,8 +121,9 @@ impl KeyForm {
 }
 
 /// A token that may do with `key` what `config/vault-policy.hcl` allows, and nothing else. A stand-in reads no policies.
-pub async fn signing_token(client: &reqwest::Client, vault: &Vault, key: &str) -> String {
-    signing_token_for(client, vault, key, &[KeyForm::default()]).await
+/// With `log_key` too, which signs the log's checkpoints.
+pub async fn signing_token(client: &reqwest::Client, vault: &Vault, key: &str, log_key: &str) -> String {
+    signing_token_for(client, vault, key, log_key, &[KeyForm::default()]).await
 }
 
 /// As [`signing_token`], for a key that may have any of these forms.
@@ -130,6 +131,7 @@ pub async fn signing_token_for(
     client: &reqwest::Client,
     vault: &Vault,
     key: &str,
+    log_key: &str,
     forms: &[KeyForm],
 ) -> String {
     if SERVERS.vault_binary.is_none() {
@@ -145,6 +147,7 @@ pub async fn signing_token_for(
     let mut names = Vec::new();
     for (number, form) in forms.iter().enumerate() {
         let policy = form.policy().replace("/release", &format!("/{key}"));
+        let policy = policy.replace("/signet-log", &format!("/{log_key}"));
         let name = policy_name(key, number);
         call(Method::PUT, format!("sys/policies/acl/{name}"), json!({"policy": policy})).await;
         names.push(name);

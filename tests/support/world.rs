@@ -25,6 +25,8 @@ pub struct World {
     pub registry_proxy: Proxy,
     /// The key's name, in Vault and in Signet.
     pub key: String,
+    /// The name of the log's own key in Vault. [`World::vault_proxy`] counts calls about it apart.
+    pub log_key: String,
     /// `host:port/name`, where the host is the proxy's.
     pub repository: String,
     /// A token that may do everything in this world's repository with its key.
@@ -93,15 +95,18 @@ impl World {
         };
         let vault_proxy = Proxy::start(&vault.address).await;
         let registry_proxy = Proxy::start(&registry.url).await;
-        let key = unique("key");
-        let made = client.post(format!("{}/v1/transit/keys/{key}", vault.address));
-        let made =
-            made.header("X-Vault-Token", &vault.root_token).json(&json!({"type": settings.key.key_type}));
-        assert!(made.send().await.unwrap().status().is_success());
+        let (key, log_key) = (unique("key"), unique("log-key"));
+        for (key, key_type) in [(&key, settings.key.key_type), (&log_key, "ed25519")] {
+            let made = client.post(format!("{}/v1/transit/keys/{key}", vault.address));
+            let made = made.header("X-Vault-Token", &vault.root_token).json(&json!({"type": key_type}));
+            assert!(made.send().await.unwrap().status().is_success());
+        }
+        let of_log = format!("/{log_key}");
+        vault_proxy.count_apart(move |call| call.path.ends_with(&of_log));
         let repository = format!("{}/{}", registry_proxy.address, unique("team/app"));
         let directory = tempfile::tempdir().unwrap();
         let (token, outsider) = (unique("token"), unique("outsider"));
-        let vault_token = servers::signing_token_for(&client, &vault, &key, &[settings.key]).await;
+        let vault_token = servers::signing_token_for(&client, &vault, &key, &log_key, &[settings.key]).await;
         std::fs::write(directory.path().join("vault-token"), format!("{vault_token}\n")).unwrap();
         let policy = format!(
             "version: 1\nrules:\n  - id: everything\n    effect: allow\n    identity: {{token: ci}}\n    repositories: ['{repository}', '{repository}/**']\n    keys: ['{key}']\n    operations: [sign, attest, blob, verify, log.read]\n"
@@ -113,7 +118,8 @@ impl World {
         if let Some(authority) = &settings.tls {
             authority.server("signet").write(directory.path());
         }
-        let config = config(&settings, &vault_proxy, &registry_proxy, &key, &token, &outsider);
+        let keys = (key.as_str(), log_key.as_str());
+        let config = config(&settings, &vault_proxy, &registry_proxy, keys, &token, &outsider);
         std::fs::write(directory.path().join("signet.toml"), config).unwrap();
         let signet = Signet::serve(&directory.path().join("signet.toml"));
         Self {
@@ -124,6 +130,7 @@ impl World {
             registry,
             registry_proxy,
             key,
+            log_key,
             repository,
             token,
             outsider,
@@ -323,8 +330,15 @@ impl World {
     /// A token for Signet that Vault takes now, beside the one that it began with.
     pub async fn new_vault_token(&self) -> String {
         if servers::are_real() {
-            return servers::signing_token_for(&self.client, &self.vault, &self.key, &[self.settings.key])
-                .await;
+            let keys = (&self.key, &self.log_key);
+            return servers::signing_token_for(
+                &self.client,
+                &self.vault,
+                keys.0,
+                keys.1,
+                &[self.settings.key],
+            )
+            .await;
         }
         let made = self.vault_call(Method::POST, "auth/token/create", json!({"policies": ["root"]})).await;
         made["auth"]["client_token"].as_str().unwrap().to_owned()
@@ -379,7 +393,7 @@ fn config(
     settings: &Settings,
     vault: &Proxy,
     registry: &Proxy,
-    key: &str,
+    (key, log_key): (&str, &str),
     token: &str,
     outsider: &str,
 ) -> String {
@@ -417,12 +431,11 @@ fn config(
         );
     }
     section("[policy]", "policy", &["file = 'policy.yaml'".into()]);
-    match settings.postgres {
-        false => section("[log]", "log", &["path = 'signet.db'".into()]),
-        true => {
-            section("[log]", "log", &["backend = 'postgres'".into(), "url_file = 'postgres-url'".into()]);
-        }
-    }
+    let place = match settings.postgres {
+        false => "path = 'signet.db'",
+        true => "backend = 'postgres'\nurl_file = 'postgres-url'",
+    };
+    section("[log]", "log", &[place.into(), format!("checkpoint_key = '{log_key}'")]);
     section("[limits]", "limits", &[]);
     section("[attach]", "attach", &[]);
     text + &settings.sections

@@ -5,6 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::{Value, json};
 
+use crate::support::proxy::is_signing;
 use crate::support::world::Settings;
 use crate::support::{Fault, World};
 
@@ -66,7 +67,7 @@ async fn metrics_count_what_happened_and_callers_can_not_invent_labels() {
     let strange = reqwest::Method::from_bytes(b"BREW4711").unwrap();
     let strange = world.client.request(strange, format!("{}/v1/keys", world.signet.api)).send().await;
     assert_eq!(strange.unwrap().status(), 405);
-    world.vault_proxy.break_with(|call| call.path.contains("/sign/").then(|| Fault::status(500)));
+    world.vault_proxy.break_with(|call| is_signing(call).then(|| Fault::status(500)));
     assert_eq!(world.sign_image(&other).await.status, 503);
     world.vault_proxy.mend();
 

@@ -9,7 +9,8 @@ use sha2::{Digest as _, Sha256};
 use crate::support::{Answer, World};
 
 /// The operations that anybody may call. Whoever adds one says so here.
-const PUBLIC: [&str; 6] = [
+const PUBLIC: [&str; 7] = [
+    "GET /.well-known/signet/log-keys",
     "GET /.well-known/signet/keys.json",
     "GET /schemas/log-entry-v1.json",
     "GET /v1/keys",

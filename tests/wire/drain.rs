@@ -8,7 +8,7 @@ use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
-use crate::support::proxy::{Call, signing_calls};
+use crate::support::proxy::{is_signing, signing_calls};
 use crate::support::world::Settings;
 use crate::support::{Answer, Fault, World};
 
@@ -24,7 +24,6 @@ async fn waiting_in_vault() -> (World, String, Arc<Semaphore>, JoinHandle<reqwes
     let image = world.push_image().await;
     let gate = Arc::new(Semaphore::new(0));
     let closed = gate.clone();
-    let is_signing = |call: &Call| call.path.contains("/sign/");
     world.vault_proxy.break_with(move |call| is_signing(call).then(|| Fault::Gate(closed.clone())));
     let request = tokio::spawn(request(&world, &image).send());
     let asked = async || (!signing_calls(&world.vault_proxy.calls()).is_empty()).then_some(());

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::proxy::signing_calls;
+use crate::support::proxy::{is_signing, signing_calls};
 use crate::support::{Answer, Fault, World};
 
 const PATH: &str = "/v1/signatures";
@@ -83,7 +83,7 @@ async fn another_principals_key_is_another() {
 async fn what_failed_is_tried_again_with_the_same_key() {
     let world = World::counted().await;
     let image = world.push_image().await;
-    world.vault_proxy.break_with(|call| call.path.contains("/sign/").then(|| Fault::status(400)));
+    world.vault_proxy.break_with(|call| is_signing(call).then(|| Fault::status(400)));
     world.assert_problem(&sign(&world, "key", json!({"image": image})).await, 503, "vault-unavailable");
     world.vault_proxy.mend();
     assert_eq!(sign(&world, "key", json!({"image": image})).await.status, 201);

@@ -176,7 +176,7 @@ async fn a_key_that_was_made_anew_a_moment_ago_signs_as_itself() {
         let key = KeyForm { key_type: old, hash: None };
         let world = World::counted_with(Settings { key, ..Settings::default() }).await;
         let forms = [old, new].map(|key_type| KeyForm { key_type, hash: None });
-        let token = signing_token_for(&world.client, &world.vault, &world.key, &forms).await;
+        let token = signing_token_for(&world.client, &world.vault, &world.key, &world.log_key, &forms).await;
         world.write_vault_token(&token);
         delete(&world).await;
         world.vault_call(Method::POST, &format!("transit/keys/{}", world.key), json!({"type": new})).await;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::sync::Semaphore;
 
 use crate::support::attached::digest_of;
-use crate::support::proxy::{Call, signing_calls};
+use crate::support::proxy::{Call, is_signing, signing_calls};
 use crate::support::{Fault, World};
 
 /// Keeps the log from being written as long as it lives, as a backup that hangs would.
@@ -80,7 +80,6 @@ async fn a_signature_whose_outcome_can_not_be_logged_is_not_released() {
     let image = world.push_image().await;
     let gate = Arc::new(Semaphore::new(0));
     let closed = gate.clone();
-    let is_signing = |call: &Call| call.path.contains("/sign/");
     world.vault_proxy.break_with(move |call| is_signing(call).then(|| Fault::Gate(closed.clone())));
     let locking = async {
         let waits = async || world.vault_proxy.calls().iter().any(is_signing).then_some(());

@@ -17,6 +17,7 @@ mod limits;
 mod log_entries;
 mod log_export;
 mod log_failures;
+mod log_keys;
 mod log_push;
 mod oidc;
 mod outbox;

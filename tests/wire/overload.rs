@@ -6,6 +6,7 @@ use futures::future::join_all;
 use serde_json::json;
 use tokio::sync::Semaphore;
 
+use crate::support::proxy::is_signing;
 use crate::support::world::Settings;
 use crate::support::{Fault, World};
 
@@ -16,9 +17,7 @@ async fn what_does_not_fit_the_queue_is_503_at_once_and_the_rest_is_signed() {
     let images = join_all((0..5).map(|_| world.push_image())).await;
     let gate = Arc::new(Semaphore::new(0));
     let closed = gate.clone();
-    world
-        .vault_proxy
-        .break_with(move |call| call.path.contains("/sign/").then(|| Fault::Gate(closed.clone())));
+    world.vault_proxy.break_with(move |call| is_signing(call).then(|| Fault::Gate(closed.clone())));
     let fits = join_all(images[..2].iter().map(|image| world.sign_image(image)));
     let others = async {
         let waiting = async || (world.metric("signet_requests_waiting").await == 1.0).then_some(());
@@ -47,9 +46,7 @@ async fn large_bodies_wait_for_room_in_the_same_queue_and_keep_nobody_else_waiti
     let images = join_all((0..4).map(|_| world.push_image())).await;
     let gate = Arc::new(Semaphore::new(0));
     let closed = gate.clone();
-    world
-        .vault_proxy
-        .break_with(move |call| call.path.contains("/sign/").then(|| Fault::Gate(closed.clone())));
+    world.vault_proxy.break_with(move |call| is_signing(call).then(|| Fault::Gate(closed.clone())));
     let attest = async |image: &String| {
         let predicate = json!({"a": "x".repeat(1024 * 1024)});
         world.attest(json!({"image": image, "predicate_type": "custom", "predicate": predicate})).await

@@ -5,7 +5,7 @@ use signet::domain::{Descriptor, Digest};
 
 use crate::support::attached::digest_of;
 use crate::support::image::{self, INDEX};
-use crate::support::proxy::signing_calls;
+use crate::support::proxy::{is_signing, signing_calls};
 use crate::support::world::Settings;
 use crate::support::{Answer, Fault, World};
 
@@ -164,7 +164,7 @@ async fn where_vault_signs_nothing_the_answer_is_a_problem() {
     let world = World::counted().await;
     let child = world.push_child().await;
     let (index, _) = world.push_index(std::slice::from_ref(&child)).await;
-    world.vault_proxy.break_with(|call| call.path.contains("/sign/").then(|| Fault::status(400)));
+    world.vault_proxy.break_with(|call| is_signing(call).then(|| Fault::status(400)));
     world.assert_problem(&sign(&world, &index).await, 503, "vault-unavailable");
 }
 

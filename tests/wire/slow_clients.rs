@@ -11,7 +11,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::support::proxy::signing_calls;
+use crate::support::proxy::{is_signing, signing_calls};
 use crate::support::world::Settings;
 use crate::support::{Answer, Authority, Fault, World};
 
@@ -208,9 +208,7 @@ async fn a_long_request_is_not_idle() {
     let image = world.push_image().await;
     let gate = Arc::new(Semaphore::new(0));
     let closed = gate.clone();
-    world
-        .vault_proxy
-        .break_with(move |call| call.path.contains("/sign/").then(|| Fault::Gate(closed.clone())));
+    world.vault_proxy.break_with(move |call| is_signing(call).then(|| Fault::Gate(closed.clone())));
     let open = async {
         // Another connection, that came later and idles, has been closed meanwhile.
         let asked = async || (!signing_calls(&world.vault_proxy.calls()).is_empty()).then_some(());
@@ -277,9 +275,7 @@ async fn where_all_connections_are_busy_the_next_waits_until_one_is_not() {
     let images = join_all((0..3).map(|_| world.push_image())).await;
     let gate = Arc::new(Semaphore::new(0));
     let closed = gate.clone();
-    world
-        .vault_proxy
-        .break_with(move |call| call.path.contains("/sign/").then(|| Fault::Gate(closed.clone())));
+    world.vault_proxy.break_with(move |call| is_signing(call).then(|| Fault::Gate(closed.clone())));
     let sign = async |image: &String| {
         let client = crate::support::servers::client_builder().http1_only().build().unwrap();
         let request = client.post(format!("{}/v1/signatures", world.signet.api)).bearer_auth(&world.token);

@@ -311,6 +311,27 @@ fn each_mistake_names_the_key_and_what_would_be_right() {
             "log.url: url_file is set too",
         ),
         ("[log]", "[log]\nconnections = 0", "log.connections: must be at least 1"),
+        (
+            "name = \"release\"",
+            "name = \"signet-log\"",
+            "keys[0]: signet-log is the key that signs the log's checkpoints",
+        ),
+        (
+            "name = \"release\"",
+            "name = \"release\"\nvault_key = \"signet-log\"\nmount = \"transit\"",
+            "keys[0]: signet-log is the key that signs the log's checkpoints",
+        ),
+        (
+            "name = \"release\"",
+            "name = \"signet-log\"\nvault_key = \"other\"",
+            "keys[0].name: signet-log is what the log's own key is called",
+        ),
+        ("[log]", "[log]\ncheckpoint_key = \"release\"", "keys[0]: release is the key that signs"),
+        ("[log]", "[log]\norigin = \"my log\"", "log.origin: write the log's name as a URL without https://"),
+        ("[log]", "[log]\norigin = \"a+b\"", "log.origin: write the log's name as a URL without https://"),
+        ("[log]", "[log]\norigin = \"\"", "log.origin: write the log's name as a URL without https://"),
+        ("[log]", "[log]\ncheckpoint_key = \"a/b\"", "log.checkpoint_key: "),
+        ("[log]", "[log]\ncheckpoint_mount = \"/t\"", "log.checkpoint_mount: write a path of Vault"),
     ] {
         let error = refused(old, new);
         if !error.starts_with(sentence) {

@@ -7,7 +7,7 @@
 //! | `entries`, `tree`, `outbox`, `idempotency`, `archive`, `quotas` | the statements of each part |
 //! | `readers` | the reading half |
 //! | `search`, `projector` | the search index, and what fills it |
-//! | `retention` | marks, and what is archived |
+//! | `retention`, `origin` | marks, and what is archived; the log's name |
 //! | `locks` | locks between replicas |
 //! | `schema` | the tables, and how they come to be |
 //! | `connector`, `database` | connections, and where they live |
@@ -21,6 +21,7 @@ mod entries;
 mod fault;
 mod idempotency;
 mod locks;
+mod origin;
 mod outbox;
 mod patience;
 mod pipeline;
@@ -214,6 +215,10 @@ impl Store for PostgresStore {
 
     fn verdict(&self) -> Result<(), LogError> {
         self.witness.verdict()
+    }
+
+    fn settle_origin(&mut self, wanted: &str) -> Result<String, LogError> {
+        self.persist(async |client, patience| within(patience, origin::settle(client, wanted)).await)
     }
 
     /// The server tidies up by itself.

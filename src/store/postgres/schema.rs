@@ -8,7 +8,7 @@ use super::retention;
 use crate::store::StoreError;
 
 /// What leads from each version to the next; the first, from nothing. A step that has been released stays as it is.
-const STEPS: [&str; 6] = [FIRST, SECOND, THIRD, SEARCH_BEHIND, SEARCH_TABLES, retention::STEP];
+const STEPS: [&str; 7] = [FIRST, SECOND, THIRD, SEARCH_BEHIND, SEARCH_TABLES, retention::STEP, ORIGIN];
 
 /// `entries` is the log: appended to, never changed. The triggers hold that against everything that goes through
 /// SQL, also where a session calls itself a replica. `head` has one row: whoever appends holds it until the
@@ -194,6 +194,11 @@ pub(super) const SEARCH_TABLES: &str = "
     -- They are read more often than disks are full.
     ALTER TABLE search_large_a ALTER v SET STORAGE EXTERNAL;
     ALTER TABLE search_large_b ALTER v SET STORAGE EXTERNAL;
+";
+
+/// The log's name, which stays.
+const ORIGIN: &str = "
+    CREATE TABLE origin (id integer PRIMARY KEY DEFAULT 1 CHECK (id = 1), origin text NOT NULL);
 ";
 
 /// Held while the schema is looked at and changed: of replicas that start at once, the others wait.

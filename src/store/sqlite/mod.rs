@@ -4,6 +4,7 @@ mod archive;
 mod idempotency;
 mod index;
 mod lock;
+mod origin;
 mod outbox;
 mod projector;
 mod quotas;
@@ -170,6 +171,11 @@ impl Store for SqliteStore {
             .execute("INSERT INTO probe VALUES (1, 1) ON CONFLICT (id) DO UPDATE SET count = count + 1", [])
             .and_then(|_| transaction.commit())
             .map_err(|error| log_error(&error))
+    }
+
+    fn settle_origin(&mut self, wanted: &str) -> Result<String, LogError> {
+        self.file.check()?;
+        origin::settle(&self.connection, wanted).map_err(|error| log_error(&error))
     }
 
     fn head(&self) -> TreeHead {

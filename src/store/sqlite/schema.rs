@@ -11,7 +11,7 @@ const APPLICATION: i64 = 0x5349_474e; // "SIGN"
 
 /// What leads from each version to the next; the first, from nothing. A step that has been released stays as it is.
 /// The search index is not here: it has a file of its own (see the module `index`).
-const STEPS: [&str; 6] = [FIRST, SECOND, THIRD, FOURTH, SEARCH_APART, retention::STEP];
+const STEPS: [&str; 7] = [FIRST, SECOND, THIRD, FOURTH, SEARCH_APART, retention::STEP, ORIGIN];
 
 /// `entries` is the log: appended to, never changed. The triggers hold that against everything that goes through
 /// SQL, `REPLACE` included, which deletes without firing a trigger for it.
@@ -113,6 +113,13 @@ const FOURTH: &str = "
 
 /// The search index has left for a file of its own.
 const SEARCH_APART: &str = "DROP TABLE IF EXISTS search;";
+
+/// The log's name, which stays.
+const ORIGIN: &str = "
+    CREATE TABLE origin (id INTEGER PRIMARY KEY CHECK (id = 1), origin TEXT NOT NULL) STRICT;
+    CREATE TRIGGER origin_stays BEFORE UPDATE ON origin
+        BEGIN SELECT RAISE(ABORT, 'the name of a log is not changed'); END;
+";
 
 /// Makes the tables of an empty database, brings those of an older Signet up to date, and refuses those of others.
 ///

@@ -9,6 +9,7 @@ mod fake_vault;
 mod kept;
 mod keys;
 mod logins;
+mod notes;
 mod redirects;
 
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{FORMATS, assert_found, assert_made, entries, sign};
-use crate::support::proxy::signing_calls;
+use crate::support::proxy::{is_signing, signing_calls};
 use crate::support::{Fault, World};
 
 #[tokio::test]
@@ -58,7 +58,7 @@ async fn without_its_log_it_adopts_what_it_signed_before() {
 async fn after_a_crash_while_vault_signs_the_log_shows_the_intent_and_the_request_can_be_made_again() {
     let mut world = World::counted().await;
     let image = world.push_image().await;
-    world.vault_proxy.break_with(|call| call.path.contains("/sign/").then_some(Fault::Hang));
+    world.vault_proxy.break_with(|call| is_signing(call).then_some(Fault::Hang));
     let request = world.client.post(format!("{}/v1/signatures", world.signet.api)).bearer_auth(&world.token);
     let request = tokio::spawn(request.body(json!({"image": image}).to_string()).send());
     let asked = async || (!signing_calls(&world.vault_proxy.calls()).is_empty()).then_some(());

@@ -10,13 +10,9 @@ use tokio::sync::Semaphore;
 
 use super::{assert_failed, assert_mended, story};
 use crate::support::attached::digest_of;
-use crate::support::proxy::{Call, signing_calls};
+use crate::support::proxy::{is_signing, signing_calls};
 use crate::support::world::Settings;
 use crate::support::{Fault, World};
-
-fn is_signing(call: &Call) -> bool {
-    call.path.contains("/sign/")
-}
 
 fn errors(status: u16, headers: Vec<(&'static str, String)>) -> Fault {
     Fault::Answer { status, headers, body: json!({"errors": ["it failed at 10.0.0.1:8200"]}).to_string() }
