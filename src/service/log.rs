@@ -81,9 +81,19 @@ impl Service {
     }
 
     /// One entry, for those who may read the log. `None` where the log is not that long.
+    ///
+    /// # Errors
+    /// [`ServiceError::Archived`] where it is in a file, and no longer in the store.
     pub async fn log_entry(&self, caller: &Caller, index: u64) -> Result<Option<LoggedEntry>, ServiceError> {
         self.permit_reading(caller, [("index".to_owned(), index.to_string())].into())?;
-        Ok(self.log.entry(index).await?)
+        let entry = self.log.entry(index).await?;
+        if entry.is_none() {
+            let below = self.ranges.extent().await?.first;
+            if index < below {
+                return Err(ServiceError::Archived { below });
+            }
+        }
+        Ok(entry)
     }
 
     /// Lets those read who may, and has it logged. `asked` is the question, by name and value: pages of the same

@@ -17,6 +17,8 @@ mod questions;
 mod quotas;
 mod records;
 mod schema;
+mod search;
+mod search_file;
 mod storm;
 mod tree;
 mod writer;

@@ -22,6 +22,8 @@ pub(super) struct SqliteProjector {
     live: Option<Filling>,
     /// What is being made anew, until it has come as far as `live`.
     next: Option<Filling>,
+    /// Whether that is to begin.
+    rebuild: bool,
 }
 
 /// A file that is being filled.
@@ -34,7 +36,7 @@ struct Filling {
 
 impl SqliteProjector {
     pub(super) const fn new(path: PathBuf, index: Arc<Index>) -> Self {
-        Self { path, index, log: None, live: None, next: None }
+        Self { path, index, log: None, live: None, next: None, rebuild: false }
     }
 
     fn try_step(&mut self) -> Result<Step, SearchFault> {
@@ -54,6 +56,16 @@ impl SqliteProjector {
                 none.insert(found)
             }
         };
+        if std::mem::take(&mut self.rebuild) {
+            self.next = None;
+            let other = index::paths(&self.path).into_iter().find(|path| *path != live.file.path);
+            self.next = other
+                .map(|path| {
+                    discard(&path);
+                    Filling::open(path)
+                })
+                .transpose()?;
+        }
         let mut step = live.step(log)?;
         self.index.recent().forget(step.progress.indexed);
         if let Some(next) = &mut self.next {
@@ -104,16 +116,7 @@ impl Projector for SqliteProjector {
     }
 
     fn rebuild(&mut self) {
-        let live = self.live.as_ref().map(|live| live.file.path.clone());
-        self.next = None;
-        let Some(path) = index::paths(&self.path).into_iter().find(|path| live.as_ref() != Some(path)) else {
-            return;
-        };
-        discard(&path);
-        match Filling::open(path) {
-            Ok(next) => self.next = Some(next),
-            Err(error) => tracing::error!(%error, "the search index can not be made again"),
-        }
+        self.rebuild = true;
     }
 
     fn poll(&self) -> Option<Duration> {
