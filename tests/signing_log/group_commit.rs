@@ -9,8 +9,8 @@ use signet::domain::{KeyName, SignatureId, SignatureIdentity, Timestamp};
 use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
 use signet::ports::{
-    ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry, NewEntry,
-    Projector, SearchProgress, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint,
+    ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry,
+    NewEntry, Projector, SearchProgress, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint,
     SigningLog as _, Step, Store, StoreReader, Waiting, Writes, Written,
 };
 use signet::tlog::{TileId, TreeHead};

@@ -273,11 +273,11 @@ impl World {
 
     /// What the log answers once its search index knows every entry that is there now.
     pub async fn searched(&self, path: &str) -> Answer {
-        let mut size = None;
+        let size = std::sync::OnceLock::new();
         let asking = async || {
             let answer = self.get(path).await;
             assert_eq!(answer.status, 200, "{answer:?}");
-            let size = *size.get_or_insert(answer.body["log_size"].as_u64().unwrap());
+            let size = *size.get_or_init(|| answer.body["log_size"].as_u64().unwrap());
             let indexed = answer.body["indexed_through"].as_u64().map_or(0, |last| last + 1);
             (indexed >= size).then_some(answer)
         };

@@ -55,6 +55,8 @@ async fn protected(world: &World) -> BTreeMap<&'static str, Outsider> {
         ("POST /v1/verifications", refused(json!({"image": image, "key": world.key}))),
         ("GET /v1/log/entries", refused(Value::Null)),
         ("GET /v1/log/entries/{index}", refused(Value::Null)),
+        ("GET /v1/log/counts", refused(Value::Null)),
+        ("GET /v1/log/signatures", refused(Value::Null)),
         // They may ask what they may do: nothing.
         ("POST /v1/policy/decisions", Outsider { body: json!({"image": image}), status: 200, code: "" }),
     ])

@@ -17,6 +17,7 @@ mod limits;
 mod log_entries;
 mod log_failures;
 mod log_keys;
+mod log_search;
 mod oidc;
 mod outbox;
 mod overload;

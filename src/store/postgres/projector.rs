@@ -139,6 +139,7 @@ impl Session {
             let next = state.live.other();
             let ahead = fill(&view(next), &state, &mut standings[next as usize])?;
             step.more |= ahead.more;
+            step.added += ahead.added;
             if ahead.progress.indexed >= indexed {
                 let (next, old) = (next.name(), state.live.name());
                 any.run(&format!(
