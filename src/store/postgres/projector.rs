@@ -32,7 +32,7 @@ struct Session {
 }
 
 /// Whoever has it, in this database and schema, fills the index.
-const LOCK: i64 = 0x7369_676e_6574_0002;
+const LOCK: i64 = 0x7369_676e_6574_0003;
 
 /// How often to look for entries of other replicas.
 const POLL: Duration = Duration::from_millis(200);
