@@ -14,7 +14,7 @@ impl LogRange for GroupCommitLog {
     }
 
     async fn range(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {
-        let entries = self.read(&self.queries, move |reader| reader.range(first, limit)).await?;
+        let entries = self.read(&self.queries, move |reader| reader.entries(first, limit)).await?;
         // Where the first is archived, what follows is not what was asked for.
         Ok(if entries.first().is_some_and(|entry| entry.index == first) { entries } else { Vec::new() })
     }

@@ -75,7 +75,7 @@ impl Check<'_> {
         while self.edge.size() < size {
             let first = self.edge.size();
             let limit = usize::try_from(size - first).map_or(STEP, |rest| rest.min(STEP));
-            let entries = self.reader.range(first, limit)?;
+            let entries = self.reader.entries(first, limit)?;
             let gap = (first..).zip(&entries).find(|(index, entry)| entry.index != *index);
             if let Some(index) = gap.map(|(index, _)| index).or(entries.is_empty().then_some(first)) {
                 return Err(CheckError::Damaged(format!("entry {index} is missing")));

@@ -315,7 +315,7 @@ impl GroupCommitLog {
     }
 
     async fn entries(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {
-        self.read(&self.lookups, move |reader| reader.range(first, limit)).await
+        self.read(&self.lookups, move |reader| reader.entries(first, limit)).await
     }
 
     async fn stored_head(&self) -> Result<(TreeHead, Option<SignedCheckpoint>), LogError> {

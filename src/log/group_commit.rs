@@ -131,9 +131,15 @@ impl GroupCommitLog {
             let _turn = turn;
             read(&*reader)
         };
-        tokio::task::spawn_blocking(read)
-            .await
-            .map_err(|error| LogError(format!("reading ended early: {error}")))?
+        let answer = tokio::task::spawn_blocking(read).await;
+        let answer = answer.map_err(|error| LogError(format!("reading ended early: {error}")))?;
+        if answer.is_err()
+            && let Some(bell) = &self.bell
+        {
+            // The search index may be damaged, and who makes it again may be asleep.
+            bell.ring();
+        }
+        answer
     }
 }
 

@@ -135,7 +135,7 @@ pub trait StoreReader: Send + Sync {
     fn entry(&self, index: u64) -> Result<Option<LoggedEntry>, LogError>;
 
     /// Entries from `first` on, without gaps: at most `limit`, and fewer where they are large.
-    fn range(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError>;
+    fn entries(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError>;
 
     /// The tree that is durable, and the newest checkpoint that is.
     fn head(&self) -> Result<(TreeHead, Option<SignedCheckpoint>), LogError>;
@@ -166,7 +166,7 @@ pub trait StoreReader: Send + Sync {
     fn of_subject(&self, of: &SignaturesOf) -> Result<Vec<LoggedEntry>, LogError>;
 
     /// At most [`EntryQuery::MAX_LIMIT`] entries, and fewer where they are large. The index may be behind the log.
-    fn entries(&self, query: &EntryQuery) -> Result<EntryPage, LogError>;
+    fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError>;
 
     fn signatures(&self, query: &SignatureQuery) -> Result<SignaturePage, LogError>;
 

@@ -105,7 +105,7 @@ pub fn whole(reader: &dyn StoreReader) -> u64 {
     let mut tree: MemoryBackedTree<Sha256, Vec<u8>> = MemoryBackedTree::new();
     let mut leaves = Vec::new();
     while (leaves.len() as u64) < head.size {
-        let entries = reader.range(leaves.len() as u64, 1000).unwrap();
+        let entries = reader.entries(leaves.len() as u64, 1000).unwrap();
         assert!(!entries.is_empty(), "entry {} is missing", leaves.len());
         for entry in entries {
             assert_eq!(entry.index, leaves.len() as u64, "there are no gaps");

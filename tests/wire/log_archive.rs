@@ -122,7 +122,7 @@ async fn old_entries_become_files_that_verify_and_the_log_goes_on() {
         ] {
             assert!(raw.execute(sql, []).is_err(), "{sql}");
         }
-        let first: u64 = raw.query_row("SELECT min(idx) FROM entries", [], |row| row.get(0)).unwrap();
+        let first: i64 = raw.query_row("SELECT min(idx) FROM entries", [], |row| row.get(0)).unwrap();
         assert_eq!(first, 256);
     }
 

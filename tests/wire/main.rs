@@ -10,6 +10,7 @@ mod credentials;
 mod decisions;
 mod documentation;
 mod drain;
+mod gate;
 mod idempotency;
 mod idempotency_key;
 mod keys;

@@ -90,7 +90,12 @@ pub async fn read(
 fn body(filter: &FilterParameters, limit: Option<usize>, page: EntryPage) -> Result<EntryPageBody, Problem> {
     let EntryPage { entries, size, next, progress } = page;
     let searched = next.unwrap_or(size);
-    let next = next.map(|next| next_path(filter, limit, next, size));
+    let next = next.map(|next| {
+        let limit = limit.map(|limit| ("limit", limit.to_string()));
+        let after = next.checked_sub(1).map(|after| ("after", after));
+        let question = filter.given().into_iter().chain(limit);
+        next_page("/v1/log/entries", question, after.into_iter().chain([("size", size)]))
+    });
     let entries = entries.into_iter().map(entry_body).collect::<Result<_, _>>()?;
     Ok(EntryPageBody {
         entries,
@@ -108,13 +113,4 @@ fn entry_body(LoggedEntry { index, bytes }: LoggedEntry) -> Result<EntryBody, Pr
         Problem::internal()
     })?;
     Ok(EntryBody { index, entry })
-}
-
-/// The same question from the entry `next` on, of a log of the same size.
-fn next_path(filter: &FilterParameters, limit: Option<usize>, next: u64, size: u64) -> String {
-    let given = filter.given().into_iter().map(|(name, value)| (name, Some(value)));
-    let question: Vec<_> = given.chain([("limit", limit.map(|limit| limit.to_string()))]).collect();
-    let place = next.checked_sub(1).map(|after| ("after", after));
-    let place: Vec<_> = place.into_iter().chain([("size", size)]).collect();
-    next_page("/v1/log/entries", &question, &place)
 }

@@ -1,4 +1,4 @@
-//! What the questions to the log have in common.
+//! Values of parameters, and what answers about the log have in common.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -110,15 +110,13 @@ pub(super) const fn indexed_through(progress: SearchProgress) -> Option<u64> {
 }
 
 /// The path of the next page: the same question, from there on.
-pub(super) fn next_page(path: &str, question: &[(&str, Option<String>)], next: &[(&str, u64)]) -> String {
+pub(super) fn next_page(
+    path: &str,
+    question: impl IntoIterator<Item = (&'static str, String)>,
+    next: impl IntoIterator<Item = (&'static str, u64)>,
+) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());
-    for (name, value) in question {
-        if let Some(value) = value {
-            query.append_pair(name, value);
-        }
-    }
-    for (name, value) in next {
-        query.append_pair(name, &value.to_string());
-    }
+    query.extend_pairs(question);
+    query.extend_pairs(next.into_iter().map(|(name, value)| (name, value.to_string())));
     format!("{path}?{}", query.finish())
 }

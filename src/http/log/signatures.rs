@@ -226,5 +226,6 @@ fn next_path(parameters: &SignatureParameters, begin: u64, size: u64) -> String 
         ("to", to.clone()),
         ("limit", limit.map(|limit| limit.to_string())),
     ];
-    next_page("/v1/log/signatures", &question, &[("begin", begin), ("size", size)])
+    let question = question.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    next_page("/v1/log/signatures", question, [("begin", begin), ("size", size)])
 }

@@ -209,7 +209,7 @@ impl StoreReader for Readers {
         })
     }
 
-    fn range(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {
+    fn entries(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {
         let Ok(first) = i64::try_from(first) else { return Ok(Vec::new()) };
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         self.ask(async |client| tree::entries(client, first, limit).await)
@@ -265,7 +265,7 @@ impl StoreReader for Readers {
         })
     }
 
-    fn entries(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
+    fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
         self.search(|view, state, meta, dictionary| {
             search::page(view, meta, dictionary, state.log_size, query)
         })

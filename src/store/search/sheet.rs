@@ -154,6 +154,9 @@ impl SignatureRow {
     pub(super) fn take(&mut self, index: u64, event: &Event) {
         let has_one = !matches!(self.state(), SignatureState::Pending | SignatureState::Failed);
         let (state, holds) = match event {
+            Event::Intent { .. } if self.state() == SignatureState::Pending => {
+                (SignatureState::Pending, false)
+            }
             Event::Outcome { result: Outcome::Signed { .. }, .. } => (SignatureState::Signed, true),
             Event::Outcome { result: Outcome::Failed { .. }, .. } => (SignatureState::Failed, false),
             Event::Adopted { .. } => (SignatureState::Attached, true),

@@ -24,6 +24,8 @@ pub(super) struct SqliteProjector {
     live: Option<Filling>,
     /// What is being made anew, until it has come as far as `live`.
     next: Option<Filling>,
+    /// Whether that is to begin.
+    rebuild: bool,
 }
 
 /// A file that is being filled.
@@ -36,7 +38,7 @@ struct Filling {
 
 impl SqliteProjector {
     pub(super) const fn new(path: PathBuf, index: Arc<Index>) -> Self {
-        Self { path, index, log: None, live: None, next: None }
+        Self { path, index, log: None, live: None, next: None, rebuild: false }
     }
 
     fn try_step(&mut self) -> Result<Step, SearchFault> {
@@ -56,6 +58,16 @@ impl SqliteProjector {
                 none.insert(found)
             }
         };
+        if std::mem::take(&mut self.rebuild) {
+            self.next = None;
+            let other = index::paths(&self.path).into_iter().find(|path| *path != live.file.path);
+            self.next = other
+                .map(|path| {
+                    discard(&path);
+                    Filling::open(path)
+                })
+                .transpose()?;
+        }
         let mut step = live.step(log)?;
         self.index.recent().forget(step.progress.indexed);
         if let Some(next) = &mut self.next {
@@ -106,16 +118,7 @@ impl Projector for SqliteProjector {
     }
 
     fn rebuild(&mut self) {
-        let live = self.live.as_ref().map(|live| live.file.path.clone());
-        self.next = None;
-        let Some(path) = index::paths(&self.path).into_iter().find(|path| live.as_ref() != Some(path)) else {
-            return;
-        };
-        discard(&path);
-        match Filling::open(path) {
-            Ok(next) => self.next = Some(next),
-            Err(error) => tracing::error!(%error, "the search index can not be made again"),
-        }
+        self.rebuild = true;
     }
 
     fn poll(&self) -> Option<Duration> {
@@ -144,10 +147,9 @@ impl Filling {
         transaction.commit().map_err(of_index)
     }
 
-    fn step(&mut self, log: &mut Connection) -> Result<Step, SearchFault> {
-        let log = log.transaction().map_err(of_log)?;
+    fn step(&mut self, log: &Connection) -> Result<Step, SearchFault> {
         let transaction = begin(&mut self.connection)?;
-        let view = SqliteView::patient(&transaction, &log);
+        let view = SqliteView::patient(&transaction, log);
         let standing = match &mut self.standing {
             Some(standing) => standing,
             none => {
@@ -155,8 +157,8 @@ impl Filling {
                 none.insert(Standing::read(&view, meta)?)
             }
         };
-        let log_size = size(&log, "entries").map_err(of_log)?.cast_unsigned();
-        let mut entries = read(&log, standing.meta.indexed).map_err(of_log)?;
+        let mut entries = read(log, standing.meta.indexed).map_err(of_log)?;
+        let log_size = size(log, "entries").map_err(of_log)?.cast_unsigned();
         if entries.first().is_some_and(|entry| entry.index != standing.meta.indexed) {
             entries = archived(&view, standing.meta.indexed)?;
         }

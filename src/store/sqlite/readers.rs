@@ -140,7 +140,7 @@ impl StoreReader for Readers {
         })
     }
 
-    fn range(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {
+    fn entries(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {
         let Ok(first) = i64::try_from(first) else { return Ok(Vec::new()) };
         self.ask(|transaction| {
             let mut statement =
@@ -204,7 +204,7 @@ impl StoreReader for Readers {
         })
     }
 
-    fn entries(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
+    fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
         self.search_with_size(|view, meta, dictionary, size| {
             search::page(view, meta, dictionary, size, query)
         })
