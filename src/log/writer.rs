@@ -36,6 +36,7 @@ pub(super) enum Request {
         before: Timestamp,
         answer: Answer<u64>,
     },
+    DropArchived(Answer<u64>),
     Probe(Answer<()>),
     Close(Answer<()>),
 }
@@ -181,6 +182,7 @@ impl Group {
                 }
                 Request::Forget { before, answer } => drop(answer.send(work.store.forget(before))),
                 Request::ForgetUses { before, answer } => drop(answer.send(work.store.forget_uses(before))),
+                Request::DropArchived(answer) => drop(answer.send(work.store.drop_archived())),
                 Request::Probe(answer) => {
                     let probed = work.store.probe();
                     if probed.is_err() {

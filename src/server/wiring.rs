@@ -10,7 +10,7 @@ use crate::config::{Config, ConfigDigest, Purpose, Verifications};
 use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
 use crate::identity::{CallerAuthenticator, CertificateAuthenticator, OidcAuthenticator, TokenAuthenticator};
-use crate::log::{Checkpointer, GroupCommitLog, Guard, LogChronicle, LoggedKeys, Push};
+use crate::log::{Archiver, Checkpointer, GroupCommitLog, Guard, LogChronicle, LoggedKeys, Push};
 use crate::metrics::Metrics;
 use crate::policy::{Configured, ReloadingPolicy, Source};
 use crate::ports::{
@@ -84,6 +84,17 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         metrics.clone(),
         stopped.clone(),
     );
+    if let Some(archive) = &config.log.archive {
+        let archiver = Archiver {
+            log: log.clone(),
+            transparency: transparency.clone(),
+            locks: shared_locks.clone(),
+            clock: clock.clone(),
+            config: archive.clone(),
+            receivers: config.log.push.iter().map(|push| push.name.clone()).collect(),
+        };
+        tokio::spawn(archiver.run_until(stopped.clone()));
+    }
     let service = Service {
         signer: signer as Arc<dyn Signer>,
         registry: Arc::new(registry) as Arc<dyn Registry>,
