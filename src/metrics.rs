@@ -23,6 +23,10 @@ pub struct Metrics {
     commits: Histogram,
     commit_entries: Counter,
     refusals_dropped: Counter,
+    checkpoints: Histogram,
+    checkpoints_failed: Counter,
+    checkpoint_size: Gauge,
+    checkpoint_time: Gauge,
     decisions: Family<DecisionLabels, Counter>,
     observed: Family<RuleLabels, Counter>,
     rate_limited: Counter,
@@ -135,6 +139,32 @@ impl Metrics {
             "Refusals that were not logged because the log was busy",
             refusals_dropped.clone(),
         );
+        let checkpoints = seconds();
+        registry.register_with_unit(
+            "log_checkpoint",
+            "Time of having one checkpoint of the log signed",
+            Unit::Seconds,
+            checkpoints.clone(),
+        );
+        let checkpoints_failed = Counter::default();
+        registry.register(
+            "log_checkpoints_failed",
+            "Times that no checkpoint of the log could be published",
+            checkpoints_failed.clone(),
+        );
+        let checkpoint_size = Gauge::default();
+        registry.register(
+            "log_checkpoint_entries",
+            "Entries that the newest checkpoint covers",
+            checkpoint_size.clone(),
+        );
+        let checkpoint_time = Gauge::default();
+        registry.register_with_unit(
+            "log_checkpoint_published",
+            "When the newest checkpoint was published, in Unix time; 0 before the first",
+            Unit::Seconds,
+            checkpoint_time.clone(),
+        );
         let decisions = Family::default();
         registry.register("policy_decisions", "Decisions of the policy", decisions.clone());
         let observed = Family::default();
@@ -203,6 +233,10 @@ impl Metrics {
             commits,
             commit_entries,
             refusals_dropped,
+            checkpoints,
+            checkpoints_failed,
+            checkpoint_size,
+            checkpoint_time,
             decisions,
             observed,
             rate_limited,
@@ -259,6 +293,22 @@ impl Metrics {
     /// So many refusals are not in the log.
     pub fn refusals_dropped(&self, count: u64) {
         self.refusals_dropped.inc_by(count);
+    }
+
+    /// The log's key has signed a checkpoint.
+    pub fn checkpoint_signed(&self, took: Duration) {
+        self.checkpoints.observe(took.as_secs_f64());
+    }
+
+    /// No checkpoint came of an attempt.
+    pub fn checkpoint_failed(&self) {
+        self.checkpoints_failed.inc();
+    }
+
+    /// The newest checkpoint covers `size` entries, from `at` on, in Unix time.
+    pub fn checkpoint_published(&self, size: u64, at: i64) {
+        self.checkpoint_size.set(size.try_into().unwrap_or(i64::MAX));
+        self.checkpoint_time.set(at);
     }
 
     /// Policy allowed or denied something.

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::Guard;
+use super::heads::Heads;
 use super::writer::{self, Request};
 use crate::domain::{Entry, Record, SignatureId, SignatureIdentity};
 use crate::metrics::Metrics;
@@ -32,7 +33,8 @@ pub struct GroupCommitLog {
     /// Pages being read at once, counted apart: a slow question must not hold a signature up.
     queries: Arc<Semaphore>,
     readiness: Mutex<Option<(Instant, Result<(), LogError>)>>,
-    guard: Guard,
+    pub(super) guard: Guard,
+    pub(super) heads: Heads,
     metrics: Arc<Metrics>,
 }
 
@@ -44,7 +46,8 @@ impl GroupCommitLog {
     /// How long an answer about readiness counts.
     const READINESS: Duration = Duration::from_secs(1);
 
-    /// Starts the writer thread, which owns `store` from now on. Entries are taken where `guard` lets them.
+    /// Starts the writer thread, which owns `store` from now on. Entries are taken where `guard` lets them; it is shut
+    /// where the store turns out to hold another log than it did.
     ///
     /// # Errors
     /// Where the system gives no thread.
@@ -53,10 +56,12 @@ impl GroupCommitLog {
         let queries = (reader.width() / 3).max(1);
         let lookups = reader.width().saturating_sub(queries).max(1);
         let (requests, waiting) = mpsc::channel(Self::WAITING);
-        let counted = Arc::clone(&metrics);
+        let heads = Heads::of(store.head());
+        let work =
+            writer::Work { store, guard: guard.clone(), heads: heads.clone(), metrics: Arc::clone(&metrics) };
         let writer = std::thread::Builder::new()
             .name("log-writer".to_owned())
-            .spawn(move || writer::run(store, waiting, &counted))
+            .spawn(move || work.run(waiting))
             .map_err(|error| LogError(format!("no thread for the writer: {error}")))?;
         Ok(Self {
             requests,
@@ -66,6 +71,7 @@ impl GroupCommitLog {
             queries: Arc::new(Semaphore::new(queries)),
             readiness: Mutex::new(None),
             guard,
+            heads,
             metrics,
         })
     }
@@ -80,6 +86,14 @@ impl GroupCommitLog {
 
     pub(super) async fn write(&self, writes: Writes) -> Result<Written, LogError> {
         self.ask(|answer| Request::Write { writes, answer: Some(answer) }).await
+    }
+
+    /// Has a checkpoint that waits for it stored, unless the writer has so much to do that a commit will take it along.
+    pub(super) fn keep_checkpoint(&self) {
+        if self.heads.has_unkept() {
+            let nothing = Request::Write { writes: Writes::default(), answer: None };
+            let _ = self.requests.try_send(nothing);
+        }
     }
 
     /// Sends a request to the writer and waits for its answer.

@@ -1,9 +1,12 @@
 //! The thread that owns the store.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::Guard;
+use super::heads::Heads;
 use crate::domain::{SignatureId, Timestamp};
 use crate::metrics::Metrics;
 use crate::ports::{LogError, Store, Writes, Written};
@@ -39,30 +42,69 @@ pub(super) enum Request {
 /// Entries, and requests, of one commit, unless a single request has more entries.
 const GROUP: usize = 1024;
 
-/// Works until somebody asks to close or nobody can ask any more.
-pub(super) fn run(mut store: Box<dyn Store>, mut requests: mpsc::Receiver<Request>, metrics: &Metrics) {
-    let mut closing = Vec::new();
-    while let Some(request) = requests.blocking_recv() {
-        let mut group = Group::default();
-        group.add(request);
-        while !group.is_full()
-            && let Ok(request) = requests.try_recv()
-        {
+/// What the thread works with.
+pub(super) struct Work {
+    pub(super) store: Box<dyn Store>,
+    /// Shut where the store holds another log than it did.
+    pub(super) guard: Guard,
+    pub(super) heads: Heads,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Work {
+    /// Works until somebody asks to close or nobody can ask any more.
+    pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        let mut closing = Vec::new();
+        while let Some(request) = requests.blocking_recv() {
+            let mut group = Group::default();
             group.add(request);
+            while !group.is_full()
+                && let Ok(request) = requests.try_recv()
+            {
+                group.add(request);
+            }
+            group.commit(&mut self);
+            if !group.closing.is_empty() {
+                // What has been sent already is still worked off.
+                requests.close();
+                closing.append(&mut group.closing);
+            }
         }
-        group.commit(&mut *store, metrics);
-        if !group.closing.is_empty() {
-            // What has been sent already is still worked off.
-            requests.close();
-            closing.append(&mut group.closing);
+        let closed = self.store.close();
+        if let Err(error) = &closed {
+            tracing::warn!(%error, "the log's store could not be tidied up");
+        }
+        for answer in closing {
+            let _ = answer.send(closed.clone());
         }
     }
-    let closed = store.close();
-    if let Err(error) = &closed {
-        tracing::warn!(%error, "the log's store could not be tidied up");
+
+    /// Makes `writes` durable, and with them the checkpoint that waits for it.
+    fn write(&mut self, writes: &mut Writes) -> Result<Written, LogError> {
+        writes.checkpoint = self.heads.take_unkept();
+        let entries = writes.entries.len();
+        let start = Instant::now();
+        let written = self.store.commit(writes);
+        match &written {
+            Ok(written) => {
+                self.metrics.log_commit(entries, start.elapsed());
+                self.heads.advance(written);
+            }
+            Err(error) => {
+                tracing::error!(%error, entries, "nothing was logged");
+                if let Some(checkpoint) = writes.checkpoint.take() {
+                    self.heads.keep(checkpoint);
+                }
+                self.shut_where_lost();
+            }
+        }
+        written
     }
-    for answer in closing {
-        let _ = answer.send(closed.clone());
+
+    fn shut_where_lost(&self) {
+        if let Err(reason) = self.store.verdict() {
+            self.guard.set(Err(reason));
+        }
     }
 }
 
@@ -116,26 +158,26 @@ impl Group {
     }
 
     /// Makes the writes durable, then answers.
-    fn commit(&mut self, store: &mut dyn Store, metrics: &Metrics) {
+    fn commit(&mut self, work: &mut Work) {
         if !self.members.is_empty() {
-            let entries = self.writes.entries.len();
-            let start = Instant::now();
-            let written = store.commit(&self.writes);
-            match &written {
-                Ok(_) => metrics.log_commit(entries, start.elapsed()),
-                Err(error) => tracing::error!(%error, entries, "nothing was logged"),
-            }
-            self.answer(written, metrics);
+            let written = work.write(&mut self.writes);
+            self.answer(written, &work.metrics);
         }
         for request in self.others.drain(..) {
             // Somebody who has gone away needs no answer.
             match request {
                 Request::TakeDue { now, until, limit, answer } => {
-                    drop(answer.send(store.take_due(now, until, limit)));
+                    drop(answer.send(work.store.take_due(now, until, limit)));
                 }
-                Request::Forget { before, answer } => drop(answer.send(store.forget(before))),
-                Request::ForgetUses { before, answer } => drop(answer.send(store.forget_uses(before))),
-                Request::Probe(answer) => drop(answer.send(store.probe())),
+                Request::Forget { before, answer } => drop(answer.send(work.store.forget(before))),
+                Request::ForgetUses { before, answer } => drop(answer.send(work.store.forget_uses(before))),
+                Request::Probe(answer) => {
+                    let probed = work.store.probe();
+                    if probed.is_err() {
+                        work.shut_where_lost();
+                    }
+                    let _ = answer.send(probed);
+                }
                 Request::Write { .. } | Request::Close(_) => unreachable!("add keeps these elsewhere"),
             }
         }

@@ -10,7 +10,7 @@ use crate::config::{Config, Purpose};
 use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
 use crate::identity::{CallerAuthenticator, CertificateAuthenticator, OidcAuthenticator, TokenAuthenticator};
-use crate::log::{GroupCommitLog, Guard};
+use crate::log::{Checkpointer, GroupCommitLog, Guard};
 use crate::metrics::Metrics;
 use crate::policy::{Configured, ReloadingPolicy, Source};
 use crate::ports::{
@@ -62,6 +62,14 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     let notes = signer
         .notes(vault_and_log, &origin, log.clone(), clock.clone(), stopped.clone())
         .map_err(|error| StartError::Vault(error.to_string()))?;
+    let checkpointer = Checkpointer::start(
+        log.clone(),
+        notes.clone(),
+        origin,
+        clock.clone(),
+        metrics.clone(),
+        stopped.clone(),
+    );
     let service = Service {
         signer: signer as Arc<dyn Signer>,
         registry: Arc::new(registry) as Arc<dyn Registry>,
@@ -105,6 +113,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         authenticator: Arc::new(authenticator),
         idempotency: log.clone(),
         notes: notes as Arc<dyn NoteSigner>,
+        transparency: checkpointer,
         clock,
         admission: Admission::new(&config.limits, metrics.clone()),
         metrics,
@@ -156,7 +165,10 @@ fn open_log(config: &Config, ids: &dyn IdSource, metrics: &Arc<Metrics>) -> Resu
 /// The log's name, which every checkpoint and every proof says: it can not become another.
 fn settle_origin(store: &mut dyn Store, config: &Config, ids: &dyn IdSource) -> Result<String, StartError> {
     let wanted = config.log.origin.clone();
-    let kept = store.settle_origin(&wanted.clone().unwrap_or_else(|| new_origin(config, ids)));
+    let name = wanted.clone().unwrap_or_else(|| new_origin(config, ids));
+    // A store blocks, and this is a thread of the runtime.
+    let kept = std::thread::scope(|scope| scope.spawn(|| store.settle_origin(&name)).join());
+    let kept = kept.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let kept = kept.map_err(|LogError(reason)| StartError::Log(reason))?;
     match wanted {
         Some(wanted) if wanted != kept => Err(StartError::Log(format!(

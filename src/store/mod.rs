@@ -19,7 +19,7 @@ pub use postgres::PostgresStore;
 pub use sqlite::SqliteStore;
 
 use crate::config::{LogBackend, LogConfig};
-use crate::ports::{Alone, SharedLocks, Store};
+use crate::ports::{Alone, SharedLocks, Store, StoreReader};
 
 /// Bytes of entries, roughly, that are read at once: large entries make short answers.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
@@ -46,5 +46,20 @@ pub fn open(config: &LogConfig) -> Result<Opened, StoreError> {
             let locks = store.locks();
             Ok(Opened { store: Box::new(store), locks })
         }
+    }
+}
+
+/// The reading half alone of the store that the configuration names, which somebody else may have open for writing. It
+/// blocks.
+///
+/// # Errors
+/// As [`open`]. A store that does not exist is seen when something is read.
+pub fn reader(config: &LogConfig) -> Result<Arc<dyn StoreReader>, StoreError> {
+    match config.backend {
+        LogBackend::Sqlite => {
+            let path = config.path.as_ref().expect("invariant: the configuration has been checked");
+            Ok(SqliteStore::reader_of(path))
+        }
+        LogBackend::Postgres => PostgresStore::reader_of(config),
     }
 }

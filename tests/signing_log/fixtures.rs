@@ -12,7 +12,7 @@ use signet::domain::{
 };
 use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
-use signet::ports::{EntryQuery, NewEntry, SigningLog as _, Store, Writes};
+use signet::ports::{EntryQuery, NewEntry, SigningLog as _, Store, StoreReader, Writes};
 use signet::store::{self, Opened, StoreError};
 use tempfile::TempDir;
 
@@ -80,6 +80,11 @@ impl Place {
 
     pub fn store(&self) -> Box<dyn Store> {
         self.open().unwrap_or_else(|error| panic!("{error}")).store
+    }
+
+    /// The reading half of a store that somebody else may have open.
+    pub fn reader(&self) -> Arc<dyn StoreReader> {
+        store::reader(&self.config()).unwrap_or_else(|error| panic!("{error}"))
     }
 
     pub fn log(&self) -> GroupCommitLog {
@@ -219,4 +224,10 @@ pub fn all() -> EntryQuery {
 /// The indexes of the entries that `query` finds.
 pub async fn indexes(log: &GroupCommitLog, query: EntryQuery) -> Vec<u64> {
     log.query(query).await.unwrap().entries.iter().map(|entry| entry.index).collect()
+}
+
+/// Does what blocks outside of the test's runtime.
+pub fn outside<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+    std::thread::scope(|scope| scope.spawn(work).join())
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }

@@ -9,9 +9,10 @@ use signet::domain::{KeyName, SignatureId, SignatureIdentity, Timestamp};
 use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
 use signet::ports::{
-    ArchivedVersion, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry, NewEntry, SigningLog as _,
-    Store, StoreReader, Waiting, Writes, Written,
+    ArchivedVersion, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry, NewEntry, SignedCheckpoint,
+    SigningLog as _, Store, StoreReader, Waiting, Writes, Written,
 };
+use signet::tlog::{TileId, TreeHead};
 use tokio::task::unconstrained;
 
 use crate::fixtures::Story;
@@ -200,7 +201,9 @@ impl Store for Gated {
         self.verdict.recv().unwrap()?;
         let first = self.next;
         self.next += writes.entries.len() as u64;
-        Ok(Written { first, recalled: Vec::new(), kept: Vec::new(), taken: Vec::new() })
+        let head = TreeHead::empty();
+        let (before, recalled, kept, taken) = (head, Vec::new(), Vec::new(), Vec::new());
+        Ok(Written { first, before, head, recalled, kept, taken })
     }
 
     fn take_due(&mut self, _: Timestamp, _: Timestamp, _: usize) -> Result<Vec<SignatureId>, LogError> {
@@ -223,6 +226,14 @@ impl Store for Gated {
         unreachable!()
     }
 
+    fn head(&self) -> TreeHead {
+        TreeHead::empty()
+    }
+
+    fn verdict(&self) -> Result<(), LogError> {
+        Ok(())
+    }
+
     fn close(&mut self) -> Result<(), LogError> {
         Ok(())
     }
@@ -241,6 +252,18 @@ impl StoreReader for Unread {
     }
 
     fn entry(&self, _: u64) -> Result<Option<LoggedEntry>, LogError> {
+        unreachable!()
+    }
+
+    fn entries(&self, _: u64, _: usize) -> Result<Vec<LoggedEntry>, LogError> {
+        unreachable!()
+    }
+
+    fn head(&self) -> Result<(TreeHead, Option<SignedCheckpoint>), LogError> {
+        unreachable!()
+    }
+
+    fn tiles(&self, _: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, LogError> {
         unreachable!()
     }
 

@@ -1,5 +1,6 @@
 //! Everything durable over its stores: what they promise of durability, order, questions and deliveries.
 
+mod checkpoints;
 mod database;
 mod deliveries;
 mod fixtures;
@@ -13,6 +14,7 @@ mod pages;
 mod questions;
 mod quotas;
 mod records;
+mod tree;
 
 #[path = "../support/mod.rs"]
 mod support;

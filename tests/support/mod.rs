@@ -7,7 +7,9 @@
 pub mod attached;
 pub mod authority;
 pub mod image;
+
 pub mod issuer;
+pub mod notes;
 pub mod postgres;
 pub mod problem;
 pub mod proxy;

@@ -96,6 +96,16 @@ impl PostgresStore {
         Ok(Self { database, client: Some(client), stamp, witness, patience: Patience::default(), readers })
     }
 
+    /// Only reads the database, and neither makes nor changes tables.
+    ///
+    /// # Errors
+    /// Where the configuration leads nowhere.
+    pub fn reader_of(config: &LogConfig) -> Result<Arc<dyn StoreReader>, StoreError> {
+        let database = Database::new(Connector::new(config)?);
+        let database = database.map_err(|error| StoreError::Postgres(error.to_string()))?;
+        Ok(Arc::new(Readers::of(Arc::new(database), config.connections)))
+    }
+
     /// Locks that hold between all who have this database open.
     pub fn locks(&self) -> Arc<dyn SharedLocks> {
         Arc::new(AdvisoryLocks::of(self.database.clone()))

@@ -125,7 +125,7 @@ pub(super) async fn tiles(client: &Client, tiles: &[TileId]) -> Result<BTreeMap<
 pub(super) async fn entries(client: &Client, first: i64, limit: i64) -> Result<Vec<LoggedEntry>, Error> {
     let sql = "SELECT idx, bytes FROM
         (SELECT idx, bytes, sum(length(bytes)) OVER (ORDER BY idx) - length(bytes) AS before
-            FROM entries WHERE idx >= $1 AND idx < $2) AS some
+            FROM entries WHERE idx >= $1 AND idx < $2) AS few
         WHERE before < $3 ORDER BY idx";
     let parameters: [(&(dyn ToSql + Sync), Type); 3] = [
         (&first, Type::INT8),

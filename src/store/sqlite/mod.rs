@@ -74,12 +74,17 @@ impl SqliteStore {
         Ok(Self { connection, file, witness, readers, _lock: lock })
     }
 
+    /// Only reads the database at `path`, which another process may write.
+    pub fn reader_of(path: &Path) -> Arc<dyn StoreReader> {
+        Arc::new(Readers::of(path.to_owned()))
+    }
+
     fn write(&mut self, writes: &Writes) -> Result<Written, LogError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let mut edge = tree::edge(&transaction, &mut self.witness)?;
         let before = edge.head();
-        // Asked anew each time: after a failed commit, memory is no witness.
-        let first = size(&transaction, "entries")?;
+        // Read anew each time: after a failed commit, memory is no witness.
+        let first = before.size.cast_signed();
         {
             let mut insert = transaction.prepare_cached("INSERT INTO entries VALUES (?1, ?2)")?;
             let mut projection = Projection::resume(&transaction)?;

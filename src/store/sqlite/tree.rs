@@ -20,6 +20,11 @@ const STEP: u64 = 10_000;
 pub(super) fn edge(transaction: &Transaction<'_>, witness: &mut Witness) -> Result<Edge, LogError> {
     let edge = head(transaction)?.0.edge()?;
     witness.alone(edge.head())?;
+    let entries = size(transaction, "entries")?.cast_unsigned();
+    if entries != edge.size() {
+        witness
+            .lose(edge.head(), &format!("there are {entries} entries, and somebody else has changed that"))?;
+    }
     Ok(edge)
 }
 
