@@ -15,7 +15,7 @@ use signet::domain::{
     Annotations, Descriptor, Digest, Format, IdSource as _, ImageReference, Principal, RandomIds, Repository,
     SystemClock,
 };
-use signet::log::GroupCommitLog;
+use signet::log::{Checkpointer, GroupCommitLog};
 use signet::metrics::Metrics;
 use signet::policy::RulePolicy;
 use signet::ports::{
@@ -121,12 +121,28 @@ fn service(
         metrics.clone(),
         stopped.clone(),
     )?;
+    let notes = signer.notes(
+        (&config.vault, &config.log),
+        "log.example.com/measured",
+        log.clone(),
+        clock.clone(),
+        stopped.clone(),
+    )?;
+    let transparency = Checkpointer::start(
+        log.clone(),
+        notes,
+        "log.example.com/measured".to_owned(),
+        clock.clone(),
+        metrics.clone(),
+        stopped.clone(),
+    );
     let service = Service {
         signer,
         registry: Arc::new(Nowhere),
         policy: Arc::new(RulePolicy::load(&config.policy.file)?),
         outbox: log.clone(),
         log: log.clone(),
+        transparency,
         shared_locks: Arc::new(Alone),
         clock,
         ids,
@@ -146,6 +162,7 @@ fn service(
         budgets: Budgets { quotas: log.clone(), limits: RuleLimits::default() },
         observed: Quiet::default(),
         index_members: config.limits.index_members,
+        longest_request: config.limits.request_timeout,
         wake: Notify::new(),
     };
     let host = &config.registries.first().ok_or("no registry")?.host;

@@ -1,6 +1,8 @@
 //! One signature's story, told from its entries.
 
-use super::{AttachResult, Digest, Entry, Event, Outcome, Signing, Subject, Timestamp};
+use std::time::Duration;
+
+use super::{AttachResult, BatchId, Digest, Entry, Event, Outcome, Signing, Subject, Timestamp};
 
 /// A signature as the log knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,13 +14,20 @@ pub struct Record {
     pub state: State,
     /// The index of the entry that holds the signature; before there is one, of the intent.
     pub index: u64,
+    /// When the first entry was made.
+    pub since: Timestamp,
+    /// The call to Vault that was to sign, as Vault's audit log names it; none where no entry speaks of one.
+    pub batch: Option<BatchId>,
 }
 
 /// How far a signature has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// Vault was about to be asked. After a crash nobody knows whether it was.
+    /// Vault was about to be asked.
     Pending,
+    /// Vault was about to be asked, and whoever was about to ask has ended without a word. Whether Vault has signed is
+    /// told by its audit log, which names the same [`Record::batch`]; no signature has left.
+    Indeterminate,
     /// The signature exists; the registry is not known to have it.
     Signed { signature: Vec<u8>, signed_at: Timestamp },
     /// The registry had it when we last looked.
@@ -50,6 +59,8 @@ impl Record {
                 signing: signing.clone(),
                 state: State::Pending,
                 index,
+                since: entry.time,
+                batch: None,
             });
             record.take(index, entry);
             Some(record)
@@ -62,8 +73,20 @@ impl Record {
             State::Signed { signature, signed_at }
             | State::Attached { signature, signed_at, .. }
             | State::GivenUp { signature, signed_at, .. } => Some((signature, *signed_at)),
-            State::Pending | State::Failed { .. } => None,
+            State::Pending | State::Indeterminate | State::Failed { .. } => None,
         }
+    }
+
+    /// The record as it is to be read at `now`, where no request takes longer than `longest`: what is pending for that long
+    /// is [`State::Indeterminate`].
+    #[must_use]
+    pub fn read_at(mut self, now: Timestamp, longest: Duration) -> Self {
+        if self.state == State::Pending
+            && now.duration_since(self.since).as_nanos() > longest.as_nanos().cast_signed()
+        {
+            self.state = State::Indeterminate;
+        }
+        self
     }
 
     /// Where the signature hangs, as far as we know.
@@ -76,6 +99,7 @@ impl Record {
 
     fn take(&mut self, index: u64, entry: &Entry) {
         match &entry.event {
+            Event::Intent { batch, .. } => self.batch = Some(*batch),
             Event::Outcome { result: Outcome::Signed { signature, signed_at, .. }, .. } => {
                 self.index = index;
                 self.state = State::Signed { signature: signature.clone(), signed_at: *signed_at };

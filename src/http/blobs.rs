@@ -174,7 +174,7 @@ impl BlobBody {
             signature: STANDARD.encode(signed.signature),
             bundle: RawValue::from_string(signed.bundle).map_err(|_| Problem::internal())?,
             signed_at: signed.signed_at.to_string(),
-            log: LogBody { index: record.index },
+            log: LogBody { index: record.index, proof: signed.proof },
         })
     }
 }

@@ -20,8 +20,8 @@ use super::path::Path;
 use super::preference::Preferences;
 use super::problem::{Problem, ProblemBody};
 use crate::domain::{
-    Annotations, Claim, Format, ImageReference, KeyName, KeyReference, KeyVersion, RequestId, SignatureId,
-    State as Stage,
+    Annotations, BatchId, Claim, Format, ImageReference, KeyName, KeyReference, KeyVersion, RequestId,
+    SignatureId, State as Stage,
 };
 use crate::input::{self, Node};
 use crate::service::{
@@ -61,7 +61,8 @@ pub struct SignatureBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     id: Option<SignatureId>,
-    /// `pending`, `signed`, `attached` or `failed`.
+    /// `pending`, `signed`, `attached` or `failed`; `indeterminate` where whoever had it signed has ended without a word:
+    /// Vault's audit log tells of the `batch`, and no signature has left.
     #[schema(example = "attached")]
     state: &'static str,
     /// None for a file.
@@ -74,6 +75,10 @@ pub struct SignatureBody {
     predicate_type: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     annotations: BTreeMap<String, String>,
+    /// Of a signature that is `pending` or `indeterminate`: the call to Vault that was to make it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    batch: Option<BatchId>,
     signatures: Vec<LayoutBody>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signed_at: Option<String>,
@@ -119,6 +124,10 @@ pub struct LayoutBody {
 pub struct LogBody {
     /// The entry that holds the signature.
     pub index: u64,
+    /// That the entry is in the log: a `c2sp.org/tlog-proof@v1`, with the checkpoint that it leads to. Left out where no
+    /// checkpoint covers the entry yet; asking for the signature again brings it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proof: Option<String>,
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -333,6 +342,7 @@ impl SignatureBody {
             key: None,
             predicate_type: None,
             annotations: BTreeMap::new(),
+            batch: None,
             signatures: Vec::new(),
             signed_at: None,
             log: None,
@@ -342,7 +352,7 @@ impl SignatureBody {
     }
 
     pub fn of(view: SignatureView, created: bool) -> Self {
-        let SignatureView { record, payload } = view;
+        let SignatureView { record, payload, proof } = view;
         let layout = |(signature, _): (&Vec<u8>, _)| LayoutBody {
             format: record.signing.format,
             payload: payload.as_ref().map(|payload| STANDARD.encode(payload.to_bytes())),
@@ -355,6 +365,7 @@ impl SignatureBody {
             id: Some(record.signing.id),
             state: match &record.state {
                 Stage::Pending => "pending",
+                Stage::Indeterminate => "indeterminate",
                 Stage::Signed { .. } => "signed",
                 Stage::Attached { .. } => "attached",
                 Stage::Failed { .. } | Stage::GivenUp { .. } => "failed",
@@ -366,9 +377,10 @@ impl SignatureBody {
                 Claim::Image | Claim::Blob { .. } => None,
             },
             annotations: record.signing.annotations.as_map().clone(),
+            batch: record.batch.filter(|_| matches!(record.state, Stage::Pending | Stage::Indeterminate)),
             signatures: record.signature().map(layout).into_iter().collect(),
             signed_at: record.signature().map(|(_, signed_at)| signed_at.to_string()),
-            log: Some(LogBody { index: record.index }),
+            log: Some(LogBody { index: record.index, proof }),
             problem: None,
             children: Vec::new(),
         }

@@ -8,7 +8,7 @@ use axum::extract::FromRef;
 use super::Admission;
 use crate::domain::{Clock, IdSource};
 use crate::metrics::Metrics;
-use crate::ports::{Authenticator, Idempotency, NoteSigner, Transparency};
+use crate::ports::{Authenticator, Idempotency, NoteSigner};
 use crate::service::{Quiet, Service};
 
 #[derive(Clone)]
@@ -19,7 +19,6 @@ pub struct ApiState {
     pub metrics: Arc<Metrics>,
     pub idempotency: Arc<dyn Idempotency>,
     pub notes: Arc<dyn NoteSigner>,
-    pub transparency: Arc<dyn Transparency>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
     /// Lines about callers that are nobody.

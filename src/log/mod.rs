@@ -1,5 +1,6 @@
 //! The signing log, and what else has to be durable: what is written at the same time becomes so in one commit.
 
+mod check;
 mod checkpointer;
 mod group_commit;
 mod guard;
@@ -10,6 +11,7 @@ mod outbox;
 mod quotas;
 mod writer;
 
+pub use check::{CheckError, Whole, check};
 pub use checkpointer::Checkpointer;
 pub use group_commit::GroupCommitLog;
 pub use guard::Guard;

@@ -70,6 +70,9 @@ impl Work {
                 closing.append(&mut group.closing);
             }
         }
+        if self.heads.has_unkept() {
+            let _ = self.write(&mut Writes::default());
+        }
         let closed = self.store.close();
         if let Err(error) = &closed {
             tracing::warn!(%error, "the log's store could not be tidied up");

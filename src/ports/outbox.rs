@@ -9,6 +9,8 @@ use crate::domain::{Content, Entry, SignatureId, Timestamp};
 pub struct Delivery {
     /// The outcome: what was signed, and the signature.
     pub entry: Entry,
+    /// Its index in the log.
+    pub index: u64,
     pub parcel: Parcel,
     pub stage: Stage,
     /// Failed attempts of this stage.

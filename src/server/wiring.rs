@@ -62,7 +62,8 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     let notes = signer
         .notes(vault_and_log, &origin, log.clone(), clock.clone(), stopped.clone())
         .map_err(|error| StartError::Vault(error.to_string()))?;
-    let checkpointer = Checkpointer::start(
+    let notes: Arc<dyn NoteSigner> = notes;
+    let transparency = Checkpointer::start(
         log.clone(),
         notes.clone(),
         origin,
@@ -75,6 +76,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         registry: Arc::new(registry) as Arc<dyn Registry>,
         policy: policy as Arc<dyn Policy>,
         log: signing_log,
+        transparency,
         outbox: log.clone(),
         shared_locks,
         clock: clock.clone(),
@@ -98,6 +100,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         },
         observed: Quiet::default(),
         index_members: config.limits.index_members,
+        longest_request: 2 * config.limits.request_timeout + config.vault.request_timeout,
         wake: Notify::new(),
     };
     let authenticator = CallerAuthenticator {
@@ -112,8 +115,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         service: Arc::new(service),
         authenticator: Arc::new(authenticator),
         idempotency: log.clone(),
-        notes: notes as Arc<dyn NoteSigner>,
-        transparency: checkpointer,
+        notes,
         clock,
         admission: Admission::new(&config.limits, metrics.clone()),
         metrics,

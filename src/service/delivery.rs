@@ -165,6 +165,8 @@ impl Service {
         finished: &Finished,
         seen: Option<Seen>,
     ) -> Result<(), ServiceError> {
+        // It may have been signed by somebody who ended before it could be proven.
+        self.covered(delivery.index).await?;
         match self.attach_beside(finished, seen, delivery.parcel.replace).await {
             Ok(attachment) => {
                 let Delivery { entry, parcel, .. } = delivery;

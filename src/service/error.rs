@@ -291,8 +291,7 @@ fn budget_sentence(budget: &Budget, retry_after: Option<Duration>) -> String {
     )
 }
 
-const LOG_SENTENCE: &str =
-    "The signing log can not be written, and nothing is signed without it. Try again later.";
+const LOG_SENTENCE: &str = "The signing log can not be written, or its newest checkpoint not be signed, and no signature leaves without both. Try again later.";
 
 fn signer_sentence(error: &SignerError) -> String {
     match error {

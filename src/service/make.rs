@@ -29,7 +29,8 @@ impl Service {
     /// Has Vault sign all of `orders`, those of one key version in one call, checks what comes back, and records it.
     /// An answer for each, in their order.
     ///
-    /// When there is a signature, its outcome is durable, and so is its delivery: nothing that is signed is lost.
+    /// When there is a signature, its outcome is durable and covered by a published checkpoint, and its delivery is durable:
+    /// nothing that is signed is lost, and nothing leaves that can not be proven.
     pub(super) async fn make(&self, orders: &[Order<'_>]) -> Vec<Result<Record, ServiceError>> {
         let signings: Vec<_> =
             orders.iter().map(|order| self.signing(order.wanted, order.head.time)).collect();
@@ -80,7 +81,7 @@ impl Service {
         self.record(minutes, answers).await
     }
 
-    /// Commits the minutes; the signatures leave only if that is durable.
+    /// Commits the minutes; the signatures leave only if that is durable, and one checkpoint covers them all.
     async fn record(
         &self,
         minutes: Minutes,
@@ -93,8 +94,14 @@ impl Service {
         };
         match committed {
             Ok(first) => {
+                let signed = answers.iter().filter_map(|answer| answer.as_ref().ok()).max();
+                let covered = match signed {
+                    Some(place) => self.covered(first + *place as u64).await,
+                    None => Ok(()),
+                };
                 let record = |place: usize| record_of(first + place as u64, &entries[place]);
-                answers.into_iter().map(|answer| answer.map(record)).collect()
+                let release = |place: usize| covered.clone().map(|()| record(place));
+                answers.into_iter().map(|answer| answer.and_then(release)).collect()
             }
             Err(error) => {
                 tracing::error!(%error, "outcomes could not be logged");

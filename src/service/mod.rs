@@ -9,6 +9,7 @@ mod delivery;
 mod error;
 mod existing;
 mod expand;
+mod gate;
 mod keyring;
 mod keys;
 mod locks;
@@ -26,6 +27,7 @@ mod verify;
 mod wanted;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -35,7 +37,7 @@ use crate::domain::{
 use crate::metrics::Metrics;
 use crate::ports::{
     Decision, Outbox, Policy, Question, Registry, RegistryError, RegistrySettings, SharedLocks, Signer,
-    SigningLog,
+    SigningLog, Transparency,
 };
 
 pub use attest::{AttestRequest, MAX_PREDICATE, PredicateChecks, PredicateType};
@@ -58,6 +60,7 @@ pub struct Service {
     pub registry: Arc<dyn Registry>,
     pub policy: Arc<dyn Policy>,
     pub log: Arc<dyn SigningLog>,
+    pub transparency: Arc<dyn Transparency>,
     pub outbox: Arc<dyn Outbox>,
     pub shared_locks: Arc<dyn SharedLocks>,
     pub clock: Arc<dyn Clock>,
@@ -74,6 +77,8 @@ pub struct Service {
     pub observed: Quiet,
     /// Manifests of one request: an index and all that it lists.
     pub index_members: usize,
+    /// No request takes longer, with all that it asks of others.
+    pub longest_request: Duration,
     /// Wakes who empties the outbox.
     pub wake: Notify,
 }

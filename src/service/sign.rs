@@ -92,7 +92,7 @@ pub(super) struct Job {
 impl Service {
     /// Signs the image, or finds the same signature where it is there already.
     ///
-    /// When this returns a signature, its intent and outcome are durable in the log, it verifies with the published public
+    /// When this returns a signature, its intent and outcome are durable in the log, and a checkpoint covers them; it verifies with the published public
     /// key of its version, and the registry showed it when it was read back. The same request again changes nothing.
     /// Where the answer need not wait for the registry, the signature is as durable, and the outbox attaches it.
     ///
@@ -221,15 +221,20 @@ impl Service {
                     record = self.attach(head, &found.document, record, seen(), *replace).await?;
                 }
                 let payload = look.wanted.claim.is_image().then(|| found.document.clone());
-                let signature = SignatureView { record, payload };
+                let proof = self.proof(&record).await;
+                let signature = SignatureView { record, payload, proof };
                 return Ok(MadeSignature { signature, created: false });
             }
             Progress::Made(record) if later => record?,
             Progress::Made(record) => self.attach(head, document, record?, seen(), *replace).await?,
             // Nobody else may be working on it.
-            Progress::Logged(record) => self.attach(head, document, record, seen(), *replace).await?,
+            Progress::Logged(record) => {
+                self.covered(record.index).await?;
+                self.attach(head, document, record, seen(), *replace).await?
+            }
         };
-        Ok(MadeSignature { signature: SignatureView::of(record), created: true })
+        let proof = self.proof(&record).await;
+        Ok(MadeSignature { signature: SignatureView { proof, ..SignatureView::of(record) }, created: true })
     }
 
     /// What all entries of this request have in common. Its event is replaced in each of them.

@@ -54,6 +54,8 @@ pub struct SignedBlob {
     pub signed_at: Timestamp,
     /// A Sigstore bundle, as JSON.
     pub bundle: String,
+    /// That the log holds it, as `c2sp.org/tlog-proof@v1`.
+    pub proof: Option<String>,
     /// Whether the signature was made just now.
     pub created: bool,
 }
@@ -89,7 +91,10 @@ impl Service {
         let chosen = self.choose_version(&key, request.key_version).await?;
         let wanted = wanted(&chosen, subject.clone(), request)?;
         let (record, created) = match self.logged(&wanted).await? {
-            Some(record) => (record, false),
+            Some(record) => {
+                self.covered(record.index).await?;
+                (record, false)
+            }
             None => {
                 let cost = Cost { rule: decision.ruling.rule.as_deref(), limits: decision.limits };
                 self.spend(caller, paid, std::iter::once(cost)).await?;
@@ -107,7 +112,8 @@ impl Service {
             SigningInput::Message(_) => (HashAlgorithm::Sha256, &wanted.payload.as_bytes()[..]),
         };
         let bundle = bundle::blob_bundle(&wanted.key.fingerprint, digest, &signature);
-        Ok(SignedBlob { record, signature, signed_at, bundle, created })
+        let proof = self.proof(&record).await;
+        Ok(SignedBlob { record, signature, signed_at, bundle, proof, created })
     }
 }
 

@@ -13,6 +13,8 @@ pub struct SignatureView {
     /// The simple-signing payload or the in-toto statement. None where somebody else wrote it, in other bytes
     /// than we do: then the registry has it, and the log has its digest.
     pub payload: Option<Content>,
+    /// That the log holds it, as `c2sp.org/tlog-proof@v1`; none where no checkpoint covers it yet.
+    pub proof: Option<String>,
 }
 
 impl SignatureView {
@@ -23,12 +25,12 @@ impl SignatureView {
             .filter(|_| record.signing.claim.is_image())
             .map(|image| document(&image, record.signing.format, &record.signing.annotations))
             .filter(|payload| payload.digest() == record.signing.payload);
-        Self { record, payload }
+        Self { record, payload, proof: None }
     }
 }
 
 impl Service {
-    /// The state of one signature.
+    /// The state of one signature. While no checkpoint covers it, it is pending.
     ///
     /// # Errors
     /// [`ServiceError::SignatureNotFound`] also for one that the caller may neither have made nor read.
@@ -50,7 +52,10 @@ impl Service {
         };
         let read = self.question(caller, Operation::LogRead);
         match [made, read].iter().any(|question| self.decide(question).allowed) {
-            true => Ok(SignatureView::of(record)),
+            true => {
+                let record = self.shown(record).await?;
+                Ok(SignatureView { proof: self.proof(&record).await, ..SignatureView::of(record) })
+            }
             false => Err(not_found),
         }
     }

@@ -9,6 +9,7 @@ use crate::ports::{Delivery, LogError, Parcel, Stage};
 pub(super) struct DeliveryRow {
     /// The bytes of the outcome.
     pub(super) entry: Vec<u8>,
+    pub(super) index: i64,
     pub(super) replaces: bool,
     pub(super) stage: i16,
     pub(super) attempts: u32,
@@ -22,6 +23,7 @@ impl DeliveryRow {
         let damaged = |what: &str| LogError(format!("a delivery can not be read: {what}"));
         Ok(Delivery {
             entry: serde_json::from_slice(&self.entry).map_err(|error| damaged(&error.to_string()))?,
+            index: self.index.cast_unsigned(),
             parcel: Parcel { document, replace: self.replaces },
             stage: stage_of(self.stage).ok_or_else(|| damaged("its stage is unknown"))?,
             attempts: self.attempts,

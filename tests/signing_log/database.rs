@@ -176,7 +176,7 @@ fn a_database_that_can_not_be_used_is_refused_with_a_reason() {
     std::fs::remove_dir(missing.directory.path()).unwrap();
 
     for (place, reason) in [
-        (newer, "schema version 99, this Signet knows versions up to 4"),
+        (newer, "schema version 99, this Signet knows versions up to"),
         (foreign, "the database of another program"),
         (text, "file is not a database"),
         (missing, "its directory does not exist"),

@@ -27,6 +27,7 @@ async fn a_delivery_is_there_with_its_outcome_and_document_until_it_is_settled(p
     assert_eq!(log.commit(vec![story.intent(), story.signed()], changes).await, Ok(0));
     let delivery = Delivery {
         entry: story.signed(),
+        index: 1,
         parcel: parcel("payload"),
         stage: Stage::Attach,
         attempts: 0,

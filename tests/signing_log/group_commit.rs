@@ -222,16 +222,16 @@ impl Store for Gated {
         self.probe.lock().unwrap().clone()
     }
 
-    fn settle_origin(&mut self, _: &str) -> Result<String, LogError> {
-        unreachable!()
-    }
-
     fn head(&self) -> TreeHead {
         TreeHead::empty()
     }
 
     fn verdict(&self) -> Result<(), LogError> {
         Ok(())
+    }
+
+    fn settle_origin(&mut self, _: &str) -> Result<String, LogError> {
+        unreachable!()
     }
 
     fn close(&mut self) -> Result<(), LogError> {

@@ -1,6 +1,7 @@
 //! Everything durable over its stores: what they promise of durability, order, questions and deliveries.
 
 mod checkpoints;
+mod damage;
 mod database;
 mod deliveries;
 mod fixtures;

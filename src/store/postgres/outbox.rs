@@ -212,8 +212,7 @@ pub(super) async fn delivery(
     id: SignatureId,
 ) -> Result<Option<(DeliveryRow, Content)>, Error> {
     let id = uuid(id);
-    let sql =
-        "SELECT bytes, replaces, stage, attempts, due FROM deliveries JOIN entries USING (idx) WHERE id = $1";
+    let sql = "SELECT bytes, replaces, stage, attempts, due, idx FROM deliveries JOIN entries USING (idx) WHERE id = $1";
     let Some(row) = client.query_typed_opt(sql, &[(&id, Type::UUID)]).await? else { return Ok(None) };
     let delivery = DeliveryRow {
         entry: row.get(0),
@@ -221,6 +220,7 @@ pub(super) async fn delivery(
         stage: row.get(2),
         attempts: u32::try_from(row.get::<_, i64>(3)).unwrap_or(u32::MAX),
         due: row.get(4),
+        index: row.get(5),
     };
     let sql = "SELECT bytes FROM documents WHERE id = $1 ORDER BY part";
     let mut document = Content::default();

@@ -110,8 +110,7 @@ pub(super) fn delivery(
     transaction: &Transaction<'_>,
     id: SignatureId,
 ) -> rusqlite::Result<Option<(DeliveryRow, Content)>> {
-    let sql =
-        "SELECT bytes, replaces, stage, attempts, due FROM deliveries JOIN entries USING (idx) WHERE id = ?1";
+    let sql = "SELECT bytes, replaces, stage, attempts, due, idx FROM deliveries JOIN entries USING (idx) WHERE id = ?1";
     let row = transaction.prepare_cached(sql)?.query_row([id.as_bytes()], |row| {
         Ok(DeliveryRow {
             entry: row.get(0)?,
@@ -119,6 +118,7 @@ pub(super) fn delivery(
             stage: row.get(2)?,
             attempts: row.get(3)?,
             due: row.get(4)?,
+            index: row.get(5)?,
         })
     });
     let Some(row) = row.optional()? else { return Ok(None) };
