@@ -116,6 +116,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         authenticator: Arc::new(authenticator),
         idempotency: log.clone(),
         notes,
+        tiles: Arc::default(),
         clock,
         admission: Admission::new(&config.limits, metrics.clone()),
         metrics,

@@ -14,6 +14,7 @@ mod keyring;
 mod keys;
 mod locks;
 mod log;
+mod log_tiles;
 mod look;
 mod make;
 mod quiet;

@@ -9,9 +9,11 @@ use sha2::{Digest as _, Sha256};
 use crate::support::{Answer, World};
 
 /// The operations that anybody may call. Whoever adds one says so here.
-const PUBLIC: [&str; 6] = [
+const PUBLIC: [&str; 8] = [
     "GET /.well-known/signet/log-keys",
     "GET /.well-known/signet/keys.json",
+    "GET /log/checkpoint",
+    "GET /log/tile/{level}/{number}",
     "GET /v1/keys",
     "GET /v1/keys/{name}",
     "GET /v1/keys/{name}/public-keys",
@@ -53,6 +55,7 @@ async fn protected(world: &World) -> BTreeMap<&'static str, Outsider> {
         ("POST /v1/blobs", refused(json!({"digest": format!("sha256:{}", "ab".repeat(32))}))),
         ("POST /v1/verifications", refused(json!({"image": image, "key": world.key}))),
         ("GET /v1/log/entries", refused(Value::Null)),
+        ("GET /log/tile/entries/{number}", refused(Value::Null)),
         ("GET /v1/log/entries/{index}", refused(Value::Null)),
         // They may ask what they may do: nothing.
         ("POST /v1/policy/decisions", Outsider { body: json!({"image": image}), status: 200, code: "" }),
@@ -88,6 +91,8 @@ async fn every_operation_answers_whom_it_should_and_nobody_else() {
         let filled = path
             .replace("{name}", &world.key)
             .replace("{version}", "1")
+            .replace("{level}", "0")
+            .replace("{number}", "000.p/1")
             .replace("{index}", "0")
             .replace("{id}", &id);
         assert!(!filled.contains('{'), "{path}: this test does not know its parameters");

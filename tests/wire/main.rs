@@ -16,6 +16,7 @@ mod keys;
 mod limits;
 mod log_failures;
 mod log_keys;
+mod log_tiles;
 mod oidc;
 mod outbox;
 mod overload;

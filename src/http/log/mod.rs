@@ -1,4 +1,6 @@
 //! The log, as auditors see it.
 
+pub mod checkpoint;
 pub mod entries;
 pub mod filter;
+pub mod tiles;
