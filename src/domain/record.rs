@@ -99,7 +99,7 @@ impl Record {
 
     fn take(&mut self, index: u64, entry: &Entry) {
         match &entry.event {
-            Event::Intent { batch, .. } if self.state == State::Pending && self.batch.is_none() => {
+            Event::Intent { batch, .. } if self.state == State::Pending => {
                 self.batch = Some(*batch);
             }
             Event::Outcome { result: Outcome::Signed { signature, signed_at, .. }, .. } => {

@@ -24,7 +24,7 @@ pub enum CheckError {
     Unreadable(#[from] LogError),
 }
 
-/// Hashes all entries again, and holds every tile, the head and the stored checkpoint against that. It blocks, reads the
+/// Hashes all entries that are there again, and holds every tile, the head and the stored checkpoint against that. It blocks, reads the
 /// whole log once with constant memory, and may run beside a service that writes: it speaks of the log as it is at the
 /// beginning. `progress` is told how many entries of how many are done.
 ///
@@ -34,7 +34,8 @@ pub enum CheckError {
 /// With the first damage, and where the log can not be read.
 pub fn check(reader: &dyn StoreReader, mut progress: impl FnMut(u64, u64)) -> Result<Whole, CheckError> {
     let (head, checkpoint) = reader.head()?;
-    let mut check = Check { reader, edge: Edge::empty(), tiles: BTreeMap::new(), wrong: None };
+    let first = reader.extent()?.first;
+    let mut check = Check::from(reader, first)?;
     let published = checkpoint.as_ref().map(|checkpoint| checkpoint.head);
     let mut sizes: Vec<u64> = published.iter().map(|head| head.size).chain([head.size]).collect();
     sizes.sort_unstable();
@@ -53,10 +54,12 @@ pub fn check(reader: &dyn StoreReader, mut progress: impl FnMut(u64, u64)) -> Re
         return Err(CheckError::Damaged(format!("its head has the root {stored}, its entries have {found}")));
     }
     match published {
-        Some(published) if !roots.contains(&published) => Err(CheckError::Damaged(format!(
-            "the stored checkpoint of {} entries has another root than these entries have, or there are fewer",
-            published.size
-        ))),
+        Some(published) if published.size >= first && !roots.contains(&published) => {
+            Err(CheckError::Damaged(format!(
+                "the stored checkpoint of {} entries has another root than these entries have, or there are fewer",
+                published.size
+            )))
+        }
         _ => Ok(Whole { head, checkpoint }),
     }
 }
@@ -70,7 +73,24 @@ struct Check<'a> {
     wrong: Option<Wrong>,
 }
 
-impl Check<'_> {
+impl<'a> Check<'a> {
+    /// What is below `first` has left the database: its hashes stand for it.
+    fn from(reader: &'a dyn StoreReader, first: u64) -> Result<Self, CheckError> {
+        let ids: Vec<_> = TileId::at_edge(first).collect();
+        let rows = ids.iter().copied().zip(reader.tiles(&ids)?);
+        let tiles: BTreeMap<_, _> = rows
+            .filter_map(|(id, row)| {
+                let mut row = row?;
+                row.truncate(id.width_at(first) * Hash::BYTES);
+                Some((id, row))
+            })
+            .collect();
+        let edge = Edge::of_tiles(first, |id| tiles.get(&id).cloned()).ok_or_else(|| {
+            CheckError::Damaged(format!("tiles of the entries below {first}, which have left, are missing"))
+        })?;
+        Ok(Self { reader, edge, tiles, wrong: None })
+    }
+
     fn hash_to(&mut self, size: u64, mut progress: impl FnMut(u64)) -> Result<(), CheckError> {
         while self.edge.size() < size {
             let first = self.edge.size();

@@ -1,5 +1,6 @@
 //! Wires the rooms together, listens, and ends in good order.
 
+mod check;
 mod connection;
 mod crowd;
 mod listener;
@@ -22,6 +23,7 @@ use crate::http::{AdminState, Admission, ApiState, admin_router, forget_what_is_
 use crate::log::{GroupCommitLog, LogChronicle};
 use crate::policy::PolicyError;
 
+pub use check::{CheckLogError, CheckedLog, check_log};
 pub use connection::Encryption;
 pub use listener::{Listener, Manner, bind};
 pub use signals::{exit_on_second_signal, termination};

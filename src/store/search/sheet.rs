@@ -152,7 +152,8 @@ impl SignatureRow {
 
     /// The entries of which [`crate::domain::Record::from_entries`] makes the same record as of all, in their order.
     pub(super) fn telling(&self) -> Vec<u64> {
-        let mut indexes: Vec<_> = self.numbers[FIRST..].iter().copied().filter(|index| *index != NONE).collect();
+        let mut indexes: Vec<_> =
+            self.numbers[FIRST..].iter().copied().filter(|index| *index != NONE).collect();
         indexes.sort_unstable();
         indexes.dedup();
         indexes
@@ -167,7 +168,11 @@ impl SignatureRow {
     pub(super) fn take(&mut self, index: u64, event: &Event) {
         let has_one = !matches!(self.state(), SignatureState::Pending | SignatureState::Failed);
         let (state, holds) = match event {
-            Event::Intent { .. } if self.state() == SignatureState::Pending => {
+            Event::Intent { .. } => {
+                self.numbers[INTENT] = index;
+                if self.state() != SignatureState::Pending {
+                    return;
+                }
                 (SignatureState::Pending, false)
             }
             Event::Outcome { result: Outcome::Signed { .. }, .. } => (SignatureState::Signed, true),
