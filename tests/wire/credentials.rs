@@ -12,9 +12,9 @@ use crate::support::{Answer, World};
 const PUBLIC: [&str; 9] = [
     "GET /.well-known/signet/log-keys",
     "GET /.well-known/signet/keys.json",
-    "GET /schemas/log-entry-v1.json",
     "GET /log/checkpoint",
     "GET /log/tile/{level}/{number}",
+    "GET /schemas/log-entry-v1.json",
     "GET /v1/keys",
     "GET /v1/keys/{name}",
     "GET /v1/keys/{name}/public-keys",
