@@ -142,6 +142,7 @@ fn service(
         policy: Arc::new(RulePolicy::load(&config.policy.file)?),
         outbox: log.clone(),
         log: log.clone(),
+        ranges: log.clone(),
         search: log.clone(),
         transparency,
         shared_locks: Arc::new(Alone),

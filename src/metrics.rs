@@ -31,6 +31,9 @@ pub struct Metrics {
     checkpoint_size: Gauge,
     checkpoint_time: Gauge,
     offers_dropped: Counter,
+    push_lag: Family<PushLabels, Gauge>,
+    pushed: Family<PushLabels, Counter>,
+    push_failures: Family<PushLabels, Counter>,
     decisions: Family<DecisionLabels, Counter>,
     observed: Family<RuleLabels, Counter>,
     rate_limited: Counter,
@@ -88,6 +91,12 @@ struct OutcomeLabels {
 struct DecisionLabels {
     operation: String,
     decision: &'static str,
+}
+
+/// Receivers are named in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PushLabels {
+    receiver: String,
 }
 
 /// Rules are named in a file of the operators.
@@ -194,6 +203,20 @@ impl Metrics {
             "Entries about reading and verifying that were not logged because the log was busy",
             offers_dropped.clone(),
         );
+        let push_lag = Family::default();
+        registry.register(
+            "log_push_lag",
+            "Entries that a receiver has not acknowledged yet",
+            push_lag.clone(),
+        );
+        let pushed = Family::default();
+        registry.register("log_push_entries", "Entries that a receiver has acknowledged", pushed.clone());
+        let push_failures = Family::default();
+        registry.register(
+            "log_push_failures",
+            "Batches that a receiver did not acknowledge, and that are sent again",
+            push_failures.clone(),
+        );
         let decisions = Family::default();
         registry.register("policy_decisions", "Decisions of the policy", decisions.clone());
         let observed = Family::default();
@@ -270,6 +293,9 @@ impl Metrics {
             checkpoint_size,
             checkpoint_time,
             offers_dropped,
+            push_lag,
+            pushed,
+            push_failures,
             decisions,
             observed,
             rate_limited,
@@ -356,6 +382,21 @@ impl Metrics {
     /// So many entries are not in the log of which nobody's answer depended.
     pub fn offers_dropped(&self, count: u64) {
         self.offers_dropped.inc_by(count);
+    }
+
+    /// A receiver of the log is so many entries behind.
+    pub fn push_lag(&self, receiver: &str, entries: u64) {
+        let labels = PushLabels { receiver: receiver.to_owned() };
+        self.push_lag.get_or_create(&labels).set(entries.try_into().unwrap_or(i64::MAX));
+    }
+
+    /// A receiver of the log has acknowledged `entries`, or none of a batch.
+    pub fn pushed(&self, receiver: &str, entries: Option<usize>) {
+        let labels = PushLabels { receiver: receiver.to_owned() };
+        match entries {
+            Some(entries) => drop(self.pushed.get_or_create(&labels).inc_by(entries as u64)),
+            None => drop(self.push_failures.get_or_create(&labels).inc()),
+        }
     }
 
     /// Policy allowed or denied something.

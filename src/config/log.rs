@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::duration;
+use super::{PushConfig, duration};
 use crate::domain::KeyName;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -40,6 +40,9 @@ pub struct LogConfig {
     pub statement_timeout: Duration,
     #[serde(default)]
     pub verifications: Verifications,
+    /// Who is sent the log.
+    #[serde(default)]
+    pub push: Vec<PushConfig>,
     /// The log's name in checkpoints and proofs, as `signet.example.com/log`. It is kept with the log when that begins,
     /// and stays; where none is given, one is made then: from `http.public_url`, else by chance.
     #[serde(default)]
@@ -92,6 +95,7 @@ impl LogConfig {
             connect_timeout: Self::default_connect_timeout(),
             statement_timeout: Self::default_statement_timeout(),
             verifications: Verifications::On,
+            push: Vec::new(),
             origin: None,
             checkpoint_key: Self::default_checkpoint_key(),
             checkpoint_mount: None,

@@ -180,7 +180,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Alike::is_kind")]
         alike: Alike,
     },
-    /// Somebody had a part of the log sent.
+    /// Somebody had a part of the log sent: once, and, where the same was asked again and again, so many times since the
+    /// entry before, the last time this part.
     Export {
         /// What was asked, as it was asked.
         query: BTreeMap<String, String>,
@@ -188,6 +189,10 @@ pub enum Event {
         first: u64,
         /// The index behind its last.
         end: u64,
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        count: NonZeroU64,
+        #[serde(default, skip_serializing_if = "Alike::is_kind")]
+        alike: Alike,
     },
     /// Entries left the database for files.
     Archive {
@@ -427,6 +432,11 @@ impl Event {
     /// One refusal.
     pub const fn refusal(key: Option<super::KeyName>) -> Self {
         Self::Refusal { key, count: NonZeroU64::MIN, alike: Alike::Kind }
+    }
+
+    /// Somebody had the entries from `first` to before `end` looked through and sent, once.
+    pub const fn export(query: BTreeMap<String, String>, first: u64, end: u64) -> Self {
+        Self::Export { query, first, end, count: NonZeroU64::MIN, alike: Alike::Kind }
     }
 
     /// Somebody read the log, once.

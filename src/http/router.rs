@@ -58,6 +58,7 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(well_known::log_keys))
         .routes(routes!(log::entries::list))
         .routes(routes!(log::entries::read))
+        .routes(routes!(log::export::export))
         .routes(routes!(log::counts::count))
         .routes(routes!(log::signatures::list))
         .routes(routes!(log::schema::entry))

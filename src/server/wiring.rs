@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
@@ -10,11 +10,12 @@ use crate::config::{Config, ConfigDigest, Purpose, Verifications};
 use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
 use crate::identity::{CallerAuthenticator, CertificateAuthenticator, OidcAuthenticator, TokenAuthenticator};
-use crate::log::{Checkpointer, GroupCommitLog, Guard, LogChronicle, LoggedKeys};
+use crate::log::{Checkpointer, GroupCommitLog, Guard, LogChronicle, LoggedKeys, Push};
 use crate::metrics::Metrics;
 use crate::policy::{Configured, ReloadingPolicy, Source};
 use crate::ports::{
-    Authenticator, LogError, NoteSigner, Policy, Registry, RuleLimits, SharedLocks, Signer, SigningLog, Store,
+    Authenticator, KeyArchive, LogError, NoteSigner, Policy, Registry, RuleLimits, SharedLocks, Signer,
+    SigningLog, Store,
 };
 use crate::registry::OciRegistries;
 use crate::service::{
@@ -50,14 +51,20 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     let chronicle = LogChronicle::open(log.clone(), shared_locks.clone(), clock.clone());
     chronicle.start(ConfigDigest::of(config));
     tokio::spawn(policy_file.follow(chronicle.clone(), stopped.clone()));
-    let keys_seen = LoggedKeys { log: log.clone(), locks: shared_locks.clone(), clock: clock.clone() };
+    for receiver in &config.log.push {
+        let push = Push::new(receiver, log.clone(), shared_locks.clone(), metrics.clone());
+        let push = push.map_err(|LogError(reason)| StartError::Log(reason))?;
+        tokio::spawn(push.run_until(stopped.clone()));
+    }
+    let keys_seen: Arc<dyn KeyArchive> =
+        Arc::new(LoggedKeys { log: log.clone(), locks: shared_locks.clone(), clock: clock.clone() });
     let registry = OciRegistries::new(&config.registries, metrics.clone())
         .map_err(|error| StartError::Registries(error.to_string()))?;
     let signer = TransitSigner::start(
         &config.vault,
         &config.keys,
         signing_log.clone(),
-        Arc::new(keys_seen),
+        keys_seen.clone(),
         clock.clone(),
         ids.clone(),
         metrics.clone(),
@@ -66,7 +73,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     .map_err(|error| StartError::Vault(error.to_string()))?;
     let vault_and_log = (&config.vault, &config.log);
     let notes = signer
-        .notes(vault_and_log, &origin, log.clone(), clock.clone(), stopped.clone())
+        .notes(vault_and_log, &origin, keys_seen, clock.clone(), stopped.clone())
         .map_err(|error| StartError::Vault(error.to_string()))?;
     let notes: Arc<dyn NoteSigner> = notes;
     let transparency = Checkpointer::start(
@@ -82,6 +89,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         registry: Arc::new(registry) as Arc<dyn Registry>,
         policy: policy as Arc<dyn Policy>,
         log: signing_log,
+        ranges: log.clone(),
         search: log.clone(),
         transparency,
         outbox: log.clone(),
@@ -135,12 +143,16 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         ids,
         unauthenticated: Arc::default(),
         turned_away: Arc::default(),
+        exports: Arc::new(Semaphore::new(EXPORTS)),
         body_bytes: config.limits.body_bytes,
         request_timeout: config.limits.request_timeout,
         batch_items: config.limits.batch_items,
     };
     Ok(Parts { api, log, chronicle })
 }
+
+/// Exports at once. Each holds some hundred kilobytes, and a connection for as long as its reader takes.
+const EXPORTS: usize = 32;
 
 /// Whether connections may come with a certificate.
 fn trusts_certificates(config: &Config) -> bool {

@@ -9,10 +9,6 @@ use crate::ports::{
 
 use super::{Caller, Service, ServiceError};
 
-/// How long an intent may be without an outcome: longer than any request takes. After that, nobody knows whether Vault has
-/// signed: its own log does, under the intent's batch id.
-const PENDING: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
-
 /// A page of signatures, and when it was made.
 #[derive(Debug, Clone)]
 pub struct SignatureList {
@@ -51,7 +47,7 @@ impl Service {
     ) -> Result<SignatureList, ServiceError> {
         self.permit_reading(caller, asked)?;
         let now = self.clock.now();
-        let indeterminate_before = now.checked_sub(PENDING).unwrap_or(now);
+        let indeterminate_before = now.checked_sub(self.longest_request).unwrap_or(now);
         let filter = &mut query.filter;
         match state {
             None => {}
@@ -81,9 +77,19 @@ impl Service {
     }
 
     /// One entry, for those who may read the log. `None` where the log is not that long.
+    ///
+    /// # Errors
+    /// [`ServiceError::Archived`] where it is in a file, and no longer in the store.
     pub async fn log_entry(&self, caller: &Caller, index: u64) -> Result<Option<LoggedEntry>, ServiceError> {
         self.permit_reading(caller, [("index".to_owned(), index.to_string())].into())?;
-        Ok(self.log.entry(index).await?)
+        let entry = self.log.entry(index).await?;
+        if entry.is_none() {
+            let below = self.ranges.extent().await?.first;
+            if index < below {
+                return Err(ServiceError::Archived { below });
+            }
+        }
+        Ok(entry)
     }
 
     /// Lets those read who may, and has it logged. `asked` is the question, by name and value: pages of the same

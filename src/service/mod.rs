@@ -9,6 +9,7 @@ mod delivery;
 mod error;
 mod existing;
 mod expand;
+mod export;
 mod gate;
 mod keyring;
 mod keys;
@@ -36,8 +37,8 @@ use crate::domain::{
 };
 use crate::metrics::Metrics;
 use crate::ports::{
-    Decision, LogSearch, Outbox, Policy, Question, Registry, RegistryError, RegistrySettings, SharedLocks,
-    Signer, SigningLog, Transparency,
+    Decision, LogRange, LogSearch, Outbox, Policy, Question, Registry, RegistryError, RegistrySettings,
+    SharedLocks, Signer, SigningLog, Transparency,
 };
 
 pub use attest::{AttestRequest, MAX_PREDICATE, PredicateChecks, PredicateType};
@@ -45,6 +46,7 @@ pub use budgets::{Budget, Budgets, Per};
 pub use decide::{About, DecisionRequest, Explained};
 pub use delivery::DeliverySettings;
 pub use error::ServiceError;
+pub use export::{Export, ExportForm, ExportRequest};
 pub use keyring::KeyPurposes;
 pub use locks::ImageLocks;
 pub use log::{SignatureList, StateFilter};
@@ -63,6 +65,7 @@ pub struct Service {
     pub registry: Arc<dyn Registry>,
     pub policy: Arc<dyn Policy>,
     pub log: Arc<dyn SigningLog>,
+    pub ranges: Arc<dyn LogRange>,
     pub search: Arc<dyn LogSearch>,
     pub transparency: Arc<dyn Transparency>,
     pub outbox: Arc<dyn Outbox>,

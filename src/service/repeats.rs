@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Service;
 use crate::domain::{Alike, Entry, Event, KeyName, Operation, Repository, Timestamp};
+use crate::ports::LogError;
 
 /// Counts what happens again and again: of one kind, the first few are told as they come, and how many came after them when a
 /// minute is over.
@@ -61,7 +62,7 @@ impl Repeats {
     const REFUSALS_AT_ONCE: u8 = 5;
 
     /// What in a query says which page it is: all pages of one walk are of one kind.
-    const PAGES: [&str; 5] = ["after", "begin", "index", "limit", "size"];
+    const PAGES: [&str; 6] = ["after", "begin", "from_index", "index", "limit", "size"];
 
     /// How long the same is counted before it is told again.
     const MINUTE: Duration = Duration::from_secs(60);
@@ -144,6 +145,17 @@ impl Service {
         }
     }
 
+    /// Logs an export before it begins, or counts it.
+    ///
+    /// # Errors
+    /// Where it can not be logged.
+    pub(super) async fn is_exported(&self, export: Entry) -> Result<(), LogError> {
+        match self.readings.note(export) {
+            Some(first) => self.log.append(vec![first]).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// Logs a reading, or counts it.
     pub(super) fn was_read(&self, reading: Entry) {
         if let Some(first) = self.readings.note(reading) {
@@ -196,7 +208,7 @@ const REPEATS_AT_ONCE: usize = 256;
 impl Kind {
     fn of(entry: &Entry) -> Self {
         let mut query = match &entry.event {
-            Event::Read { query, .. } => query.clone(),
+            Event::Read { query, .. } | Event::Export { query, .. } => query.clone(),
             _ => BTreeMap::new(),
         };
         query.retain(|name, _| !Repeats::PAGES.contains(&name.as_str()));
@@ -231,7 +243,8 @@ impl Minute {
         let mut entry = self.last.take()?;
         let told = std::mem::take(&mut self.count);
         if let Event::Refusal { count, alike: entry_alike, .. }
-        | Event::Read { count, alike: entry_alike, .. } = &mut entry.event
+        | Event::Read { count, alike: entry_alike, .. }
+        | Event::Export { count, alike: entry_alike, .. } = &mut entry.event
         {
             *count = NonZeroU64::new(told).unwrap_or(NonZeroU64::MIN);
             *entry_alike = alike;

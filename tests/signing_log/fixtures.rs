@@ -1,7 +1,7 @@
 //! Entries to log, and places to log them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,18 +46,32 @@ pub(crate) use contract;
 
 /// A log of a test's own.
 pub struct Place {
-    pub directory: TempDir,
+    pub directory: Folder,
     /// The database, where it is not a file in the directory.
     pub url: Option<String>,
 }
 
+/// A folder of a test's own, or one that is somebody else's to delete.
+pub struct Folder(Result<TempDir, PathBuf>);
+
+impl Folder {
+    pub fn path(&self) -> &Path {
+        self.0.as_ref().map_or_else(PathBuf::as_path, TempDir::path)
+    }
+}
+
 impl Place {
     pub fn sqlite() -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), url: None }
+        Self { directory: Folder(tempfile::tempdir().map(Ok).unwrap()), url: None }
     }
 
     pub async fn postgres() -> Self {
         Self { url: Some(postgres::database().await), ..Self::sqlite() }
+    }
+
+    /// Where another process has its log.
+    pub const fn at(directory: PathBuf, url: Option<String>) -> Self {
+        Self { directory: Folder(Err(directory)), url }
     }
 
     /// SQLite's file.

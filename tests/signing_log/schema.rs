@@ -67,7 +67,8 @@ fn samples() -> Vec<Entry> {
         verification(None, Some("https://example.com/x"), false),
         Event::read(query()),
         Event::Read { query: BTreeMap::new(), count: many, alike: Alike::Principal },
-        Event::Export { query: query(), first: 0, end: 4711 },
+        Event::export(query(), 0, 4711),
+        Event::Export { query: query(), first: 5, end: 4711, count: many, alike: Alike::Nothing },
     ];
     let instance = || Some("0198".to_owned());
     let of_service = [

@@ -273,7 +273,7 @@ impl World {
 
     /// What the log answers once its search index knows every entry that is there now.
     pub async fn searched(&self, path: &str) -> Answer {
-        let size = std::sync::OnceLock::new();
+        let size = std::cell::OnceCell::new();
         let asking = async || {
             let answer = self.get(path).await;
             assert_eq!(answer.status, 200, "{answer:?}");

@@ -2,6 +2,7 @@
 
 pub mod counts;
 pub mod entries;
+pub mod export;
 pub mod filter;
 mod parameters;
 pub mod schema;

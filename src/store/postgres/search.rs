@@ -92,7 +92,7 @@ impl<'a> PostgresView<'a> {
 
     /// The next entries of the log, from `first` on.
     pub(super) fn next(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, SearchFault> {
-        let sql = "SELECT idx, bytes FROM entries WHERE idx >= $1 AND idx < $1 + $2 ORDER BY idx";
+        let sql = "SELECT idx, bytes FROM entries WHERE idx >= $1 ORDER BY idx LIMIT $2";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = self.query(sql, &[(&first.cast_signed(), Type::INT8), (&limit, Type::INT8)])?;
         Ok(rows.iter().map(logged).collect())
@@ -190,6 +190,11 @@ impl View for PostgresView<'_> {
             format!("SELECT k, v FROM search_large_{} WHERE k BETWEEN $1 AND $2 ORDER BY k", self.set.name());
         let rows = self.query(&sql, &[(&first, Type::INT8), (&last, Type::INT8)])?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    fn first_entry(&self) -> Result<u64, SearchFault> {
+        let rows = self.query("SELECT coalesce(min(idx), 0) FROM entries", &[])?;
+        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).cast_unsigned()))
     }
 
     fn entries(&self, indexes: &[u64]) -> Result<Vec<LoggedEntry>, SearchFault> {

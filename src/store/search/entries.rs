@@ -3,7 +3,7 @@
 use super::keys::{self, Dimension, Hashed, Sheets};
 use super::planner::{Candidates, Wanted, candidates};
 use super::project::sheet_number;
-use super::sheet::{ENTRIES, ENTRY, EntryRow, decode};
+use super::sheet::{ARCHIVED, ENTRIES, ENTRY, EntryRow, decode};
 use super::{Dictionary, Meta, PAGE_BYTES, SearchFault, View, beginning};
 use crate::domain::{Digest, Entry, EntryFilter};
 use crate::ports::{EntryPage, EntryQuery, LoggedEntry, SearchProgress};
@@ -28,7 +28,7 @@ pub(in crate::store) fn page(
     let progress = SearchProgress { log_size, indexed: meta.indexed };
     let size = query.size.map_or(meta.indexed, |size| size.min(log_size));
     let limit = query.limit.min(EntryQuery::MAX_LIMIT);
-    let begin = query.after.map_or(0, |after| after.saturating_add(1));
+    let begin = query.after.map_or(0, |after| after.saturating_add(1)).max(view.first_entry()?);
     let end = size.min(meta.indexed);
     let search = Search { view, meta, dictionary, filter: &query.filter, limit };
     let found = match (begin < end, hashes(&query.filter).next()) {
@@ -164,7 +164,7 @@ impl Search<'_> {
             self.filter.from.map(|from| from.as_microsecond()),
             self.filter.to.map(|to| to.as_microsecond()),
         );
-        if from.is_some_and(|from| time < from) || to.is_some_and(|to| time > to) {
+        if time == ARCHIVED || from.is_some_and(|from| time < from) || to.is_some_and(|to| time > to) {
             return None;
         }
         Some(from == Some(time) || to == Some(time))
@@ -175,12 +175,11 @@ impl Search<'_> {
         let (mut entries, mut bytes) = (Vec::new(), 0);
         for some in indexes.chunks(100) {
             let numbers: Vec<_> = some.iter().map(|(index, _)| *index).collect();
-            let read = self.view.entries(&numbers)?;
-            if read.len() != some.len() {
-                return Err(SearchFault::damaged("it knows entries that the log does not have"));
-            }
-            for (entry, (_, is_unsure)) in read.into_iter().zip(some) {
-                if *is_unsure && !self.matches(&entry) {
+            // Entries that were archived are in files.
+            for entry in self.view.entries(&numbers)? {
+                let place = some.partition_point(|(index, _)| *index < entry.index);
+                let is_unsure = some.get(place).is_none_or(|(_, is_unsure)| *is_unsure);
+                if is_unsure && !self.matches(&entry) {
                     continue;
                 }
                 if entries.len() == self.limit || bytes >= PAGE_BYTES {

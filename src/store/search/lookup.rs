@@ -6,7 +6,7 @@ use super::sheet::SignatureRow;
 use super::signatures::rows;
 use super::{Dictionary, SearchFault, View, beginning};
 use crate::domain::{Entry, SignatureId, SignatureIdentity};
-use crate::ports::SignaturesOf;
+use crate::ports::{LoggedEntry, SignaturesOf};
 
 /// Signatures of one hash that are looked at: there are as many as one image has, or one identity.
 const FEW: usize = 10_000;
@@ -30,9 +30,8 @@ pub(in crate::store) fn of_identity(
         .collect();
     holders.sort_unstable();
     while let Some(holder) = holders.pop() {
-        let logged = view.entries(&[holder])?.pop();
-        let logged =
-            logged.ok_or_else(|| SearchFault::damaged("it knows entries that the log does not have"))?;
+        // What was archived is in files.
+        let Some(logged) = view.entries(&[holder])?.pop() else { continue };
         if let Ok(entry) = serde_json::from_slice::<Entry>(&logged.bytes)
             && entry.identity() == Some(identity)
             && let Some(signing) = entry.signing()
@@ -64,6 +63,12 @@ pub(in crate::store) fn of_subject(
     let mut holders: Vec<_> = found.iter().filter(is_it).filter_map(SignatureRow::holder).collect();
     holders.sort_unstable();
     Ok(holders)
+}
+
+/// The entries that tell a record; none where some were archived, as the others may tell another.
+pub(in crate::store) fn telling(view: &dyn View, indexes: &[u64]) -> Result<Vec<LoggedEntry>, SearchFault> {
+    let entries = view.entries(indexes)?;
+    Ok(if entries.len() == indexes.len() { entries } else { Vec::new() })
 }
 
 fn by_hash(view: &dyn View, what: Hashed, hash: &[u8; 32]) -> Result<Vec<SignatureRow>, SearchFault> {

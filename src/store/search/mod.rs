@@ -35,7 +35,7 @@ use std::collections::BTreeMap;
 pub(super) use self::counts::counts;
 pub(super) use self::dictionary::Dictionary;
 pub(super) use self::entries::page;
-pub(super) use self::lookup::{of_identity, of_signature, of_subject};
+pub(super) use self::lookup::{of_identity, of_signature, of_subject, telling};
 pub(super) use self::meta::Meta;
 pub(super) use self::project::{Standing, project};
 pub(super) use self::signatures::page as signatures;
@@ -60,6 +60,9 @@ pub(super) trait View {
 
     /// The large values from the first key to the last.
     fn large_range(&self, first: i64, last: i64) -> Result<Vec<(i64, Vec<u8>)>, SearchFault>;
+
+    /// The lowest index in the log: what is below was archived.
+    fn first_entry(&self) -> Result<u64, SearchFault>;
 
     /// Entries of the log; those that there are, in the order of their indexes, which is that of `indexes`.
     fn entries(&self, indexes: &[u64]) -> Result<Vec<LoggedEntry>, SearchFault>;

@@ -16,6 +16,9 @@ pub(super) struct Row<const CODES: usize, const NUMBERS: usize> {
 /// What one entry says: see [`ENTRY`].
 pub(super) type EntryRow = Row<6, 0>;
 
+/// The time of an entry that was archived before the index was made.
+pub(super) const ARCHIVED: i64 = i64::MIN;
+
 /// The dimensions of an entry's codes.
 pub(super) const ENTRY: [Dimension; 6] = Dimension::NAMED;
 
@@ -152,7 +155,8 @@ impl SignatureRow {
 
     /// The entries of which [`crate::domain::Record::from_entries`] makes the same record as of all, in their order.
     pub(super) fn telling(&self) -> Vec<u64> {
-        let mut indexes: Vec<_> = self.numbers[FIRST..].iter().copied().filter(|index| *index != NONE).collect();
+        let mut indexes: Vec<_> =
+            self.numbers[FIRST..].iter().copied().filter(|index| *index != NONE).collect();
         indexes.sort_unstable();
         indexes.dedup();
         indexes
@@ -167,7 +171,11 @@ impl SignatureRow {
     pub(super) fn take(&mut self, index: u64, event: &Event) {
         let has_one = !matches!(self.state(), SignatureState::Pending | SignatureState::Failed);
         let (state, holds) = match event {
-            Event::Intent { .. } if self.state() == SignatureState::Pending => {
+            Event::Intent { .. } => {
+                self.numbers[INTENT] = index;
+                if self.state() != SignatureState::Pending {
+                    return;
+                }
                 (SignatureState::Pending, false)
             }
             Event::Outcome { result: Outcome::Signed { .. }, .. } => (SignatureState::Signed, true),
