@@ -1,18 +1,12 @@
 //! Questions about entries.
 
 use super::keys::{self, Dimension, Hashed, Sheets};
-use super::planner::{Candidates, Wanted, candidates};
+use super::planner::{Wanted, candidates};
 use super::project::sheet_number;
 use super::sheet::{ARCHIVED, ENTRIES, ENTRY, EntryRow, decode};
 use super::{Dictionary, Meta, PAGE_BYTES, SearchFault, View, beginning};
 use crate::domain::{Digest, Entry, EntryFilter};
 use crate::ports::{EntryPage, EntryQuery, LoggedEntry, SearchProgress};
-
-/// Sheets that one page looks at.
-const LOOKED_AT: usize = 512;
-
-/// Sheets that are read at once.
-const AT_ONCE: usize = 32;
 
 /// Entries of one hash that one page compares.
 const COMPARED: usize = 1500;
@@ -79,17 +73,15 @@ impl Search<'_> {
         }
         let (first, last) =
             self.period(sheet_number(begin / ENTRIES)?, sheet_number(end.div_ceil(ENTRIES))?)?;
-        let Candidates { sheets, end: known } = candidates(self.view, Sheets::Entries, &wanted, first, last)?;
-        let mut next = if known < last { (u64::from(known) * ENTRIES).clamp(begin, end) } else { end };
-        if let Some(beyond) = sheets.get(LOOKED_AT) {
-            next = next.min(u64::from(*beyond) * ENTRIES);
-        }
+        let candidates = candidates(self.view, Sheets::Entries, &wanted, first, last)?;
+        let next =
+            candidates.beyond(last).map_or(end, |sheet| (u64::from(sheet) * ENTRIES).clamp(begin, end));
         let places: Vec<_> = wanted
             .iter()
             .filter_map(|wanted| Some((ENTRY.iter().position(|each| *each == wanted.dimension)?, wanted)))
             .collect();
         let mut indexes = Vec::new();
-        for some in sheets[..sheets.len().min(LOOKED_AT)].chunks(if self.limit > 200 { AT_ONCE } else { 4 }) {
+        for some in candidates.groups() {
             let keys: Vec<_> = some.iter().map(|number| keys::sheet(Sheets::Entries, *number)).collect();
             for (number, bytes) in some.iter().zip(self.view.large(&keys)?) {
                 let bytes = bytes.ok_or_else(|| SearchFault::damaged("a sheet is missing"))?;
