@@ -2,6 +2,7 @@
 //!
 //! A value of [`Config`] has been checked as a whole: every key is known, every combination makes sense.
 
+mod archive;
 mod attach;
 mod digest;
 mod duration;
@@ -25,6 +26,7 @@ mod vault;
 
 use serde::Deserialize;
 
+pub use archive::ArchiveConfig;
 pub use attach::AttachConfig;
 pub use digest::ConfigDigest;
 pub use http::{HttpConfig, TlsConfig};

@@ -32,6 +32,7 @@ fn all(config: &mut Config) -> Vec<&mut PathBuf> {
         paths.extend(tls.client_ca_file.as_mut());
     }
     paths.extend([&mut log.path, &mut log.url_file, &mut log.ca_file].into_iter().flatten());
+    paths.extend(log.archive.as_mut().map(|archive| &mut archive.directory));
     for push in &mut log.push {
         paths.extend([&mut push.token_file, &mut push.ca_file].into_iter().flatten());
     }

@@ -1,5 +1,6 @@
 //! The signing log, and what else has to be durable: what is written at the same time becomes so in one commit.
 
+mod archiver;
 mod beside;
 mod check;
 mod checkpointer;
@@ -16,6 +17,7 @@ mod quotas;
 mod search;
 mod writer;
 
+pub use archiver::Archiver;
 pub use check::{CheckError, Whole, check};
 pub use checkpointer::Checkpointer;
 pub use chronicle::LogChronicle;

@@ -10,7 +10,7 @@ use crate::config::{Config, ConfigDigest, Purpose, Verifications};
 use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
 use crate::identity::{CallerAuthenticator, CertificateAuthenticator, OidcAuthenticator, TokenAuthenticator};
-use crate::log::{Checkpointer, GroupCommitLog, Guard, LogChronicle, LoggedKeys, Push};
+use crate::log::{Archiver, Checkpointer, GroupCommitLog, Guard, LogChronicle, LoggedKeys, Push};
 use crate::metrics::Metrics;
 use crate::policy::{Configured, ReloadingPolicy, Source};
 use crate::ports::{
@@ -84,6 +84,17 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         metrics.clone(),
         stopped.clone(),
     );
+    if let Some(archive) = &config.log.archive {
+        let archiver = Archiver {
+            log: log.clone(),
+            transparency: transparency.clone(),
+            locks: shared_locks.clone(),
+            clock: clock.clone(),
+            config: archive.clone(),
+            receivers: config.log.push.iter().map(|push| push.name.clone()).collect(),
+        };
+        tokio::spawn(archiver.run_until(stopped.clone()));
+    }
     let service = Service {
         signer: signer as Arc<dyn Signer>,
         registry: Arc::new(registry) as Arc<dyn Registry>,
@@ -137,6 +148,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         authenticator: Arc::new(authenticator),
         idempotency: log.clone(),
         notes,
+        tiles: Arc::default(),
         clock,
         admission: Admission::new(&config.limits, metrics.clone()),
         metrics,
@@ -192,7 +204,10 @@ fn open_log(config: &Config, ids: &dyn IdSource, metrics: &Arc<Metrics>) -> Resu
 /// The log's name, which every checkpoint and every proof says: it can not become another.
 fn settle_origin(store: &mut dyn Store, config: &Config, ids: &dyn IdSource) -> Result<String, StartError> {
     let wanted = config.log.origin.clone();
-    let kept = store.settle_origin(&wanted.clone().unwrap_or_else(|| new_origin(config, ids)));
+    let name = wanted.clone().unwrap_or_else(|| new_origin(config, ids));
+    // A store blocks, and this is a thread of the runtime.
+    let kept = std::thread::scope(|scope| scope.spawn(|| store.settle_origin(&name)).join());
+    let kept = kept.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let kept = kept.map_err(|LogError(reason)| StartError::Log(reason))?;
     match wanted {
         Some(wanted) if wanted != kept => Err(StartError::Log(format!(

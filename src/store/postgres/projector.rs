@@ -12,7 +12,7 @@ use super::schema::SEARCH_TABLES;
 use super::search::{PostgresView, Set, State, write};
 use crate::domain::Digest;
 use crate::ports::{LogError, LoggedEntry, Projector, SearchProgress, Step};
-use crate::store::search::{Changes, Meta, STEP_BYTES, SearchFault, Standing, View as _, project};
+use crate::store::search::{Changes, Meta, STEP_BYTES, SearchFault, Standing, View as _, archived, project};
 
 /// Fills the index as long as its session has the lock. Whoever has it not looks now and then whether it is free.
 pub(super) struct PostgresProjector {
@@ -202,6 +202,9 @@ fn fill(view: &PostgresView<'_>, state: &State, known: &mut Option<Standing>) ->
         if is_last {
             break;
         }
+    }
+    if entries.first().is_none_or(|entry| entry.index != standing.meta.indexed) {
+        entries = archived(view, standing.meta.indexed)?;
     }
     if !entries.is_empty() {
         let changes = project(view, &mut standing, &entries)?;

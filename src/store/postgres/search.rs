@@ -192,15 +192,15 @@ impl View for PostgresView<'_> {
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
-    fn first_entry(&self) -> Result<u64, SearchFault> {
-        let rows = self.query("SELECT coalesce(min(idx), 0) FROM entries", &[])?;
-        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).cast_unsigned()))
-    }
-
     fn entries(&self, indexes: &[u64]) -> Result<Vec<LoggedEntry>, SearchFault> {
         let indexes: Vec<_> = indexes.iter().map(|index| index.cast_signed()).collect();
         let sql = "SELECT idx, bytes FROM entries WHERE idx = ANY($1) ORDER BY idx";
         Ok(self.query(sql, &[(&indexes, Type::INT8_ARRAY)])?.iter().map(logged).collect())
+    }
+
+    fn first(&self) -> Result<u64, SearchFault> {
+        let rows = self.query("SELECT coalesce(min(idx), 0) FROM entries", &[])?;
+        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).cast_unsigned()))
     }
 }
 

@@ -3,8 +3,8 @@
 use super::keys::{self, Dimension, Hashed, Sheets};
 use super::planner::{Wanted, candidates};
 use super::project::sheet_number;
-use super::sheet::{ARCHIVED, ENTRIES, ENTRY, EntryRow, decode};
-use super::{Dictionary, Meta, PAGE_BYTES, SearchFault, View, beginning};
+use super::sheet::{ENTRIES, ENTRY, EntryRow, decode};
+use super::{Dictionary, Meta, PAGE_BYTES, SearchFault, View, beginning, is_archived};
 use crate::domain::{Digest, Entry, EntryFilter};
 use crate::ports::{EntryPage, EntryQuery, LoggedEntry, SearchProgress};
 
@@ -22,7 +22,7 @@ pub(in crate::store) fn page(
     let progress = SearchProgress { log_size, indexed: meta.indexed };
     let size = query.size.map_or(meta.indexed, |size| size.min(log_size));
     let limit = query.limit.min(EntryQuery::MAX_LIMIT);
-    let begin = query.after.map_or(0, |after| after.saturating_add(1)).max(view.first_entry()?);
+    let begin = query.after.map_or(0, |after| after.saturating_add(1)).max(view.first()?);
     let end = size.min(meta.indexed);
     let search = Search { view, meta, dictionary, filter: &query.filter, limit };
     let found = match (begin < end, hashes(&query.filter).next()) {
@@ -156,7 +156,7 @@ impl Search<'_> {
             self.filter.from.map(|from| from.as_microsecond()),
             self.filter.to.map(|to| to.as_microsecond()),
         );
-        if time == ARCHIVED || from.is_some_and(|from| time < from) || to.is_some_and(|to| time > to) {
+        if from.is_some_and(|from| time < from) || to.is_some_and(|to| time > to) {
             return None;
         }
         Some(from == Some(time) || to == Some(time))
@@ -167,11 +167,14 @@ impl Search<'_> {
         let (mut entries, mut bytes) = (Vec::new(), 0);
         for some in indexes.chunks(100) {
             let numbers: Vec<_> = some.iter().map(|(index, _)| *index).collect();
-            // Entries that were archived are in files.
-            for entry in self.view.entries(&numbers)? {
-                let place = some.partition_point(|(index, _)| *index < entry.index);
-                let is_unsure = some.get(place).is_none_or(|(_, is_unsure)| *is_unsure);
-                if is_unsure && !self.matches(&entry) {
+            let read = self.view.entries(&numbers)?;
+            let mut read = read.into_iter().peekable();
+            for (index, is_unsure) in some {
+                let Some(entry) = read.next_if(|entry| entry.index == *index) else {
+                    is_archived(self.view, *index)?;
+                    continue;
+                };
+                if *is_unsure && !self.matches(&entry) {
                     continue;
                 }
                 if entries.len() == self.limit || bytes >= PAGE_BYTES {

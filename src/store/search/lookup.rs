@@ -4,7 +4,7 @@ use super::keys::{self, Dimension, Hashed};
 use super::project::is_version_of;
 use super::sheet::SignatureRow;
 use super::signatures::rows;
-use super::{Dictionary, SearchFault, View, beginning};
+use super::{Dictionary, SearchFault, View, beginning, is_archived};
 use crate::domain::{Entry, SignatureId, SignatureIdentity};
 use crate::ports::{LoggedEntry, SignaturesOf};
 
@@ -30,8 +30,10 @@ pub(in crate::store) fn of_identity(
         .collect();
     holders.sort_unstable();
     while let Some(holder) = holders.pop() {
-        // What was archived is in files.
-        let Some(logged) = view.entries(&[holder])?.pop() else { continue };
+        let Some(logged) = view.entries(&[holder])?.pop() else {
+            is_archived(view, holder)?;
+            continue;
+        };
         if let Ok(entry) = serde_json::from_slice::<Entry>(&logged.bytes)
             && entry.identity() == Some(identity)
             && let Some(signing) = entry.signing()

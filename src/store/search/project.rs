@@ -7,8 +7,8 @@ use jiff::tz::TimeZone;
 use super::cell::{CHUNK, Cell};
 use super::dictionary::key_name;
 use super::keys::{self, Dimension, Hashed, Period, Sheets};
-use super::sheet::{ARCHIVED, ENTRIES, ENTRY, EntryRow, SIGNATURE, SIGNATURES, SignatureRow, decode, encode};
-use super::{Changes, Dictionary, Meta, SearchFault, View, beginning};
+use super::sheet::{ENTRIES, ENTRY, EntryRow, SIGNATURE, SIGNATURES, SignatureRow, decode, encode};
+use super::{Changes, Dictionary, Meta, STEP, SearchFault, View, beginning};
 use crate::domain::{Digest, Entry, KeyName, KeyVersion, SignatureId};
 use crate::ports::LoggedEntry;
 
@@ -28,8 +28,7 @@ impl Standing {
     }
 }
 
-/// What adds `entries`, which follow those that are in the index. Where entries before them were archived, their places
-/// are left empty first, some at a time, and `entries` are for a later step.
+/// What adds `entries`, which follow those that are in the index, without gaps.
 ///
 /// # Errors
 /// Also where the index does not hold what it says it does.
@@ -38,10 +37,6 @@ pub(in crate::store) fn project(
     standing: &mut Standing,
     entries: &[LoggedEntry],
 ) -> Result<Changes, SearchFault> {
-    let gap = entries.first().map_or(0, |first| first.index.saturating_sub(standing.meta.indexed));
-    if gap > 0 {
-        return skip(view, standing, gap.min(EMPTY));
-    }
     let mut step = Step { view, changes: Changes::default(), standing, presence: BTreeSet::new() };
     let read: Vec<_> = entries.iter().map(|logged| (logged, parse(logged))).collect();
     let mut rows = Vec::with_capacity(read.len());
@@ -61,26 +56,17 @@ pub(in crate::store) fn project(
     Ok(changes)
 }
 
-/// Places that are left empty at once.
-const EMPTY: u64 = 200_000;
-
-/// What leaves places empty.
-fn skip(view: &dyn View, standing: &mut Standing, places: u64) -> Result<Changes, SearchFault> {
-    let mut step = Step { view, changes: Changes::default(), standing, presence: BTreeSet::new() };
-    let rows = vec![
-        EntryRow { codes: [0; 6], time: ARCHIVED, numbers: [] };
-        usize::try_from(places).unwrap_or_default()
-    ];
-    step.append(&rows)?;
-    let Step { mut changes, standing, presence, .. } = step;
-    changes.small.extend(presence.into_iter().map(|key| (key, Some(Vec::new()))));
-    standing.meta.indexed += places;
-    standing.meta.write(&mut changes);
-    Ok(changes)
+/// In the place of entries from `from` on that are archived, some: nothing is found by them. None where `from` is not archived.
+pub(in crate::store) fn archived(view: &dyn View, from: u64) -> Result<Vec<LoggedEntry>, SearchFault> {
+    let end = view.first()?.min(from.saturating_add(STEP as u64));
+    Ok((from..end).map(|index| LoggedEntry { index, bytes: Vec::new() }).collect())
 }
 
 /// An entry that can not be read has a place in the index all the same, with nothing to be found by.
 fn parse(logged: &LoggedEntry) -> Option<Entry> {
+    if logged.bytes.is_empty() {
+        return None;
+    }
     let read = serde_json::from_slice(&logged.bytes);
     read.inspect_err(
         |error| tracing::error!(%error, index = logged.index, "an entry of the log can not be read"),
@@ -147,9 +133,6 @@ impl Step<'_> {
             for row in now {
                 for (dimension, code) in ENTRY.into_iter().zip(row.codes) {
                     self.presence.insert(keys::presence(Sheets::Entries, dimension, code, number));
-                }
-                if row.time == ARCHIVED {
-                    continue;
                 }
                 let meta = &mut self.standing.meta;
                 meta.latest = meta.latest.max(row.time);

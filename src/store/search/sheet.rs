@@ -16,9 +16,6 @@ pub(super) struct Row<const CODES: usize, const NUMBERS: usize> {
 /// What one entry says: see [`ENTRY`].
 pub(super) type EntryRow = Row<6, 0>;
 
-/// The time of an entry that was archived before the index was made.
-pub(super) const ARCHIVED: i64 = i64::MIN;
-
 /// The dimensions of an entry's codes.
 pub(super) const ENTRY: [Dimension; 6] = Dimension::NAMED;
 

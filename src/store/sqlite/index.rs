@@ -276,12 +276,6 @@ impl View for SqliteView<'_> {
         all().map_err(of_index)
     }
 
-    fn first_entry(&self) -> Result<u64, SearchFault> {
-        let sql = "SELECT coalesce(min(idx), 0) FROM entries";
-        let first = || self.log.prepare_cached(sql)?.query_row([], |row| row.get::<_, i64>(0));
-        first().map(i64::cast_unsigned).map_err(of_log)
-    }
-
     fn entries(&self, indexes: &[u64]) -> Result<Vec<LoggedEntry>, SearchFault> {
         self.in_time()?;
         let all = || -> rusqlite::Result<_> {
@@ -290,6 +284,13 @@ impl View for SqliteView<'_> {
             each.filter_map(Result::transpose).collect()
         };
         all().map_err(of_log)
+    }
+
+    fn first(&self) -> Result<u64, SearchFault> {
+        let sql = "SELECT coalesce(min(idx), 0) FROM entries";
+        let first =
+            self.log.prepare_cached(sql).and_then(|mut select| select.query_row([], |row| row.get(0)));
+        first.map(i64::cast_unsigned).map_err(of_log)
     }
 }
 
