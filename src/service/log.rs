@@ -9,10 +9,6 @@ use crate::ports::{
 
 use super::{Caller, Service, ServiceError};
 
-/// How long an intent may be without an outcome: longer than any request takes. After that, nobody knows whether Vault has
-/// signed: its own log does, under the intent's batch id.
-const PENDING: jiff::SignedDuration = jiff::SignedDuration::from_mins(5);
-
 /// A page of signatures, and when it was made.
 #[derive(Debug, Clone)]
 pub struct SignatureList {
@@ -51,7 +47,7 @@ impl Service {
     ) -> Result<SignatureList, ServiceError> {
         self.permit_reading(caller, asked)?;
         let now = self.clock.now();
-        let indeterminate_before = now.checked_sub(PENDING).unwrap_or(now);
+        let indeterminate_before = now.checked_sub(self.longest_request).unwrap_or(now);
         let filter = &mut query.filter;
         match state {
             None => {}

@@ -147,7 +147,7 @@ fn of(parameters: &CountParameters) -> Result<Option<CountedOf>, Problem> {
     let key = match (text("key", parameters.key.as_ref())?, parameters.key_version) {
         (Some(name), version) => Some(CountedOf::Key { name, version }),
         (None, None) => None,
-        (None, Some(_)) => return Err(Problem::invalid("`key_version` needs `key`.")),
+        (None, Some(_)) => return Err(Problem::invalid("Name the `key` that `key_version` is of.")),
     };
     let of = [
         repository(parameters.repository.as_ref())?.map(CountedOf::Repository),

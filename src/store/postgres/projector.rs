@@ -11,7 +11,7 @@ use super::database::Database;
 use super::schema::SEARCH_TABLES;
 use super::search::{PostgresView, Set, State, write};
 use crate::domain::Digest;
-use crate::ports::{LogError, Projector, SearchProgress, Step};
+use crate::ports::{LogError, LoggedEntry, Projector, SearchProgress, Step};
 use crate::store::search::{Changes, Meta, STEP_BYTES, SearchFault, Standing, View as _, archived, project};
 
 /// Fills the index as long as its session has the lock. Whoever has it not looks now and then whether it is free.
@@ -192,9 +192,10 @@ fn fill(view: &PostgresView<'_>, state: &State, known: &mut Option<Standing>) ->
         Some(standing) => standing,
         None => stand(view)?,
     };
-    let (mut entries, mut bytes) = (Vec::new(), 0);
+    let (mut entries, mut bytes) = (Vec::<LoggedEntry>::new(), 0);
     while bytes < STEP_BYTES && entries.len() < STEP {
-        let read = view.next(standing.meta.indexed + entries.len() as u64, READING)?;
+        let from = entries.last().map_or(standing.meta.indexed, |entry| entry.index + 1);
+        let read = view.next(from, READING)?;
         let is_last = read.len() < READING;
         bytes += read.iter().map(|entry| entry.bytes.len()).sum::<usize>();
         entries.extend(read);
@@ -202,7 +203,7 @@ fn fill(view: &PostgresView<'_>, state: &State, known: &mut Option<Standing>) ->
             break;
         }
     }
-    if entries.is_empty() {
+    if entries.first().is_none_or(|entry| entry.index != standing.meta.indexed) {
         entries = archived(view, standing.meta.indexed)?;
     }
     if !entries.is_empty() {

@@ -240,7 +240,7 @@ impl StoreReader for Readers {
     fn of_signature(&self, id: SignatureId) -> Result<Vec<LoggedEntry>, LogError> {
         let name = Uuid::from_bytes(*id.as_bytes());
         self.look_up("signature_id", (&name, Type::UUID), |view, _, recent| {
-            view.entries(&[search::of_signature(view, id)?, recent].concat())
+            search::telling(view, &[search::of_signature(view, id)?, recent].concat())
         })
     }
 

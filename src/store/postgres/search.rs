@@ -92,7 +92,7 @@ impl<'a> PostgresView<'a> {
 
     /// The next entries of the log, from `first` on.
     pub(super) fn next(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, SearchFault> {
-        let sql = "SELECT idx, bytes FROM entries WHERE idx >= $1 AND idx < $1 + $2 ORDER BY idx";
+        let sql = "SELECT idx, bytes FROM entries WHERE idx >= $1 ORDER BY idx LIMIT $2";
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = self.query(sql, &[(&first.cast_signed(), Type::INT8), (&limit, Type::INT8)])?;
         Ok(rows.iter().map(logged).collect())

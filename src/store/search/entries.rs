@@ -1,18 +1,12 @@
 //! Questions about entries.
 
 use super::keys::{self, Dimension, Hashed, Sheets};
-use super::planner::{Candidates, Wanted, candidates};
+use super::planner::{Wanted, candidates};
 use super::project::sheet_number;
 use super::sheet::{ENTRIES, ENTRY, EntryRow, decode};
 use super::{Dictionary, Meta, PAGE_BYTES, SearchFault, View, beginning, is_archived};
 use crate::domain::{Digest, Entry, EntryFilter};
 use crate::ports::{EntryPage, EntryQuery, LoggedEntry, SearchProgress};
-
-/// Sheets that one page looks at.
-const LOOKED_AT: usize = 512;
-
-/// Sheets that are read at once.
-const AT_ONCE: usize = 32;
 
 /// Entries of one hash that one page compares.
 const COMPARED: usize = 1500;
@@ -28,7 +22,7 @@ pub(in crate::store) fn page(
     let progress = SearchProgress { log_size, indexed: meta.indexed };
     let size = query.size.map_or(meta.indexed, |size| size.min(log_size));
     let limit = query.limit.min(EntryQuery::MAX_LIMIT);
-    let begin = query.after.map_or(0, |after| after.saturating_add(1));
+    let begin = query.after.map_or(0, |after| after.saturating_add(1)).max(view.first()?);
     let end = size.min(meta.indexed);
     let search = Search { view, meta, dictionary, filter: &query.filter, limit };
     let found = match (begin < end, hashes(&query.filter).next()) {
@@ -79,17 +73,15 @@ impl Search<'_> {
         }
         let (first, last) =
             self.period(sheet_number(begin / ENTRIES)?, sheet_number(end.div_ceil(ENTRIES))?)?;
-        let Candidates { sheets, end: known } = candidates(self.view, Sheets::Entries, &wanted, first, last)?;
-        let mut next = if known < last { (u64::from(known) * ENTRIES).clamp(begin, end) } else { end };
-        if let Some(beyond) = sheets.get(LOOKED_AT) {
-            next = next.min(u64::from(*beyond) * ENTRIES);
-        }
+        let candidates = candidates(self.view, Sheets::Entries, &wanted, first, last)?;
+        let next =
+            candidates.beyond(last).map_or(end, |sheet| (u64::from(sheet) * ENTRIES).clamp(begin, end));
         let places: Vec<_> = wanted
             .iter()
             .filter_map(|wanted| Some((ENTRY.iter().position(|each| *each == wanted.dimension)?, wanted)))
             .collect();
         let mut indexes = Vec::new();
-        for some in sheets[..sheets.len().min(LOOKED_AT)].chunks(if self.limit > 200 { AT_ONCE } else { 4 }) {
+        for some in candidates.groups() {
             let keys: Vec<_> = some.iter().map(|number| keys::sheet(Sheets::Entries, *number)).collect();
             for (number, bytes) in some.iter().zip(self.view.large(&keys)?) {
                 let bytes = bytes.ok_or_else(|| SearchFault::damaged("a sheet is missing"))?;

@@ -6,7 +6,7 @@ use super::sheet::SignatureRow;
 use super::signatures::rows;
 use super::{Dictionary, SearchFault, View, beginning, is_archived};
 use crate::domain::{Entry, SignatureId, SignatureIdentity};
-use crate::ports::SignaturesOf;
+use crate::ports::{LoggedEntry, SignaturesOf};
 
 /// Signatures of one hash that are looked at: there are as many as one image has, or one identity.
 const FEW: usize = 10_000;
@@ -65,6 +65,12 @@ pub(in crate::store) fn of_subject(
     let mut holders: Vec<_> = found.iter().filter(is_it).filter_map(SignatureRow::holder).collect();
     holders.sort_unstable();
     Ok(holders)
+}
+
+/// The entries that tell a record; none where some were archived, as the others may tell another.
+pub(in crate::store) fn telling(view: &dyn View, indexes: &[u64]) -> Result<Vec<LoggedEntry>, SearchFault> {
+    let entries = view.entries(indexes)?;
+    Ok(if entries.len() == indexes.len() { entries } else { Vec::new() })
 }
 
 fn by_hash(view: &dyn View, what: Hashed, hash: &[u8; 32]) -> Result<Vec<SignatureRow>, SearchFault> {

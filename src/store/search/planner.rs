@@ -64,6 +64,30 @@ const PER_DIMENSION: usize = 16_384;
 /// Values of one dimension that are looked up at once.
 const VALUES: usize = 64;
 
+/// Sheets that are looked at on one page.
+const LOOKED_AT: usize = 512;
+
+/// Sheets that are read at once, at most.
+const AT_ONCE: usize = 32;
+
+impl Candidates {
+    /// The sheets for one page, some at a time: few first, as a page may be full soon.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &[u32]> {
+        let (mut rest, mut many) = (&self.sheets[..self.sheets.len().min(LOOKED_AT)], 1);
+        std::iter::from_fn(move || {
+            many = AT_ONCE.min(many * 2);
+            let (now, later) = rest.split_at(many.min(rest.len()));
+            rest = later;
+            Some(now).filter(|now| !now.is_empty())
+        })
+    }
+
+    /// The first sheet that is for another page, of those before `end`.
+    pub(super) fn beyond(&self, end: u32) -> Option<u32> {
+        self.sheets.get(LOOKED_AT).copied().or(Some(self.end).filter(|known| *known < end))
+    }
+}
+
 /// The sheets from `begin` to before `end` on which each of `wanted` may be met.
 pub(super) fn candidates(
     view: &dyn View,

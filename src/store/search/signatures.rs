@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::entries::reached;
 use super::keys::{self, Dimension, Hashed, Sheets};
-use super::planner::{Candidates, Wanted, candidates};
+use super::planner::{Wanted, candidates};
 use super::project::sheet_number;
 use super::sheet::{ENTRIES, SIGNATURE, SIGNATURES, SignatureRow, decode, state_code};
 use super::{Dictionary, Meta, SearchFault, View, beginning, is_archived};
@@ -12,12 +12,6 @@ use crate::domain::{Entry, Event, Outcome};
 use crate::ports::{
     EntryQuery, ListedSignature, LoggedEntry, SearchProgress, SignatureFilter, SignaturePage, SignatureQuery,
 };
-
-/// Sheets that one page looks at.
-const LOOKED_AT: usize = 512;
-
-/// Sheets that are read at once.
-const AT_ONCE: usize = 16;
 
 /// Signatures of one digest that one page looks at.
 const OF_DIGEST: usize = 1500;
@@ -99,10 +93,9 @@ impl Search<'_> {
             return Ok((Vec::new(), None));
         }
         let (first, last) = self.period(begin)?;
-        let Candidates { sheets, end } = candidates(self.view, Sheets::Signatures, &wanted, first, last)?;
-        let beyond = sheets.get(LOOKED_AT).copied().or(Some(end).filter(|end| *end < last));
+        let candidates = candidates(self.view, Sheets::Signatures, &wanted, first, last)?;
         let mut found = Vec::new();
-        for some in sheets[..sheets.len().min(LOOKED_AT)].chunks(AT_ONCE) {
+        for some in candidates.groups() {
             let keys: Vec<_> = some.iter().map(|number| keys::sheet(Sheets::Signatures, *number)).collect();
             for (number, bytes) in some.iter().zip(self.view.large(&keys)?) {
                 let bytes = bytes.ok_or_else(|| SearchFault::damaged("a sheet of signatures is missing"))?;
@@ -118,7 +111,7 @@ impl Search<'_> {
                 }
             }
         }
-        Ok((found, beyond.map(|sheet| u64::from(sheet) * SIGNATURES)))
+        Ok((found, candidates.beyond(last).map(|sheet| u64::from(sheet) * SIGNATURES)))
     }
 
     fn wanted(&self) -> Vec<Wanted> {

@@ -77,6 +77,9 @@ const TABLES: &str = "
 /// Kilobytes of the writer's memory for pages: the newest parts of all that it writes to.
 const CACHE: i64 = 96 * 1024;
 
+/// Pages of the write-ahead log after which it is moved into the file, which synchronises the disk: the log wants it, too.
+const CHECKPOINT: i64 = 16 * 1024;
+
 /// How long one question may take. Each part of its work is small.
 const TIME_LIMIT: Duration = Duration::from_secs(5);
 
@@ -123,6 +126,7 @@ impl IndexFile {
             connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
             connection.pragma_update(None, "synchronous", "normal")?;
             connection.pragma_update(None, "cache_size", -CACHE)?;
+            connection.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT, |_| Ok(()))?;
             connection.pragma_update(None, "trusted_schema", false)?;
             connection.pragma_update_and_check(None, "journal_size_limit", WAL_BYTES, |_| Ok(()))?;
             connection.execute_batch(TABLES)?;

@@ -181,7 +181,7 @@ impl StoreReader for Readers {
 
     fn of_signature(&self, id: SignatureId) -> Result<Vec<LoggedEntry>, LogError> {
         self.look_up(Name::Signature(id), |view, _, recent| {
-            view.entries(&merged(search::of_signature(view, id)?, recent))
+            search::telling(view, &merged(search::of_signature(view, id)?, recent))
         })
     }
 
