@@ -23,8 +23,8 @@ use signet::ports::{
     RuleLimits,
 };
 use signet::service::{
-    Budgets, Caller, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Quiet, Refusals,
-    Service, SignRequest,
+    Budgets, Caller, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Quiet, Repeats,
+    Service, SignRequest, VerificationEntries,
 };
 use signet::vault::TransitSigner;
 use tokio::sync::Notify;
@@ -142,6 +142,8 @@ fn service(
         policy: Arc::new(RulePolicy::load(&config.policy.file)?),
         outbox: log.clone(),
         log: log.clone(),
+        ranges: log.clone(),
+        search: log.clone(),
         transparency,
         shared_locks: Arc::new(Alone),
         clock,
@@ -158,7 +160,9 @@ fn service(
             give_up_after: config.attach.give_up_after,
         },
         checks: PredicateChecks::default(),
-        refusals: Refusals::default(),
+        refusals: Repeats::of_refusals(),
+        readings: Repeats::of_readings(),
+        verifications: VerificationEntries::None,
         budgets: Budgets { quotas: log.clone(), limits: RuleLimits::default() },
         observed: Quiet::default(),
         index_members: config.limits.index_members,

@@ -22,11 +22,18 @@ pub struct Metrics {
     token_expires: Gauge,
     commits: Histogram,
     commit_entries: Counter,
+    index_steps: Histogram,
+    index_entries: Counter,
+    index_behind: Gauge,
     refusals_dropped: Counter,
     checkpoints: Histogram,
     checkpoints_failed: Counter,
     checkpoint_size: Gauge,
     checkpoint_time: Gauge,
+    offers_dropped: Counter,
+    push_lag: Family<PushLabels, Gauge>,
+    pushed: Family<PushLabels, Counter>,
+    push_failures: Family<PushLabels, Counter>,
     decisions: Family<DecisionLabels, Counter>,
     observed: Family<RuleLabels, Counter>,
     rate_limited: Counter,
@@ -86,6 +93,12 @@ struct DecisionLabels {
     decision: &'static str,
 }
 
+/// Receivers are named in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PushLabels {
+    receiver: String,
+}
+
 /// Rules are named in a file of the operators.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RuleLabels {
@@ -133,6 +146,25 @@ impl Metrics {
         );
         let commit_entries = Counter::default();
         registry.register("log_entries", "Entries that were made durable", commit_entries.clone());
+        let index_steps = seconds();
+        registry.register_with_unit(
+            "log_index_step",
+            "Time in which some entries were added to the search index",
+            Unit::Seconds,
+            index_steps.clone(),
+        );
+        let index_entries = Counter::default();
+        registry.register(
+            "log_index_entries",
+            "Entries that this process added to the search index",
+            index_entries.clone(),
+        );
+        let index_behind = Gauge::default();
+        registry.register(
+            "log_index_behind",
+            "Entries of the log that the search index does not know yet",
+            index_behind.clone(),
+        );
         let refusals_dropped = Counter::default();
         registry.register(
             "log_refusals_dropped",
@@ -164,6 +196,26 @@ impl Metrics {
             "When the newest checkpoint was published, in Unix time; 0 before the first",
             Unit::Seconds,
             checkpoint_time.clone(),
+        );
+        let offers_dropped = Counter::default();
+        registry.register(
+            "log_offers_dropped",
+            "Entries about reading and verifying that were not logged because the log was busy",
+            offers_dropped.clone(),
+        );
+        let push_lag = Family::default();
+        registry.register(
+            "log_push_lag",
+            "Entries that a receiver has not acknowledged yet",
+            push_lag.clone(),
+        );
+        let pushed = Family::default();
+        registry.register("log_push_entries", "Entries that a receiver has acknowledged", pushed.clone());
+        let push_failures = Family::default();
+        registry.register(
+            "log_push_failures",
+            "Batches that a receiver did not acknowledge, and that are sent again",
+            push_failures.clone(),
         );
         let decisions = Family::default();
         registry.register("policy_decisions", "Decisions of the policy", decisions.clone());
@@ -232,11 +284,18 @@ impl Metrics {
             token_expires,
             commits,
             commit_entries,
+            index_steps,
+            index_entries,
+            index_behind,
             refusals_dropped,
             checkpoints,
             checkpoints_failed,
             checkpoint_size,
             checkpoint_time,
+            offers_dropped,
+            push_lag,
+            pushed,
+            push_failures,
             decisions,
             observed,
             rate_limited,
@@ -290,6 +349,15 @@ impl Metrics {
         self.commit_entries.inc_by(entries as u64);
     }
 
+    /// The search index was looked after: of `log_size` entries it has the first `indexed`, `added` of them since before.
+    pub fn search_index(&self, log_size: u64, indexed: u64, added: u64, took: Duration) {
+        self.index_behind.set(log_size.saturating_sub(indexed).cast_signed());
+        if added > 0 {
+            self.index_steps.observe(took.as_secs_f64());
+            self.index_entries.inc_by(added);
+        }
+    }
+
     /// So many refusals are not in the log.
     pub fn refusals_dropped(&self, count: u64) {
         self.refusals_dropped.inc_by(count);
@@ -309,6 +377,26 @@ impl Metrics {
     pub fn checkpoint_published(&self, size: u64, at: i64) {
         self.checkpoint_size.set(size.try_into().unwrap_or(i64::MAX));
         self.checkpoint_time.set(at);
+    }
+
+    /// So many entries are not in the log of which nobody's answer depended.
+    pub fn offers_dropped(&self, count: u64) {
+        self.offers_dropped.inc_by(count);
+    }
+
+    /// A receiver of the log is so many entries behind.
+    pub fn push_lag(&self, receiver: &str, entries: u64) {
+        let labels = PushLabels { receiver: receiver.to_owned() };
+        self.push_lag.get_or_create(&labels).set(entries.try_into().unwrap_or(i64::MAX));
+    }
+
+    /// A receiver of the log has acknowledged `entries`, or none of a batch.
+    pub fn pushed(&self, receiver: &str, entries: Option<usize>) {
+        let labels = PushLabels { receiver: receiver.to_owned() };
+        match entries {
+            Some(entries) => drop(self.pushed.get_or_create(&labels).inc_by(entries as u64)),
+            None => drop(self.push_failures.get_or_create(&labels).inc()),
+        }
     }
 
     /// Policy allowed or denied something.

@@ -3,9 +3,14 @@
 //! Each trait says what its implementation promises; adapters implement it, and the service
 //! knows nothing else of them.
 
+mod anchor;
 mod authenticator;
+mod chronicle;
 mod idempotency;
 mod key_archive;
+mod log_range;
+mod log_search;
+mod marks;
 mod outbox;
 mod policy;
 mod quotas;
@@ -16,9 +21,18 @@ mod signing_log;
 mod store;
 mod transparency;
 
+pub use anchor::{Anchor, AnchorError, Anchored};
 pub use authenticator::{AuthenticationError, Authenticator, ClientCertificate, Credentials};
+pub use chronicle::Chronicle;
 pub use idempotency::{Idempotency, IdempotencyId, KeptAnswer, Recalled};
 pub use key_archive::{ArchivedVersion, KeyArchive};
+pub use log_range::{Extent, LogRange};
+pub use log_search::{
+    CountQuery, Counted, CountedOf, Counts, EntryPage, EntryQuery, Grouping, ListedSignature, LogSearch,
+    Projector, SearchProgress, SignatureFilter, SignaturePage, SignatureQuery, SignatureState, SignaturesOf,
+    Step,
+};
+pub use marks::{Mark, Marks};
 pub use outbox::{Delivery, DeliveryChange, Outbox, Parcel, Stage, Waiting};
 pub use policy::{Decision, Explanation, Policy, PolicyState, Question, RuleLimits, RuleVerdict};
 pub use quotas::{Quotas, Taken, Taking, Uses};
@@ -28,6 +42,6 @@ pub use registry::{
 };
 pub use shared_locks::{Alone, SharedLock, SharedLocks};
 pub use signer::{Signed, Signer, SignerError, SigningTask};
-pub use signing_log::{EntryPage, EntryQuery, LogError, LoggedEntry, SigningLog};
+pub use signing_log::{LogError, LoggedEntry, SigningLog};
 pub use store::{Binding, NewEntry, Store, StoreReader, Writes, Written};
 pub use transparency::{NoteSigner, SignedCheckpoint, Transparency};

@@ -60,6 +60,11 @@ fn missing_files(config: &Config) -> Result<(), Failure> {
     named.extend(config.vault.auth.files().map(|(key, file)| (format!("vault.auth.{key}"), Some(file))));
     named.push(("log.url_file".to_owned(), config.log.url_file.as_deref()));
     named.push(("log.ca_file".to_owned(), config.log.ca_file.as_deref()));
+    for push in &config.log.push {
+        let key = |name: &str| format!("log.push[{}].{name}", push.name);
+        named.push((key("token_file"), push.token_file.as_deref()));
+        named.push((key("ca_file"), push.ca_file.as_deref()));
+    }
     for registry in &config.registries {
         let key = |name: &str| format!("registries[{}].{name}", registry.host);
         named.push((key("ca_file"), registry.ca_file.as_deref()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::duration;
+use super::{AnchorConfig, PushConfig, duration};
 use crate::domain::KeyName;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -38,6 +38,11 @@ pub struct LogConfig {
     /// For one statement, with waiting for other replicas.
     #[serde(default = "LogConfig::default_statement_timeout", deserialize_with = "duration::deserialize")]
     pub statement_timeout: Duration,
+    #[serde(default)]
+    pub verifications: Verifications,
+    /// Who is sent the log.
+    #[serde(default)]
+    pub push: Vec<PushConfig>,
     /// The log's name in checkpoints and proofs, as `signet.example.com/log`. It is kept with the log when that begins,
     /// and stays; where none is given, one is made then: from `http.public_url`, else by chance.
     #[serde(default)]
@@ -51,6 +56,22 @@ pub struct LogConfig {
     /// How long after a rotation of that key the version before signs too.
     #[serde(default = "LogConfig::default_checkpoint_overlap", deserialize_with = "duration::deserialize")]
     pub checkpoint_overlap: Duration,
+    /// Where the newest checkpoint is kept besides; nowhere, where it is not set.
+    #[serde(default)]
+    pub anchor: Option<AnchorConfig>,
+}
+
+/// Whether the log has an entry for each answer of `POST /v1/verifications`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verifications {
+    /// None.
+    Off,
+    /// One, unless the log is busy or can not be written: nobody's answer waits for it.
+    #[default]
+    On,
+    /// One, before the answer: without it, there is none.
+    Required,
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
@@ -76,10 +97,13 @@ impl LogConfig {
             connections: Self::default_connections(),
             connect_timeout: Self::default_connect_timeout(),
             statement_timeout: Self::default_statement_timeout(),
+            verifications: Verifications::On,
+            push: Vec::new(),
             origin: None,
             checkpoint_key: Self::default_checkpoint_key(),
             checkpoint_mount: None,
             checkpoint_overlap: Self::default_checkpoint_overlap(),
+            anchor: None,
         }
     }
 

@@ -2,7 +2,9 @@
 //!
 //! A value of [`Config`] has been checked as a whole: every key is known, every combination makes sense.
 
+mod anchor;
 mod attach;
+mod digest;
 mod duration;
 mod environment;
 mod http;
@@ -13,6 +15,7 @@ mod load;
 mod log;
 mod paths;
 mod policy;
+mod push;
 mod registries;
 mod secret;
 mod telemetry;
@@ -23,7 +26,9 @@ mod vault;
 
 use serde::Deserialize;
 
+pub use anchor::{AnchorConfig, AnchorKind};
 pub use attach::AttachConfig;
+pub use digest::ConfigDigest;
 pub use http::{HttpConfig, TlsConfig};
 pub(crate) use identity::is_trustworthy;
 pub use identity::{
@@ -32,8 +37,9 @@ pub use identity::{
 pub use keys::{KeyConfig, Purpose};
 pub use limits::LimitsConfig;
 pub use load::{ConfigError, load, load_str};
-pub use log::{LogBackend, LogConfig};
+pub use log::{LogBackend, LogConfig, Verifications};
 pub use policy::PolicyConfig;
+pub use push::{PushConfig, PushFormat, PushKind};
 pub use registries::{ReferrersMode, RegistryConfig};
 pub use secret::{Secret, SecretError};
 pub use telemetry::{LogFormat, TelemetryConfig};

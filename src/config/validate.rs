@@ -8,8 +8,8 @@ use url::Url;
 
 use super::http::is_loopback;
 use super::{
-    AuthMethod, BatchConfig, Config, HttpConfig, KeyConfig, LimitsConfig, LogBackend, LogConfig,
-    RegistryConfig, TlsConfig, VaultConfig,
+    AnchorConfig, AnchorKind, AuthMethod, BatchConfig, Config, HttpConfig, KeyConfig, LimitsConfig,
+    LogBackend, LogConfig, PushConfig, PushKind, RegistryConfig, TlsConfig, VaultConfig, is_trustworthy,
 };
 use crate::domain::RegistryHost;
 
@@ -319,9 +319,21 @@ fn log(log: &LogConfig) -> Result<(), Wrong> {
         path(format!("log.{key}"), file.as_deref())?;
     }
     at_least_one("log.connections", log.connections)?;
+    once(
+        &log.push,
+        |push| &push.name,
+        |index, push| {
+            (
+                format!("log.push[{index}].name"),
+                format!("`{}` is the name of another receiver, too", push.name),
+            )
+        },
+    )?;
+    log.push.iter().enumerate().try_for_each(|(index, push)| self::push(index, push))?;
     if let Some(path) = &log.checkpoint_mount {
         mount("log.checkpoint_mount", path)?;
     }
+    anchor(log)?;
     let is_origin = |origin: &String| {
         (1..=255).contains(&origin.len()) && origin.bytes().all(|b| b.is_ascii_graphic() && b != b'+')
     };
@@ -330,6 +342,26 @@ fn log(log: &LogConfig) -> Result<(), Wrong> {
          and +: signet.example.com/log"
             .to_owned()
     })
+}
+
+fn anchor(log: &LogConfig) -> Result<(), Wrong> {
+    let Some(AnchorConfig { kind, path: place, mount: engine }) = &log.anchor else { return Ok(()) };
+    match kind {
+        AnchorKind::Vault => {
+            mount("log.anchor.mount", engine.as_deref().unwrap_or("secret"))?;
+            mount("log.anchor.path", &place.to_string_lossy())
+        }
+        AnchorKind::File => {
+            ensure(engine.is_none(), "log.anchor.mount", || {
+                "this is for kind = \"vault\", and the kind is file: keep one of the two".to_owned()
+            })?;
+            ensure(log.backend == LogBackend::Sqlite, "log.anchor.kind", || {
+                "a file is one node's own, and the backend postgres serves several: use kind = \"vault\""
+                    .to_owned()
+            })?;
+            path("log.anchor.path", Some(place))
+        }
+    }
 }
 
 fn web_address(key: &str, url: &Url) -> Result<(), Wrong> {
@@ -345,6 +377,56 @@ fn web_address(key: &str, url: &Url) -> Result<(), Wrong> {
          fragment: https://host.example.com:8200"
             .to_owned()
     })
+}
+
+fn push(index: usize, push: &PushConfig) -> Result<(), Wrong> {
+    let key = |name: &str| format!("log.push[{index}].{name}");
+    let is_name = (1..=64).contains(&push.name.len())
+        && push.name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    ensure(is_name, key("name"), || "write 1 to 64 characters out of A-Za-z0-9._-".to_owned())?;
+    let (own, others): (&str, [(&str, bool); 3]) = match push.kind {
+        PushKind::Syslog => (
+            "address",
+            [
+                ("url", push.url.is_some()),
+                ("token", push.token.is_some()),
+                ("token_file", push.token_file.is_some()),
+            ],
+        ),
+        PushKind::Https => {
+            ("url", [("address", push.address.is_some()), ("tls", !push.tls), ("address", false)])
+        }
+    };
+    for (name, is_set) in others {
+        ensure(!is_set, key(name), || format!("this is not for this kind of receiver, which has {own}"))?;
+    }
+    match push.kind {
+        PushKind::Syslog => {
+            let address = push.address.as_deref().unwrap_or_default();
+            let right = address.rsplit_once(':').is_some_and(|(host, port)| {
+                !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
+            });
+            ensure(right, key("address"), || "write a host and a port: siem.example.com:6514".to_owned())?;
+        }
+        PushKind::Https => match &push.url {
+            None => return wrong(key("url"), "the kind https needs it: https://siem.example.com/ingest"),
+            Some(url) => {
+                let right = is_trustworthy(url) && url.username().is_empty() && url.password().is_none();
+                // Not the value: what makes it wrong may be a password.
+                ensure(right, key("url"), || {
+                    "write https:// and a host, without user name and password: https://siem.example.com/ingest"
+                        .to_owned()
+                })?;
+            }
+        },
+    }
+    ensure(push.token.is_none() || push.token_file.is_none(), key("token"), || {
+        "token_file is set too: keep one of the two".to_owned()
+    })?;
+    for (name, file) in [("token_file", &push.token_file), ("ca_file", &push.ca_file)] {
+        path(key(name), file.as_deref())?;
+    }
+    at_least_one(key("batch"), push.batch)
 }
 
 /// A path of Vault, which becomes a part of URLs.

@@ -61,7 +61,8 @@ impl From<&ImageReference> for Subject {
     }
 }
 
-/// What happened. In the JSON its name is `kind`, and its fields stand beside those of [`Entry`].
+/// What happened. In the JSON its name is `kind`, and its fields stand beside those of [`Entry`], so that none may have a
+/// name that [`Subject`] or [`Ruling`] has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Event {
@@ -106,8 +107,12 @@ pub enum Event {
     /// Somebody asked whether something is signed, and was told.
     Verification {
         key: Option<super::KeyName>,
+        /// The version that made the signature; where there is none, the one that was asked for.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         key_version: Option<super::KeyVersion>,
+        /// What kind of statement was looked for; none for a signature.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        predicate_type: Option<String>,
         signed: bool,
     },
     /// The service saw a version of a key for the first time.
@@ -121,17 +126,40 @@ pub enum Event {
     /// The policy in force changed, or is the first one.
     Policy {
         /// SHA-256 of the file.
+        #[serde(rename = "policy_digest")]
         digest: Digest,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         previous: Option<Digest>,
         rules: usize,
+        /// The process in which it is in force.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instance: Option<String>,
+    },
+    /// The policy file changed and can not be used: what was in force stays so.
+    PolicyRefused {
+        /// SHA-256 of the file; none where it can not be read.
+        #[serde(default, rename = "policy_digest", skip_serializing_if = "Option::is_none")]
+        digest: Option<Digest>,
+        /// SHA-256 of the policy that stays in force.
+        in_force: Digest,
+        /// Why, without what the file quotes.
+        reason: String,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instance: Option<String>,
     },
     /// The service runs with another configuration than the one before.
     Configuration {
         /// SHA-256 of all settings but secrets.
+        #[serde(rename = "configuration_digest")]
         digest: Digest,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         previous: Option<Digest>,
+        /// The sections that differ from those of `previous`; none where there is no `previous`.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        changed: Vec<String>,
+        /// The process that runs with it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instance: Option<String>,
     },
     /// The service began to write the log.
     Start {
@@ -142,13 +170,30 @@ pub enum Event {
     },
     /// The service ended in good order.
     Stop { instance: String },
-    /// Somebody read the log.
+    /// Somebody read the log: once, and, where the same was asked again and again, as its pages are, so many times since
+    /// the entry before.
     Read {
         /// What was asked, as it was asked.
         query: BTreeMap<String, String>,
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        count: NonZeroU64,
+        #[serde(default, skip_serializing_if = "Alike::is_kind")]
+        alike: Alike,
     },
-    /// Somebody had a part of the log sent.
-    Export { query: BTreeMap<String, String> },
+    /// Somebody had a part of the log sent: once, and, where the same was asked again and again, so many times since the
+    /// entry before, the last time this part.
+    Export {
+        /// What was asked, as it was asked.
+        query: BTreeMap<String, String>,
+        /// The first index of the range that was looked through.
+        first: u64,
+        /// The index behind its last.
+        end: u64,
+        #[serde(default = "one", skip_serializing_if = "is_one")]
+        count: NonZeroU64,
+        #[serde(default, skip_serializing_if = "Alike::is_kind")]
+        alike: Alike,
+    },
     /// Entries left the database for files.
     Archive {
         /// All entries below this index are in files.
@@ -163,11 +208,11 @@ pub enum Event {
     },
 }
 
-/// What refusals that are counted together have in common.
+/// What refusals, or readings, that are counted together have in common.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Alike {
-    /// Principal, operation, repository, key and rule.
+    /// Principal, operation, repository, key and rule; and what was asked of the log.
     #[default]
     Kind,
     /// The principal.
@@ -237,7 +282,7 @@ impl Entry {
     pub const SERVICE: &'static str = "signet";
 
     /// The names of all kinds of events, as [`Entry::kind`] gives them.
-    pub const KINDS: [&'static str; 15] = [
+    pub const KINDS: [&'static str; 16] = [
         "refusal",
         "intent",
         "outcome",
@@ -246,6 +291,7 @@ impl Entry {
         "verification",
         "key-version",
         "policy",
+        "policy-refused",
         "configuration",
         "start",
         "stop",
@@ -266,6 +312,7 @@ impl Entry {
             Event::Verification { .. } => "verification",
             Event::KeyVersion { .. } => "key-version",
             Event::Policy { .. } => "policy",
+            Event::PolicyRefused { .. } => "policy-refused",
             Event::Configuration { .. } => "configuration",
             Event::Start { .. } => "start",
             Event::Stop { .. } => "stop",
@@ -385,6 +432,16 @@ impl Event {
     /// One refusal.
     pub const fn refusal(key: Option<super::KeyName>) -> Self {
         Self::Refusal { key, count: NonZeroU64::MIN, alike: Alike::Kind }
+    }
+
+    /// Somebody had the entries from `first` to before `end` looked through and sent, once.
+    pub const fn export(query: BTreeMap<String, String>, first: u64, end: u64) -> Self {
+        Self::Export { query, first, end, count: NonZeroU64::MIN, alike: Alike::Kind }
+    }
+
+    /// Somebody read the log, once.
+    pub const fn read(query: BTreeMap<String, String>) -> Self {
+        Self::Read { query, count: NonZeroU64::MIN, alike: Alike::Kind }
     }
 }
 

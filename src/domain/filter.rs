@@ -1,5 +1,7 @@
 //! Which entries of the log are asked for.
 
+use std::collections::BTreeMap;
+
 use super::{Digest, Entry, Operation, Pattern, Timestamp};
 
 /// Conditions on entries, combined with "and"; none at all asks for every entry.
@@ -31,6 +33,39 @@ pub struct EntryFilter {
 }
 
 impl EntryFilter {
+    /// The conditions by name, in words.
+    pub fn words(&self) -> BTreeMap<String, String> {
+        let Self {
+            digest,
+            repository,
+            principal,
+            key,
+            key_version,
+            kind,
+            operation,
+            rule,
+            request_id,
+            denied,
+            from,
+            to,
+        } = self;
+        let words = [
+            ("digest", digest.map(|digest| digest.to_string())),
+            ("repository", repository.as_ref().map(|pattern| pattern.as_str().to_owned())),
+            ("principal", principal.clone()),
+            ("key", key.clone()),
+            ("key_version", key_version.map(|version| version.to_string())),
+            ("kind", kind.clone()),
+            ("operation", operation.map(|operation| operation.to_string())),
+            ("rule", rule.clone()),
+            ("request_id", request_id.clone()),
+            ("decision", denied.map(|denied| if denied { "deny" } else { "allow" }.to_owned())),
+            ("from", from.map(|from| from.to_string())),
+            ("to", to.map(|to| to.to_string())),
+        ];
+        words.into_iter().filter_map(|(name, word)| Some((name.to_owned(), word?))).collect()
+    }
+
     /// Whether `entry` meets every condition.
     pub fn matches(&self, entry: &Entry) -> bool {
         let Self {

@@ -1,4 +1,4 @@
-//! The admin listener: health and metrics. Nothing on it needs credentials.
+//! The admin listener: health, metrics, and work that operators ask for. Nothing on it needs credentials.
 
 use std::sync::Arc;
 
@@ -6,29 +6,32 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Json, Router};
 use serde::Serialize;
 
 use crate::metrics::Metrics;
-use crate::ports::{Policy, Signer, SigningLog};
+use crate::ports::{LogSearch, Policy, Signer, SigningLog};
 
 #[derive(Clone)]
 pub struct AdminState {
     pub signer: Arc<dyn Signer>,
     pub log: Arc<dyn SigningLog>,
+    pub search: Arc<dyn LogSearch>,
     pub policy: Arc<dyn Policy>,
     pub metrics: Arc<Metrics>,
     /// Set while the service drains: it answers, and wants no more.
     pub draining: tokio_util::sync::CancellationToken,
 }
 
-/// `/livez` never touches Vault; `/readyz` says what is missing; `/metrics` is OpenMetrics.
+/// `/livez` never touches Vault; `/readyz` says what is missing; `/metrics` is OpenMetrics. `POST
+/// /log/reindex` has the log's search index made again; until that is done, the one that is there answers.
 pub fn router(state: AdminState) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/log/reindex", post(reindex))
         .with_state(state)
 }
 
@@ -69,6 +72,14 @@ async fn ready(State(state): State<AdminState>) -> impl IntoResponse {
         false => (StatusCode::SERVICE_UNAVAILABLE, "not ready"),
     };
     (code, Json(Readiness { status, checks, policy }))
+}
+
+async fn reindex(State(state): State<AdminState>) -> impl IntoResponse {
+    state.search.rebuild();
+    (
+        StatusCode::ACCEPTED,
+        "The search index is made again. `signet_log_index_entries` at `/metrics` grows meanwhile.\n",
+    )
 }
 
 async fn metrics(State(state): State<AdminState>) -> impl IntoResponse {

@@ -201,6 +201,7 @@ fn status_of(code: &str) -> StatusCode {
         "key-version-unavailable" | "layout-conflict" | "tag-protected" | "too-many-signatures" => {
             StatusCode::CONFLICT
         }
+        "archived" => StatusCode::GONE,
         "payload-too-large" => StatusCode::PAYLOAD_TOO_LARGE,
         "vault-unavailable" | "vault-sealed" | "log-unavailable" => StatusCode::SERVICE_UNAVAILABLE,
         "vault-denied" | "registry-unavailable" | "registry-denied" => StatusCode::BAD_GATEWAY,

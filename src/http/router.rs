@@ -63,6 +63,10 @@ fn operations() -> OpenApiRouter<ApiState> {
         .route("/log/tile/entries/{*number}", get(log::tiles::entries))
         .routes(routes!(log::entries::list))
         .routes(routes!(log::entries::read))
+        .routes(routes!(log::export::export))
+        .routes(routes!(log::counts::count))
+        .routes(routes!(log::signatures::list))
+        .routes(routes!(log::schema::entry))
 }
 
 fn describe(document: &mut utoipa::openapi::OpenApi, public_url: Option<&str>) {

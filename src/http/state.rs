@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::FromRef;
+use tokio::sync::Semaphore;
 
 use super::Admission;
 use super::log::tiles::PublicTiles;
@@ -27,6 +28,8 @@ pub struct ApiState {
     pub unauthenticated: Arc<Quiet>,
     /// Lines about requests that were refused, whoever asked.
     pub turned_away: Arc<Quiet>,
+    /// Exports that may be under way at once.
+    pub exports: Arc<Semaphore>,
     /// Bytes of a request's body.
     pub body_bytes: usize,
     /// For the body to arrive, and once more for the answer to be made.

@@ -10,12 +10,13 @@ use tokio::time::Instant;
 
 use super::Guard;
 use super::heads::Heads;
+use super::projector::{Bell, ProjectorThread};
 use super::writer::{self, Request};
-use crate::domain::{Entry, Record, SignatureId, SignatureIdentity};
+use crate::domain::{Entry, Event, Outcome, Record, SignatureId, SignatureIdentity, Signing};
 use crate::metrics::Metrics;
 use crate::ports::{
-    DeliveryChange, EntryPage, EntryQuery, LogError, LoggedEntry, NewEntry, Parcel, SigningLog, Store,
-    StoreReader, Writes, Written,
+    DeliveryChange, LogError, LoggedEntry, NewEntry, Parcel, SignaturesOf, SigningLog, Store, StoreReader,
+    Writes, Written,
 };
 
 /// A log with one writer thread that commits everything that waits in one transaction: entries with the changes
@@ -27,11 +28,14 @@ use crate::ports::{
 pub struct GroupCommitLog {
     requests: mpsc::Sender<Request>,
     writer: Option<JoinHandle<()>>,
+    projector: Option<ProjectorThread>,
+    /// Taken when dropped, so that the projector's thread ends.
+    pub(super) bell: Option<Bell>,
     reader: Arc<dyn StoreReader>,
     /// Answers of one entry, signature or delivery being read at once. They are on the way of every request.
     pub(super) lookups: Arc<Semaphore>,
     /// Pages being read at once, counted apart: a slow question must not hold a signature up.
-    queries: Arc<Semaphore>,
+    pub(super) queries: Arc<Semaphore>,
     readiness: Mutex<Option<(Instant, Result<(), LogError>)>>,
     pub(super) guard: Guard,
     pub(super) heads: Heads,
@@ -46,8 +50,8 @@ impl GroupCommitLog {
     /// How long an answer about readiness counts.
     const READINESS: Duration = Duration::from_secs(1);
 
-    /// Starts the writer thread, which owns `store` from now on. Entries are taken where `guard` lets them; it is shut
-    /// where the store turns out to hold another log than it did.
+    /// Starts the writer's thread, which owns `store` from now on, and the one of the search index behind it. Entries are
+    /// taken where `guard` lets them; it is shut where the store turns out to hold another log than it did.
     ///
     /// # Errors
     /// Where the system gives no thread.
@@ -56,9 +60,15 @@ impl GroupCommitLog {
         let queries = (reader.width() / 3).max(1);
         let lookups = reader.width().saturating_sub(queries).max(1);
         let (requests, waiting) = mpsc::channel(Self::WAITING);
+        let (projector, bell) = ProjectorThread::start(store.projector(), metrics.clone())?;
         let heads = Heads::of(store.head());
-        let work =
-            writer::Work { store, guard: guard.clone(), heads: heads.clone(), metrics: Arc::clone(&metrics) };
+        let work = writer::Work {
+            store,
+            guard: guard.clone(),
+            heads: heads.clone(),
+            bell: bell.clone(),
+            metrics: Arc::clone(&metrics),
+        };
         let writer = std::thread::Builder::new()
             .name("log-writer".to_owned())
             .spawn(move || work.run(waiting))
@@ -66,6 +76,8 @@ impl GroupCommitLog {
         Ok(Self {
             requests,
             writer: Some(writer),
+            projector: Some(projector),
+            bell: Some(bell),
             reader,
             lookups: Arc::new(Semaphore::new(lookups)),
             queries: Arc::new(Semaphore::new(queries)),
@@ -119,9 +131,15 @@ impl GroupCommitLog {
             let _turn = turn;
             read(&*reader)
         };
-        tokio::task::spawn_blocking(read)
-            .await
-            .map_err(|error| LogError(format!("reading ended early: {error}")))?
+        let answer = tokio::task::spawn_blocking(read).await;
+        let answer = answer.map_err(|error| LogError(format!("reading ended early: {error}")))?;
+        if answer.is_err()
+            && let Some(bell) = &self.bell
+        {
+            // The search index may be damaged, and who makes it again may be asleep.
+            bell.ring();
+        }
+        answer
     }
 }
 
@@ -144,6 +162,7 @@ impl SigningLog for GroupCommitLog {
         });
         if !sent {
             self.metrics.refusals_dropped(refusals);
+            self.metrics.offers_dropped(u64::from(refusals == 0));
         }
     }
 
@@ -159,8 +178,22 @@ impl SigningLog for GroupCommitLog {
         self.read(&self.lookups, move |reader| reader.entry(index)).await
     }
 
-    async fn query(&self, query: EntryQuery) -> Result<EntryPage, LogError> {
-        self.read(&self.queries, move |reader| reader.query(&query)).await
+    async fn signed(&self, of: SignaturesOf) -> Result<Vec<Signing>, LogError> {
+        self.read(&self.lookups, move |reader| {
+            let mut signed = Vec::new();
+            for logged in reader.of_subject(&of)? {
+                let entry = parse(&logged)?;
+                if entry.subject.as_ref() == Some(&of.subject)
+                    && let Event::Outcome { signing, result: Outcome::Signed { .. } }
+                    | Event::Adopted { signing, .. } = entry.event
+                    && signing.key.name == of.key
+                {
+                    signed.push(signing);
+                }
+            }
+            Ok(signed)
+        })
+        .await
     }
 
     /// Asks the store at most once a second; who asks meanwhile gets the same answer.
@@ -187,6 +220,10 @@ impl Drop for GroupCommitLog {
         {
             tracing::error!("the log's writer ended early");
         }
+        self.bell = None;
+        if let Some(projector) = self.projector.take() {
+            projector.join();
+        }
     }
 }
 
@@ -194,12 +231,13 @@ impl Drop for GroupCommitLog {
 fn record(entries: &[LoggedEntry]) -> Result<Option<Record>, LogError> {
     let entries = entries
         .iter()
-        .map(|LoggedEntry { index, bytes }| match serde_json::from_slice::<Entry>(bytes) {
-            Ok(entry) => Ok((*index, entry)),
-            Err(error) => Err(LogError(format!("entry {index} can not be read: {error}"))),
-        })
-        .collect::<Result<Vec<_>, _>>()?;
+        .map(|logged| Ok((logged.index, parse(logged)?)))
+        .collect::<Result<Vec<_>, LogError>>()?;
     Ok(Record::from_entries(entries.iter().map(|(index, entry)| (*index, entry))))
+}
+
+fn parse(LoggedEntry { index, bytes }: &LoggedEntry) -> Result<Entry, LogError> {
+    serde_json::from_slice(bytes).map_err(|error| LogError(format!("entry {index} can not be read: {error}")))
 }
 
 /// What would fail the transaction, and with it everybody else's part of it.

@@ -1,17 +1,29 @@
 //! The signing log, and what else has to be durable: what is written at the same time becomes so in one commit.
 
+mod anchor;
+mod anchor_file;
+mod beside;
 mod check;
 mod checkpointer;
+mod chronicle;
 mod group_commit;
 mod guard;
 mod heads;
 mod idempotency;
 mod key_archive;
 mod outbox;
+mod projector;
+mod push;
 mod quotas;
+mod search;
 mod writer;
 
+pub use anchor::{AnchorKeeper, NOT_READ};
+pub use anchor_file::FileAnchor;
 pub use check::{CheckError, Whole, check};
 pub use checkpointer::Checkpointer;
+pub use chronicle::LogChronicle;
 pub use group_commit::GroupCommitLog;
 pub use guard::Guard;
+pub use key_archive::LoggedKeys;
+pub use push::Push;

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::Guard;
 use super::heads::Heads;
+use super::projector::Bell;
 use crate::domain::{SignatureId, Timestamp};
 use crate::metrics::Metrics;
 use crate::ports::{LogError, Store, Writes, Written};
@@ -48,6 +49,8 @@ pub(super) struct Work {
     /// Shut where the store holds another log than it did.
     pub(super) guard: Guard,
     pub(super) heads: Heads,
+    /// Rung for who fills the search index.
+    pub(super) bell: Bell,
     pub(super) metrics: Arc<Metrics>,
 }
 
@@ -92,6 +95,7 @@ impl Work {
             Ok(written) => {
                 self.metrics.log_commit(entries, start.elapsed());
                 self.heads.advance(written);
+                self.bell.ring();
             }
             Err(error) => {
                 tracing::error!(%error, entries, "nothing was logged");
@@ -129,8 +133,9 @@ struct Member {
     bindings: usize,
     answers: usize,
     takings: usize,
-    /// Refusals of which its entries tell.
+    /// Refusals of which its entries tell, and entries of other kinds.
     refusals: u64,
+    others: u64,
     answer: Option<Answer<Written>>,
 }
 
@@ -144,6 +149,8 @@ impl Group {
                     answers: writes.answers.len(),
                     takings: writes.takings.len(),
                     refusals: writes.entries.iter().map(|entry| entry.entry().refusals()).sum(),
+                    others: writes.entries.iter().filter(|entry| entry.entry().refusals() == 0).count()
+                        as u64,
                     answer,
                 });
                 self.document_bytes += writes.document_bytes();
@@ -205,7 +212,10 @@ impl Group {
             };
             match member.answer {
                 Some(answer) => drop(answer.send(share)),
-                None if share.is_err() => metrics.refusals_dropped(member.refusals),
+                None if share.is_err() => {
+                    metrics.refusals_dropped(member.refusals);
+                    metrics.offers_dropped(member.others);
+                }
                 None => {}
             }
         }

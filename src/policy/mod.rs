@@ -30,7 +30,7 @@ pub use configured::Configured;
 pub use file::PolicyError;
 use identity::Identity;
 use index::Index;
-pub use reload::{ReloadingPolicy, Source};
+pub use reload::{ReloadingPolicy, Source, Watch};
 use rule::Rule;
 pub use text::{OperationText, schema};
 

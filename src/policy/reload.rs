@@ -9,9 +9,9 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::{Configured, PolicyError, RulePolicy, file};
-use crate::domain::{Clock, Digest};
+use crate::domain::{Clock, Digest, Event};
 use crate::metrics::Metrics;
-use crate::ports::{Decision, Explanation, Policy, PolicyState, Question};
+use crate::ports::{Chronicle, Decision, Explanation, Policy, PolicyState, Question};
 
 /// The rules of a file, as it is now. A file that can not be used keeps the rules before it in force.
 #[derive(Debug)]
@@ -33,19 +33,17 @@ pub struct Source {
 }
 
 impl ReloadingPolicy {
-    /// Reads the file, and follows it until `stopped`. It is read again and again, whatever the operating system says of it:
-    /// a mounted `ConfigMap` is changed by another link two folders up, and a network's file system reports no changes.
+    /// Reads the file. What becomes of it later is seen by who follows it.
     ///
     /// # Errors
     /// Where the file can not be used now.
-    pub fn start(source: Source, stopped: CancellationToken) -> Result<Arc<Self>, PolicyError> {
+    pub fn load(source: Source) -> Result<(Arc<Self>, Watch), PolicyError> {
         let policy = RulePolicy::load(&source.file)?;
         warn(&policy, &source);
         source.metrics.policy_rules(policy.len());
         let this = Arc::new(Self { current: ArcSwap::from_pointee(policy), refused: ArcSwapOption::empty() });
         let watch = Watch { source: Arc::new(source), policy: this.clone(), pending: None, judged: None };
-        tokio::spawn(watch.follow(stopped));
-        Ok(this)
+        Ok((this, watch))
     }
 }
 
@@ -65,7 +63,7 @@ impl Policy for ReloadingPolicy {
 }
 
 /// Who follows the file.
-struct Watch {
+pub struct Watch {
     source: Arc<Source>,
     policy: Arc<ReloadingPolicy>,
     /// What the file had when it was read last, where that is neither in force nor judged.
@@ -78,18 +76,22 @@ struct Watch {
 type Content = Result<Digest, String>;
 
 impl Watch {
-    async fn follow(mut self, stopped: CancellationToken) {
+    /// Follows the file until `stopped`, and tells which policy is in force, from the first one on. The file is read again
+    /// and again, whatever the operating system says of it: a mounted `ConfigMap` is changed by another link two folders up,
+    /// and a network's file system reports no changes.
+    pub async fn follow(mut self, chronicle: Arc<dyn Chronicle>, stopped: CancellationToken) {
+        self.tell(&*chronicle, None);
         let mut poll = tokio::time::interval(self.source.poll);
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while stopped.run_until_cancelled(poll.tick()).await.is_some() {
             let bytes = tokio::fs::read(&self.source.file).await.map_err(|error| error.to_string());
-            if stopped.run_until_cancelled(self.look(bytes)).await.is_none() {
+            if stopped.run_until_cancelled(self.look(bytes, &*chronicle)).await.is_none() {
                 return;
             }
         }
     }
 
-    async fn look(&mut self, bytes: Result<Vec<u8>, String>) {
+    async fn look(&mut self, bytes: Result<Vec<u8>, String>, chronicle: &dyn Chronicle) {
         let content = bytes.as_ref().map(|bytes| Digest::of(bytes)).map_err(Clone::clone);
         if content == Ok(self.policy.current.load().digest) {
             self.pending = None;
@@ -117,12 +119,12 @@ impl Watch {
             Ok(policy)
         });
         match read.await.unwrap_or_else(|_| Err("it could not be read to its end".to_owned())) {
-            Ok(policy) => self.apply(policy),
-            Err(reason) => self.reject(content, &reason),
+            Ok(policy) => self.apply(policy, chronicle),
+            Err(reason) => self.reject(content, &reason, chronicle),
         }
     }
 
-    fn apply(&mut self, policy: RulePolicy) {
+    fn apply(&mut self, policy: RulePolicy, chronicle: &dyn Chronicle) {
         let (rules, digest, before) = (policy.len(), policy.digest, self.policy.current.load().digest);
         self.policy.current.store(Arc::new(policy));
         self.policy.refused.store(None);
@@ -131,13 +133,27 @@ impl Watch {
         self.source.metrics.policy_reloaded("applied");
         self.source.metrics.policy_rejected(false);
         self.source.metrics.policy_rules(rules);
+        self.tell(chronicle, Some(before));
     }
 
-    fn reject(&mut self, content: Content, reason: &str) {
+    /// Tells what is in force.
+    fn tell(&self, chronicle: &dyn Chronicle, previous: Option<Digest>) {
+        let PolicyState { digest, rules, .. } = self.policy.current.load().state();
+        let instance = Some(chronicle.instance().to_owned());
+        chronicle.tell(Event::Policy { digest, previous, rules, instance });
+    }
+
+    fn reject(&mut self, content: Content, reason: &str, chronicle: &dyn Chronicle) {
         let problem = PolicyError { path: shown(&self.source.file), reason: reason.to_owned() };
         let in_force = self.policy.current.load().digest;
         tracing::error!(%in_force, "{problem}; the policy before it stays in force");
         self.policy.refused.store(Some(Arc::new(problem.to_string())));
+        chronicle.tell(Event::PolicyRefused {
+            digest: content.as_ref().ok().copied(),
+            in_force,
+            reason: unquoted(reason),
+            instance: Some(chronicle.instance().to_owned()),
+        });
         self.judged = Some(content);
         self.source.metrics.policy_reloaded("rejected");
         self.source.metrics.policy_rejected(true);
@@ -148,6 +164,26 @@ fn warn(policy: &RulePolicy, source: &Source) {
     for warning in policy.warnings(Some(&source.configured), source.clock.now()) {
         tracing::warn!("policy: {warning}");
     }
+}
+
+/// `reason` without what it quotes: the file may be any, one with secrets even, and the log keeps this for years.
+fn unquoted(reason: &str) -> String {
+    let mut words = String::new();
+    let mut quote = None;
+    for c in reason.chars() {
+        match quote {
+            Some(end) if c == end => {
+                words.extend(['…', c]);
+                quote = None;
+            }
+            Some(_) => {}
+            None => {
+                quote = ['"', '`'].into_iter().find(|quote| *quote == c);
+                words.push(c);
+            }
+        }
+    }
+    words.chars().take(500).collect()
 }
 
 fn shown(path: &Path) -> String {

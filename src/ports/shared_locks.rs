@@ -13,6 +13,13 @@ pub trait SharedLocks: Send + Sync {
     /// # Errors
     /// Where the store can not be asked, or another replica does not give the image back in good time.
     async fn lock(&self, image: &ImageReference) -> Result<SharedLock, LogError>;
+
+    /// The lock of a work that one replica does at a time; none where another holds it. Never waits for that one.
+    /// Whoever holds it for long gives it back now and then and asks again, because it may have been lost unnoticed.
+    ///
+    /// # Errors
+    /// Where the store can not be asked.
+    async fn lock_work(&self, work: &str) -> Result<Option<SharedLock>, LogError>;
 }
 
 /// A lock that is held; dropping it gives it back.
@@ -26,5 +33,9 @@ pub struct Alone;
 impl SharedLocks for Alone {
     async fn lock(&self, _: &ImageReference) -> Result<SharedLock, LogError> {
         Ok(Box::new(()))
+    }
+
+    async fn lock_work(&self, _: &str) -> Result<Option<SharedLock>, LogError> {
+        Ok(Some(Box::new(())))
     }
 }

@@ -1,7 +1,7 @@
 use async_trait::async_trait;
 
-use super::DeliveryChange;
-use crate::domain::{Entry, EntryFilter, Record, SignatureId, SignatureIdentity};
+use super::{DeliveryChange, SignaturesOf};
+use crate::domain::{Entry, Record, SignatureId, SignatureIdentity, Signing};
 
 /// An entry with its place in the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -10,34 +10,6 @@ pub struct LoggedEntry {
     pub index: u64,
     /// The exact bytes that were committed: JSON in UTF-8.
     pub bytes: Vec<u8>,
-}
-
-/// What an auditor asks, page by page.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct EntryQuery {
-    pub filter: EntryFilter,
-    /// Entries after this index.
-    pub after: Option<u64>,
-    /// Entries below this index: the size of the log at the first page, so that pages are stable.
-    pub size: Option<u64>,
-    /// At most so many entries, and at most [`EntryQuery::MAX_LIMIT`].
-    pub limit: usize,
-}
-
-impl EntryQuery {
-    /// Entries of one page.
-    pub const MAX_LIMIT: usize = 1000;
-}
-
-/// One page of an answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EntryPage {
-    /// In the order of their indexes.
-    pub entries: Vec<LoggedEntry>,
-    /// The size of the log that the page speaks of.
-    pub size: u64,
-    /// Whether more entries below `size` may follow.
-    pub more: bool,
 }
 
 /// The record of everything that was signed, append-only.
@@ -59,7 +31,8 @@ pub trait SigningLog: Send + Sync {
     /// As there; then neither entries nor changes are durable.
     async fn commit(&self, entries: Vec<Entry>, changes: Vec<DeliveryChange>) -> Result<u64, LogError>;
 
-    /// Appends when there is room, without waiting: for refusals, which nobody's answer depends on.
+    /// Appends when there is room, without waiting: for what nobody's answer depends on, as refusals and readings. What
+    /// is left out is counted.
     fn offer(&self, entry: Entry);
 
     /// The newest record of a signature of this identity.
@@ -70,7 +43,8 @@ pub trait SigningLog: Send + Sync {
 
     async fn entry(&self, index: u64) -> Result<Option<LoggedEntry>, LogError>;
 
-    async fn query(&self, query: EntryQuery) -> Result<EntryPage, LogError>;
+    /// Every signature of `of`, whatever became of it after it was made. In the order in which they were made.
+    async fn signed(&self, of: SignaturesOf) -> Result<Vec<Signing>, LogError>;
 
     /// Whether an entry could be made durable now.
     async fn ready(&self) -> Result<(), LogError>;

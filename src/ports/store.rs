@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
 use super::{
-    ArchivedVersion, Delivery, DeliveryChange, EntryPage, EntryQuery, IdempotencyId, KeptAnswer, LogError,
-    LoggedEntry, Recalled, SignedCheckpoint, Taken, Taking, Waiting,
+    ArchivedVersion, CountQuery, Counts, Delivery, DeliveryChange, EntryPage, EntryQuery, Extent,
+    IdempotencyId, KeptAnswer, LogError, LoggedEntry, Mark, Projector, Recalled, SearchProgress,
+    SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint, Taken, Taking, Waiting,
 };
 use crate::domain::{Digest, Entry, KeyName, SignatureId, SignatureIdentity, Timestamp};
 use crate::tlog::{Hash, TileId, TreeHead};
@@ -28,6 +29,10 @@ pub struct Writes {
     pub archived: Vec<ArchivedVersion>,
     /// In their order: a later one finds what the earlier ones took.
     pub takings: Vec<Taking>,
+    /// In their order; the last of a name counts.
+    pub marks: Vec<Mark>,
+    /// All entries below this index are in files from now on, and may be dropped. It never becomes less.
+    pub archived_below: Option<u64>,
     /// The newest that was published. Only the largest is kept.
     pub checkpoint: Option<SignedCheckpoint>,
 }
@@ -83,6 +88,10 @@ pub trait Store: Send {
     /// [`super::Quotas::forget_uses`], a part at a time, likewise.
     fn forget_uses(&mut self, before: Timestamp) -> Result<u64, LogError>;
 
+    /// Drops entries below what is archived, with what is derived from them, a part at a time: what is left when this
+    /// returns 0 is nothing.
+    fn drop_archived(&mut self) -> Result<u64, LogError>;
+
     /// Makes something durable that is no entry.
     ///
     /// # Errors
@@ -112,6 +121,9 @@ pub trait Store: Send {
 
     /// The reading half, for any number of threads.
     fn reader(&self) -> Arc<dyn StoreReader>;
+
+    /// What fills the search index behind the log.
+    fn projector(&self) -> Box<dyn Projector>;
 }
 
 /// The reading half of a [`Store`]. It blocks. Each answer is of one moment, at which everything that
@@ -131,14 +143,36 @@ pub trait StoreReader: Send + Sync {
     /// For each of `tiles`, all hashes that it has by now, side by side; none where there is no such tile.
     fn tiles(&self, tiles: &[TileId]) -> Result<Vec<Option<Vec<u8>>>, LogError>;
 
-    /// At most [`EntryQuery::MAX_LIMIT`] entries, and fewer where they are large.
-    fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError>;
+    /// [`super::LogRange::extent`].
+    fn extent(&self) -> Result<Extent, LogError>;
 
-    /// All entries of one signature, oldest first.
+    /// [`super::Marks::mark`].
+    fn mark(&self, name: &str) -> Result<Option<String>, LogError>;
+
+    /// The lowest index that a delivery speaks of which is not settled; none where there is none.
+    fn first_open(&self) -> Result<Option<u64>, LogError>;
+
+    /// What tells the record of one signature, oldest first: all of its entries, or those of which
+    /// [`crate::domain::Record::from_entries`] makes the same.
+    ///
+    /// # Errors
+    /// Also while the search index is being made for the first time, or after it was lost.
     fn of_signature(&self, id: SignatureId) -> Result<Vec<LoggedEntry>, LogError>;
 
-    /// All entries of the newest signature of this identity, oldest first.
+    /// [`StoreReader::of_signature`] of the newest signature of this identity.
     fn of_identity(&self, identity: SignatureIdentity) -> Result<Vec<LoggedEntry>, LogError>;
+
+    /// The entries that hold signatures of these, oldest first. There may be others among them.
+    fn of_subject(&self, of: &SignaturesOf) -> Result<Vec<LoggedEntry>, LogError>;
+
+    /// At most [`EntryQuery::MAX_LIMIT`] entries, and fewer where they are large. The index may be behind the log.
+    fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError>;
+
+    fn signatures(&self, query: &SignatureQuery) -> Result<SignaturePage, LogError>;
+
+    fn counts(&self, query: &CountQuery) -> Result<Counts, LogError>;
+
+    fn progress(&self) -> Result<SearchProgress, LogError>;
 
     fn delivery(&self, id: SignatureId) -> Result<Option<Delivery>, LogError>;
 
@@ -163,13 +197,25 @@ impl Writes {
     }
 
     pub fn is_empty(&self) -> bool {
-        let Self { entries, changes, bindings, answers, archived, takings, checkpoint } = self;
+        let Self {
+            entries,
+            changes,
+            bindings,
+            answers,
+            archived,
+            takings,
+            marks,
+            archived_below,
+            checkpoint,
+        } = self;
         entries.is_empty()
             && changes.is_empty()
             && bindings.is_empty()
             && answers.is_empty()
             && archived.is_empty()
             && takings.is_empty()
+            && marks.is_empty()
+            && archived_below.is_none()
             && checkpoint.is_none()
     }
 
@@ -187,6 +233,8 @@ impl Writes {
         self.answers.append(&mut other.answers);
         self.archived.append(&mut other.archived);
         self.takings.append(&mut other.takings);
+        self.marks.append(&mut other.marks);
+        self.archived_below = self.archived_below.max(other.archived_below);
         self.checkpoint = other.checkpoint.or(self.checkpoint.take());
     }
 

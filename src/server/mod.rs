@@ -1,5 +1,6 @@
 //! Wires the rooms together, listens, and ends in good order.
 
+mod accept_anchor;
 mod connection;
 mod crowd;
 mod listener;
@@ -19,9 +20,10 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{Config, ConfigError};
 use crate::domain::{Clock as _, SystemClock};
 use crate::http::{AdminState, Admission, ApiState, admin_router, forget_what_is_old, router};
-use crate::log::GroupCommitLog;
+use crate::log::{GroupCommitLog, LogChronicle};
 use crate::policy::PolicyError;
 
+pub use accept_anchor::{AcceptError, Accepted, accept_anchor};
 pub use connection::Encryption;
 pub use listener::{Listener, Manner, bind};
 pub use signals::{exit_on_second_signal, termination};
@@ -38,8 +40,10 @@ pub struct Server {
     patience: Duration,
     /// Who empties the outbox.
     deliveries: JoinHandle<()>,
-    /// Who logs the refusals that were counted.
-    refusals: JoinHandle<()>,
+    /// Who logs the refusals and readings that were counted.
+    repeats: JoinHandle<()>,
+    /// Who tells the log that the service starts and stops.
+    chronicle: Arc<LogChronicle>,
     /// Cancelled when draining begins: readiness ends, and nothing more is taken out of the outbox.
     draining: CancellationToken,
     /// Cancelled when nothing is in flight any more: background work ends.
@@ -85,11 +89,12 @@ impl Server {
         let (answers, clock) = (parts.api.idempotency.clone(), parts.api.clock.clone());
         tokio::spawn(forget_what_is_old(answers, parts.log.clone(), clock, stopped.clone()));
         let (service, until) = (parts.api.service.clone(), stopped.clone());
-        let refusals = tokio::spawn(async move { service.log_refusals_until(until).await });
+        let repeats = tokio::spawn(async move { service.log_repeats_until(until).await });
         let admission = parts.api.admission.clone();
         let admin_state = AdminState {
             signer: parts.api.service.signer.clone(),
             log: parts.log.clone(),
+            search: parts.log.clone(),
             policy: parts.api.service.policy.clone(),
             metrics: parts.api.metrics.clone(),
             draining: draining.clone(),
@@ -102,7 +107,18 @@ impl Server {
         tracing::info!(api = %api.address, admin = %admin.address, tls, "listening");
         // Once for the body to arrive, once for the answer to be made.
         let patience = 2 * config.limits.request_timeout;
-        Ok(Self { api, admin, admission, log: parts.log, patience, deliveries, refusals, draining, stopped })
+        Ok(Self {
+            api,
+            admin,
+            admission,
+            log: parts.log,
+            patience,
+            deliveries,
+            repeats,
+            chronicle: parts.chronicle,
+            draining,
+            stopped,
+        })
     }
 
     /// Where the API listens; with the port that the system chose where the configuration says 0.
@@ -126,9 +142,10 @@ impl Server {
             tracing::error!("the outbox was not emptied to its end; the next start goes on with it");
         }
         self.stopped.cancel();
-        if self.refusals.await.is_err() {
+        if self.repeats.await.is_err() {
             tracing::error!("the refusals were not logged to their end");
         }
+        self.chronicle.end().await;
         if let Err(error) = self.log.close().await {
             tracing::error!(%error, "the log could not be tidied up; what was answered is in it");
         }

@@ -2,23 +2,27 @@
 
 use std::sync::Arc;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
-use crate::config::{Config, Purpose};
+use crate::config::{AnchorKind, Config, ConfigDigest, Purpose, Verifications};
 use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
 use crate::identity::{CallerAuthenticator, CertificateAuthenticator, OidcAuthenticator, TokenAuthenticator};
-use crate::log::{Checkpointer, GroupCommitLog, Guard};
+use crate::log::{
+    AnchorKeeper, Checkpointer, FileAnchor, GroupCommitLog, Guard, LogChronicle, LoggedKeys, NOT_READ, Push,
+};
 use crate::metrics::Metrics;
 use crate::policy::{Configured, ReloadingPolicy, Source};
 use crate::ports::{
-    Authenticator, LogError, NoteSigner, Policy, Registry, RuleLimits, SharedLocks, Signer, SigningLog, Store,
+    Anchor, Authenticator, KeyArchive, LogError, NoteSigner, Policy, Registry, RuleLimits, SharedLocks,
+    Signer, SigningLog, Store,
 };
 use crate::registry::OciRegistries;
 use crate::service::{
-    Budgets, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Quiet, Refusals, Service,
+    Budgets, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Quiet, Repeats, Service,
+    VerificationEntries,
 };
 use crate::store;
 use crate::vault::TransitSigner;
@@ -27,10 +31,31 @@ use crate::vault::TransitSigner;
 pub struct Parts {
     pub api: ApiState,
     pub log: Arc<GroupCommitLog>,
+    pub chronicle: Arc<LogChronicle>,
+    /// Where the newest checkpoint is kept besides.
+    pub anchor: Option<Arc<dyn Anchor>>,
 }
 
 /// Builds everything that `config` asks for. Background work ends when `stopped` is cancelled.
 pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, StartError> {
+    let guard = if config.log.anchor.is_some() { Guard::shut(NOT_READ) } else { Guard::open() };
+    let (parts, keeper) = assemble(config, guard, stopped)?;
+    if let Some(keeper) = keeper {
+        keeper.start(stopped.clone());
+    }
+    Ok(parts)
+}
+
+/// As [`build`], where the log is the truth whatever its anchor says, and the anchor is left alone.
+pub fn build_unguarded(config: &Config, stopped: &CancellationToken) -> Result<Parts, StartError> {
+    assemble(config, Guard::open(), stopped).map(|(parts, _)| parts)
+}
+
+fn assemble(
+    config: &Config,
+    guard: Guard,
+    stopped: &CancellationToken,
+) -> Result<(Parts, Option<AnchorKeeper>), StartError> {
     let metrics = Arc::new(Metrics::new());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn IdSource> = Arc::new(RandomIds);
@@ -41,17 +66,27 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         clock: clock.clone(),
         metrics: metrics.clone(),
     };
-    let policy = ReloadingPolicy::start(source, stopped.clone())?;
+    let (policy, policy_file) = ReloadingPolicy::load(source)?;
     let keys = key_purposes(config);
-    let OpenLog { log, shared_locks, origin } = open_log(config, ids.as_ref(), &metrics)?;
+    let OpenLog { log, shared_locks, origin } = open_log(config, guard, ids.as_ref(), &metrics)?;
     let signing_log: Arc<dyn SigningLog> = log.clone();
+    let chronicle = LogChronicle::open(log.clone(), shared_locks.clone(), clock.clone());
+    chronicle.start(ConfigDigest::of(config));
+    tokio::spawn(policy_file.follow(chronicle.clone(), stopped.clone()));
+    for receiver in &config.log.push {
+        let push = Push::new(receiver, log.clone(), shared_locks.clone(), metrics.clone());
+        let push = push.map_err(|LogError(reason)| StartError::Log(reason))?;
+        tokio::spawn(push.run_until(stopped.clone()));
+    }
+    let keys_seen: Arc<dyn KeyArchive> =
+        Arc::new(LoggedKeys { log: log.clone(), locks: shared_locks.clone(), clock: clock.clone() });
     let registry = OciRegistries::new(&config.registries, metrics.clone())
         .map_err(|error| StartError::Registries(error.to_string()))?;
     let signer = TransitSigner::start(
         &config.vault,
         &config.keys,
         signing_log.clone(),
-        log.clone(),
+        keys_seen.clone(),
         clock.clone(),
         ids.clone(),
         metrics.clone(),
@@ -60,22 +95,39 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     .map_err(|error| StartError::Vault(error.to_string()))?;
     let vault_and_log = (&config.vault, &config.log);
     let notes = signer
-        .notes(vault_and_log, &origin, log.clone(), clock.clone(), stopped.clone())
+        .notes(vault_and_log, &origin, keys_seen, clock.clone(), stopped.clone())
         .map_err(|error| StartError::Vault(error.to_string()))?;
     let notes: Arc<dyn NoteSigner> = notes;
     let transparency = Checkpointer::start(
         log.clone(),
         notes.clone(),
-        origin,
+        origin.clone(),
         clock.clone(),
         metrics.clone(),
         stopped.clone(),
     );
+    let anchor = config.log.anchor.as_ref().map(|settings| -> Arc<dyn Anchor> {
+        match settings.kind {
+            AnchorKind::Vault => {
+                Arc::new(signer.anchor(settings.mount(), settings.path.to_string_lossy().into_owned()))
+            }
+            AnchorKind::File => Arc::new(FileAnchor::at(settings.path.clone())),
+        }
+    });
+    let keeper = anchor.clone().map(|anchor| AnchorKeeper {
+        log: log.clone(),
+        checkpointer: transparency.clone(),
+        notes: notes.clone(),
+        anchor,
+        origin,
+    });
     let service = Service {
         signer: signer as Arc<dyn Signer>,
         registry: Arc::new(registry) as Arc<dyn Registry>,
         policy: policy as Arc<dyn Policy>,
         log: signing_log,
+        ranges: log.clone(),
+        search: log.clone(),
         transparency,
         outbox: log.clone(),
         shared_locks,
@@ -90,7 +142,13 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
             give_up_after: config.attach.give_up_after,
         },
         checks: PredicateChecks::default(),
-        refusals: Refusals::default(),
+        verifications: match config.log.verifications {
+            Verifications::Off => VerificationEntries::None,
+            Verifications::On => VerificationEntries::Offered,
+            Verifications::Required => VerificationEntries::Required,
+        },
+        refusals: Repeats::of_refusals(),
+        readings: Repeats::of_readings(),
         budgets: Budgets {
             quotas: log.clone(),
             limits: RuleLimits {
@@ -123,12 +181,16 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         ids,
         unauthenticated: Arc::default(),
         turned_away: Arc::default(),
+        exports: Arc::new(Semaphore::new(EXPORTS)),
         body_bytes: config.limits.body_bytes,
         request_timeout: config.limits.request_timeout,
         batch_items: config.limits.batch_items,
     };
-    Ok(Parts { api, log })
+    Ok((Parts { api, log, chronicle, anchor }, keeper))
 }
+
+/// Exports at once. Each holds some hundred kilobytes, and a connection for as long as its reader takes.
+const EXPORTS: usize = 32;
 
 /// Whether connections may come with a certificate.
 fn trusts_certificates(config: &Config) -> bool {
@@ -157,10 +219,15 @@ struct OpenLog {
     origin: String,
 }
 
-fn open_log(config: &Config, ids: &dyn IdSource, metrics: &Arc<Metrics>) -> Result<OpenLog, StartError> {
+fn open_log(
+    config: &Config,
+    guard: Guard,
+    ids: &dyn IdSource,
+    metrics: &Arc<Metrics>,
+) -> Result<OpenLog, StartError> {
     let mut opened = store::open(&config.log).map_err(|error| StartError::Log(error.to_string()))?;
     let origin = settle_origin(&mut *opened.store, config, ids)?;
-    let log = GroupCommitLog::start(opened.store, Guard::open(), metrics.clone());
+    let log = GroupCommitLog::start(opened.store, guard, metrics.clone());
     let log = log.map_err(|error| StartError::Log(error.to_string()))?;
     Ok(OpenLog { log: Arc::new(log), shared_locks: opened.locks, origin })
 }

@@ -47,6 +47,8 @@ pub enum ServiceError {
     IndexTooLarge { limit: usize },
     #[error("image {0} is not in its registry")]
     ImageNotFound(ImageReference),
+    #[error("entries below {below} are archived")]
+    Archived { below: u64 },
     #[error("no signature {0}")]
     SignatureNotFound(SignatureId),
     #[error("version {version} of {key} is not usable")]
@@ -94,6 +96,7 @@ impl ServiceError {
             | Self::Registry(RegistryError::NotConfigured(_)) => "invalid-request",
             Self::ImageNotFound(_) => "image-not-found",
             Self::SignatureNotFound(_) => "signature-not-found",
+            Self::Archived { .. } => "archived",
             Self::KeyVersionUnavailable { .. } | Self::Signer(SignerError::VersionUnavailable { .. }) => {
                 "key-version-unavailable"
             }
@@ -232,6 +235,9 @@ impl ServiceError {
             Self::SignatureNotFound(id) => {
                 format!("There is no signature {id} that you may see. Check the id.")
             }
+            Self::Archived { below } => format!(
+                "Entries below {below} are archived: they are no longer in the database, but in the files `tile/entries/…` of the archive, which the operators of this Signet have (`log.archive`). Ask them, or begin at entry {below}."
+            ),
             Self::KeyVersionUnavailable { key, version, usable } => match usable {
                 Some((first, last)) => format!(
                     "Version {version} of key `{key}` can not sign now. Versions {first} to {last} can; leave `key_version` out for the latest."

@@ -9,6 +9,7 @@ mod delivery;
 mod error;
 mod existing;
 mod expand;
+mod export;
 mod gate;
 mod keyring;
 mod keys;
@@ -18,7 +19,7 @@ mod log_tiles;
 mod look;
 mod make;
 mod quiet;
-mod refusals;
+mod repeats;
 mod replace;
 mod sign;
 mod sign_blob;
@@ -37,8 +38,8 @@ use crate::domain::{
 };
 use crate::metrics::Metrics;
 use crate::ports::{
-    Decision, Outbox, Policy, Question, Registry, RegistryError, RegistrySettings, SharedLocks, Signer,
-    SigningLog, Transparency,
+    Decision, LogRange, LogSearch, Outbox, Policy, Question, Registry, RegistryError, RegistrySettings,
+    SharedLocks, Signer, SigningLog, Transparency,
 };
 
 pub use attest::{AttestRequest, MAX_PREDICATE, PredicateChecks, PredicateType};
@@ -46,14 +47,18 @@ pub use budgets::{Budget, Budgets, Per};
 pub use decide::{About, DecisionRequest, Explained};
 pub use delivery::DeliverySettings;
 pub use error::ServiceError;
+pub use export::{Export, ExportForm, ExportRequest};
 pub use keyring::KeyPurposes;
 pub use locks::ImageLocks;
+pub use log::{SignatureList, StateFilter};
 pub use quiet::Quiet;
-pub use refusals::Refusals;
+pub use repeats::Repeats;
 pub use sign::{MadeSignature, SignAnswer, SignRequest, SignedImage};
 pub use sign_blob::{File, SignBlobRequest, SignedBlob};
 pub use signature::SignatureView;
-pub use verify::{Inspected, LargeBlobs, Statement, Verdict, Verification, VerifyRequest};
+pub use verify::{
+    Inspected, LargeBlobs, Statement, Verdict, Verification, VerificationEntries, VerifyRequest,
+};
 
 /// All operations, over the ports that they need.
 pub struct Service {
@@ -61,6 +66,8 @@ pub struct Service {
     pub registry: Arc<dyn Registry>,
     pub policy: Arc<dyn Policy>,
     pub log: Arc<dyn SigningLog>,
+    pub ranges: Arc<dyn LogRange>,
+    pub search: Arc<dyn LogSearch>,
     pub transparency: Arc<dyn Transparency>,
     pub outbox: Arc<dyn Outbox>,
     pub shared_locks: Arc<dyn SharedLocks>,
@@ -72,7 +79,9 @@ pub struct Service {
     pub keys: KeyPurposes,
     pub delivery: DeliverySettings,
     pub checks: PredicateChecks,
-    pub refusals: Refusals,
+    pub verifications: VerificationEntries,
+    pub refusals: Repeats,
+    pub readings: Repeats,
     pub budgets: Budgets,
     /// Lines about what rules would do that only observe.
     pub observed: Quiet,

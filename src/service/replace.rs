@@ -1,7 +1,7 @@
 //! An attestation in the place of others: which give way, and what becomes of them.
 
-use crate::domain::{Claim, Entry, EntryFilter, Event, KeyReference, Outcome, Pattern, Signing, State};
-use crate::ports::EntryQuery;
+use crate::domain::{Claim, Entry, KeyReference, Signing, State};
+use crate::ports::SignaturesOf;
 
 use super::attach::{Finished, Outdated};
 use super::{Service, ServiceError};
@@ -53,35 +53,8 @@ impl Service {
 
     /// All signatures of the image by `signing`'s key.
     async fn signed_with(&self, head: &Entry, signing: &Signing) -> Result<Vec<Signing>, ServiceError> {
-        let repository = head.repository().map(|name| Pattern::new(&name.to_string()));
-        let filter = EntryFilter {
-            digest: head.subject.as_ref().map(|subject| subject.digest),
-            repository: repository.transpose().map_err(ServiceError::Invalid)?,
-            key: Some(signing.key.name.to_string()),
-            ..EntryFilter::default()
-        };
-        let mut query = EntryQuery { filter, limit: EntryQuery::MAX_LIMIT, ..EntryQuery::default() };
-        let mut found = Vec::new();
-        loop {
-            let page = self.log.query(query.clone()).await?;
-            query.after = page.entries.last().map(|entry| entry.index);
-            query.size = Some(page.size);
-            for logged in &page.entries {
-                let entry = serde_json::from_slice::<Entry>(&logged.bytes);
-                match entry.map(|entry| entry.event) {
-                    Ok(
-                        Event::Outcome { signing, result: Outcome::Signed { .. } }
-                        | Event::Adopted { signing, .. },
-                    ) => found.push(signing),
-                    Ok(_) => {}
-                    Err(error) => {
-                        tracing::error!(%error, index = logged.index, "an entry of the log can not be read")
-                    }
-                }
-            }
-            if !page.more {
-                return Ok(found);
-            }
-        }
+        let Some(subject) = head.subject.clone() else { return Ok(Vec::new()) };
+        let key = signing.key.name.clone();
+        Ok(self.log.signed(SignaturesOf { subject, key }).await?)
     }
 }

@@ -7,7 +7,7 @@ mod delivery_row;
 mod error;
 mod idempotency_row;
 mod postgres;
-mod search_row;
+mod search;
 mod sqlite;
 mod tree_row;
 mod uses_row;

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use signet::domain::SystemClock;
 use signet::log::{Checkpointer, GroupCommitLog};
 use signet::metrics::Metrics;
-use signet::ports::{NewEntry, SigningLog as _, Transparency as _, Writes};
+use signet::ports::{SigningLog as _, Transparency as _, Writes};
 use signet::tlog::{Hash, Proof, TreeHead};
 use tokio::time::timeout;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -268,34 +268,4 @@ async fn tiles_and_entries_end_where_the_checkpoint_does(place: Place) {
     assert_eq!(leaves(0, 3).await.len(), 3);
     assert_eq!(leaves(300, 10).await, []);
     assert_eq!(leaves(u64::MAX, 10).await, []);
-}
-
-/// Two replicas, of which one signs and the other takes over.
-#[tokio::test(flavor = "multi_thread")]
-async fn replicas_publish_one_history() {
-    let place = Place::postgres().await;
-    let replicas = [Publishing::at(&place), Publishing::at(&place)];
-    let writing = (0..8).map(async |writer| {
-        let replica = &replicas[writer % 2];
-        for _ in 0..25 {
-            let last = replica.append(3).await;
-            replica.checkpoints.covered(last).await.unwrap();
-        }
-    });
-    join_all(writing).await;
-    let heads = [replicas[0].reaches(600).await, replicas[1].reaches(600).await];
-    assert_eq!(heads[0], heads[1]);
-    assert_eq!(outside(|| crate::tree::whole(&*place.reader())), 600);
-}
-
-/// What a replica has written and never signed, because it died, another one covers.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_replica_covers_what_another_has_left_behind() {
-    let place = Place::postgres().await;
-    let publishing = Publishing::at(&place);
-    publishing.reaches(0).await;
-    let entries = vec![NewEntry::try_from(Story::new().signed()).unwrap()];
-    outside(|| place.store().commit(&Writes { entries, ..Writes::default() }).unwrap());
-    publishing.checkpoints.covered(0).await.unwrap();
-    assert_eq!(publishing.head().await.size, 1);
 }

@@ -1,8 +1,9 @@
 //! Entries to log, and places to log them.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use signet::config::{LogBackend, LogConfig};
 use signet::domain::{
@@ -12,7 +13,7 @@ use signet::domain::{
 };
 use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
-use signet::ports::{EntryQuery, NewEntry, SigningLog as _, Store, StoreReader, Writes};
+use signet::ports::{EntryPage, EntryQuery, LogSearch as _, NewEntry, Store, StoreReader, Writes};
 use signet::store::{self, Opened, StoreError};
 use tempfile::TempDir;
 
@@ -45,18 +46,32 @@ pub(crate) use contract;
 
 /// A log of a test's own.
 pub struct Place {
-    pub directory: TempDir,
+    pub directory: Folder,
     /// The database, where it is not a file in the directory.
     pub url: Option<String>,
 }
 
+/// A folder of a test's own, or one that is somebody else's to delete.
+pub struct Folder(Result<TempDir, PathBuf>);
+
+impl Folder {
+    pub fn path(&self) -> &Path {
+        self.0.as_ref().map_or_else(PathBuf::as_path, TempDir::path)
+    }
+}
+
 impl Place {
     pub fn sqlite() -> Self {
-        Self { directory: tempfile::tempdir().unwrap(), url: None }
+        Self { directory: Folder(tempfile::tempdir().map(Ok).unwrap()), url: None }
     }
 
     pub async fn postgres() -> Self {
         Self { url: Some(postgres::database().await), ..Self::sqlite() }
+    }
+
+    /// Where another process has its log.
+    pub const fn at(directory: PathBuf, url: Option<String>) -> Self {
+        Self { directory: Folder(Err(directory)), url }
     }
 
     /// SQLite's file.
@@ -221,9 +236,30 @@ pub fn all() -> EntryQuery {
     EntryQuery { limit: EntryQuery::MAX_LIMIT, ..EntryQuery::default() }
 }
 
+/// Waits until the search index knows every entry that is in the log now.
+pub async fn indexed(log: &GroupCommitLog) {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut size = None;
+    while Instant::now() < deadline {
+        if let Ok(progress) = log.progress().await
+            && progress.indexed >= *size.get_or_insert(progress.log_size)
+        {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    panic!("the search index does not follow the log");
+}
+
+/// The page that `query` finds when the search index knows what is in the log now.
+pub async fn page(log: &GroupCommitLog, query: EntryQuery) -> EntryPage {
+    indexed(log).await;
+    log.entries(query).await.unwrap()
+}
+
 /// The indexes of the entries that `query` finds.
 pub async fn indexes(log: &GroupCommitLog, query: EntryQuery) -> Vec<u64> {
-    log.query(query).await.unwrap().entries.iter().map(|entry| entry.index).collect()
+    page(log, query).await.entries.iter().map(|entry| entry.index).collect()
 }
 
 /// Does what blocks outside of the test's runtime.

@@ -9,8 +9,9 @@ use signet::domain::{KeyName, SignatureId, SignatureIdentity, Timestamp};
 use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
 use signet::ports::{
-    ArchivedVersion, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry, NewEntry, SignedCheckpoint,
-    SigningLog as _, Store, StoreReader, Waiting, Writes, Written,
+    ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry,
+    NewEntry, Projector, SearchProgress, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint,
+    SigningLog as _, Step, Store, StoreReader, Waiting, Writes, Written,
 };
 use signet::tlog::{TileId, TreeHead};
 use tokio::task::unconstrained;
@@ -218,6 +219,10 @@ impl Store for Gated {
         unreachable!()
     }
 
+    fn drop_archived(&mut self) -> Result<u64, LogError> {
+        unreachable!()
+    }
+
     fn probe(&mut self) -> Result<(), LogError> {
         self.probe.lock().unwrap().clone()
     }
@@ -241,10 +246,28 @@ impl Store for Gated {
     fn reader(&self) -> Arc<dyn StoreReader> {
         Arc::new(Unread)
     }
+
+    fn projector(&self) -> Box<dyn Projector> {
+        Box::new(Unread)
+    }
 }
 
 /// These tests read nothing.
 struct Unread;
+
+impl Projector for Unread {
+    fn step(&mut self) -> Result<Step, LogError> {
+        Ok(Step { progress: SearchProgress::default(), added: 0, more: false })
+    }
+
+    fn rebuild(&mut self) {
+        unreachable!()
+    }
+
+    fn poll(&self) -> Option<std::time::Duration> {
+        None
+    }
+}
 
 impl StoreReader for Unread {
     fn width(&self) -> usize {
@@ -271,11 +294,39 @@ impl StoreReader for Unread {
         unreachable!()
     }
 
+    fn extent(&self) -> Result<Extent, LogError> {
+        unreachable!()
+    }
+
+    fn mark(&self, _: &str) -> Result<Option<String>, LogError> {
+        unreachable!()
+    }
+
+    fn first_open(&self) -> Result<Option<u64>, LogError> {
+        unreachable!()
+    }
+
     fn of_signature(&self, _: SignatureId) -> Result<Vec<LoggedEntry>, LogError> {
         unreachable!()
     }
 
     fn of_identity(&self, _: SignatureIdentity) -> Result<Vec<LoggedEntry>, LogError> {
+        unreachable!()
+    }
+
+    fn of_subject(&self, _: &SignaturesOf) -> Result<Vec<LoggedEntry>, LogError> {
+        unreachable!()
+    }
+
+    fn signatures(&self, _: &SignatureQuery) -> Result<SignaturePage, LogError> {
+        unreachable!()
+    }
+
+    fn counts(&self, _: &CountQuery) -> Result<Counts, LogError> {
+        unreachable!()
+    }
+
+    fn progress(&self) -> Result<SearchProgress, LogError> {
         unreachable!()
     }
 

@@ -4,6 +4,7 @@ mod checkpoints;
 mod damage;
 mod database;
 mod deliveries;
+mod disk;
 mod fixtures;
 mod group_commit;
 mod idempotency;
@@ -15,7 +16,12 @@ mod pages;
 mod questions;
 mod quotas;
 mod records;
+mod schema;
+mod search;
+mod search_file;
+mod storm;
 mod tree;
+mod writer;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -3,7 +3,7 @@
 use signet::domain::EntryFilter;
 use signet::ports::{EntryQuery, SigningLog as _};
 
-use crate::fixtures::{Place, Story, all, contract, indexes};
+use crate::fixtures::{Place, Story, all, contract, indexes, page};
 
 contract! {
     pages_neither_overlap_nor_skip_while_the_log_grows,
@@ -25,45 +25,46 @@ async fn pages_neither_overlap_nor_skip_while_the_log_grows(place: Place) {
     };
     let mut seen = Vec::new();
     loop {
-        let page = log.query(query.clone()).await.unwrap();
-        assert_eq!(page.size, 50);
-        seen.extend(page.entries.iter().map(|entry| entry.index));
+        let found = page(&log, query.clone()).await;
+        assert_eq!(found.size, 50);
+        seen.extend(found.entries.iter().map(|entry| entry.index));
         log.append(vec![Story::new().intent()]).await.unwrap();
-        if !page.more {
-            break;
-        }
-        query.after = seen.last().copied();
-        query.size = Some(page.size);
+        let Some(next) = found.next else { break };
+        query.after = next.checked_sub(1);
+        query.size = Some(found.size);
     }
     assert_eq!(seen, (0..50).step_by(2).collect::<Vec<_>>());
 }
 
 async fn more_is_said_only_where_more_follows(place: Place) {
     let log = place.log();
-    assert!(!log.query(all()).await.unwrap().more, "the log is empty");
+    assert_eq!(page(&log, all()).await.next, None, "the log is empty");
     log.append(vec![Story::new().intent(); 3]).await.unwrap();
-    for (limit, more) in [(0, true), (2, true), (3, false), (4, false)] {
-        let page = log.query(EntryQuery { limit, ..all() }).await.unwrap();
-        assert_eq!((page.entries.len(), page.more), (limit.min(3), more), "limit {limit}");
+    for (limit, next) in [(0, Some(0)), (2, Some(2)), (3, None), (4, None)] {
+        let found = page(&log, EntryQuery { limit, ..all() }).await;
+        assert_eq!((found.entries.len(), found.next), (limit.min(3), next), "limit {limit}");
     }
-    let page = log.query(EntryQuery { limit: 2, size: Some(2), ..all() }).await.unwrap();
-    assert!(!page.more, "what lies beyond `size` is not of this answer");
+    let found = page(&log, EntryQuery { limit: 2, size: Some(2), ..all() }).await;
+    assert_eq!(found.next, None, "what lies beyond `size` is not of this answer");
 }
 
 async fn a_page_is_bounded_in_entries(place: Place) {
     let log = place.log();
     log.append(vec![Story::new().intent(); EntryQuery::MAX_LIMIT + 1]).await.unwrap();
-    let page = log.query(EntryQuery { limit: usize::MAX - 1, ..all() }).await.unwrap();
-    assert_eq!((page.entries.len(), page.more), (EntryQuery::MAX_LIMIT, true));
+    let found = page(&log, EntryQuery { limit: usize::MAX - 1, ..all() }).await;
+    assert_eq!(
+        (found.entries.len(), found.next),
+        (EntryQuery::MAX_LIMIT, Some(EntryQuery::MAX_LIMIT as u64))
+    );
 }
 
 async fn a_page_is_bounded_in_bytes(place: Place) {
     let log = place.log();
     let large = Story { principal: "x".repeat(60_000), ..Story::new() }.intent();
     log.append(vec![large; 100]).await.unwrap();
-    let page = log.query(all()).await.unwrap();
-    let bytes: usize = page.entries.iter().map(|entry| entry.bytes.len()).sum();
-    assert!(page.more && bytes < 5 * 1024 * 1024, "{bytes} bytes");
-    let next = EntryQuery { after: page.entries.last().map(|entry| entry.index), ..all() };
-    assert_eq!(indexes(&log, next).await.first(), Some(&(page.entries.len() as u64)));
+    let found = page(&log, all()).await;
+    let bytes: usize = found.entries.iter().map(|entry| entry.bytes.len()).sum();
+    assert!(found.next.is_some() && bytes < 5 * 1024 * 1024, "{bytes} bytes");
+    let next = EntryQuery { after: found.next.and_then(|next| next.checked_sub(1)), ..all() };
+    assert_eq!(indexes(&log, next).await.first(), Some(&(found.entries.len() as u64)));
 }

@@ -13,6 +13,7 @@ pub mod notes;
 pub mod postgres;
 pub mod problem;
 pub mod proxy;
+pub mod receiver;
 pub mod servers;
 pub mod signet;
 pub mod token_host;

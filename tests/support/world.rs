@@ -267,9 +267,21 @@ impl World {
 
     /// The log's entries that a query finds, as (index, entry).
     pub async fn entries(&self, query: &str) -> Vec<Value> {
-        let answer = self.get(&format!("/v1/log/entries?{query}")).await;
-        assert_eq!(answer.status, 200, "{answer:?}");
+        let answer = self.searched(&format!("/v1/log/entries?{query}")).await;
         answer.body["entries"].as_array().unwrap().iter().map(|entry| entry["entry"].clone()).collect()
+    }
+
+    /// What the log answers once its search index knows every entry that is there now.
+    pub async fn searched(&self, path: &str) -> Answer {
+        let size = std::cell::OnceCell::new();
+        let asking = async || {
+            let answer = self.get(path).await;
+            assert_eq!(answer.status, 200, "{answer:?}");
+            let size = *size.get_or_init(|| answer.body["log_size"].as_u64().unwrap());
+            let indexed = answer.body["indexed_through"].as_u64().map_or(0, |last| last + 1);
+            (indexed >= size).then_some(answer)
+        };
+        self.eventually("the search index follows the log", asking).await
     }
 
     /// The value of a metric without labels, or of one with just these: `name{a="b"}`.

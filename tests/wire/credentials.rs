@@ -9,11 +9,12 @@ use sha2::{Digest as _, Sha256};
 use crate::support::{Answer, World};
 
 /// The operations that anybody may call. Whoever adds one says so here.
-const PUBLIC: [&str; 8] = [
+const PUBLIC: [&str; 9] = [
     "GET /.well-known/signet/log-keys",
     "GET /.well-known/signet/keys.json",
     "GET /log/checkpoint",
     "GET /log/tile/{level}/{number}",
+    "GET /schemas/log-entry-v1.json",
     "GET /v1/keys",
     "GET /v1/keys/{name}",
     "GET /v1/keys/{name}/public-keys",
@@ -56,6 +57,7 @@ async fn protected(world: &World) -> BTreeMap<&'static str, Outsider> {
         ("POST /v1/verifications", refused(json!({"image": image, "key": world.key}))),
         ("GET /v1/log/entries", refused(Value::Null)),
         ("GET /log/tile/entries/{number}", refused(Value::Null)),
+        ("GET /v1/log/export", refused(Value::Null)),
         ("GET /v1/log/entries/{index}", refused(Value::Null)),
         // They may ask what they may do: nothing.
         ("POST /v1/policy/decisions", Outsider { body: json!({"image": image}), status: 200, code: "" }),

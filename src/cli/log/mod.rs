@@ -1,5 +1,6 @@
 //! `signet log`.
 
+mod anchor;
 mod export;
 mod filter;
 mod mirror;
@@ -21,14 +22,16 @@ pub struct LogCommand {
 
 #[derive(Debug, Subcommand)]
 enum LogSubcommand {
+    Anchor(anchor::Anchor),
     Query(Box<query::Query>),
-    Export(export::Export),
+    Export(Box<export::Export>),
     Verify(Box<verify::Verify>),
 }
 
 impl LogCommand {
     pub async fn run(self) -> Result<(), Failure> {
         match self.command {
+            LogSubcommand::Anchor(anchor) => anchor.run().await,
             LogSubcommand::Query(query) => query.run().await,
             LogSubcommand::Export(export) => export.run().await,
             LogSubcommand::Verify(verify) => verify.run().await,

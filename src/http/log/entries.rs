@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use utoipa::{IntoParams, ToSchema};
 
 use super::filter::{Asked, FilterParameters};
+use super::parameters::{indexed_through, limit, next_page};
 use crate::http::ApiState;
 use crate::http::path::Path;
 use crate::http::problem::{Problem, ProblemBody};
@@ -29,11 +30,16 @@ pub struct PageParameters {
 
 #[derive(Serialize, ToSchema)]
 pub struct EntryPageBody {
+    /// May be fewer than asked for, also none, where there is a next page: a page searches for a bounded time.
     entries: Vec<EntryBody>,
-    /// The size of the log that the answer speaks of.
+    /// The size of the log.
     log_size: u64,
-    /// Every entry up to this index was searched. None while the log is empty.
+    /// The pages speak of the entries below this index: as far as the first page could search.
+    size: u64,
+    /// Every entry up to this index can be found now. None while the log is empty.
     indexed_through: Option<u64>,
+    /// Every entry up to this index was searched, by this page and those before. None while there is none.
+    searched_through: Option<u64>,
     /// Where the next page is; none behind the last.
     next: Option<String>,
 }
@@ -55,10 +61,7 @@ pub async fn list(
     caller: Caller,
     Asked { filter, other }: Asked<PageParameters>,
 ) -> Result<Json<EntryPageBody>, Problem> {
-    let limit = other.limit.unwrap_or(DEFAULT_LIMIT);
-    if !(1..=EntryQuery::MAX_LIMIT).contains(&limit) {
-        return Err(Problem::invalid(format!("`limit` is a number from 1 to {}.", EntryQuery::MAX_LIMIT)));
-    }
+    let limit = limit(other.limit)?;
     let query = EntryQuery { filter: filter.read()?, after: other.after, size: other.size, limit };
     let (service, principal) = (state.service.clone(), caller.principal.clone());
     let asking = async move { service.log_entries(&caller, query).await };
@@ -84,14 +87,24 @@ pub async fn read(
     }
 }
 
-const DEFAULT_LIMIT: usize = 100;
 fn body(filter: &FilterParameters, limit: Option<usize>, page: EntryPage) -> Result<EntryPageBody, Problem> {
-    let next = match page.entries.last() {
-        Some(last) if page.more => Some(next_page(filter, limit, last.index, page.size)),
-        _ => None,
-    };
-    let entries = page.entries.into_iter().map(entry_body).collect::<Result<_, _>>()?;
-    Ok(EntryPageBody { entries, log_size: page.size, indexed_through: page.size.checked_sub(1), next })
+    let EntryPage { entries, size, next, progress } = page;
+    let searched = next.unwrap_or(size);
+    let next = next.map(|next| {
+        let limit = limit.map(|limit| ("limit", limit.to_string()));
+        let after = next.checked_sub(1).map(|after| ("after", after));
+        let question = filter.given().into_iter().chain(limit);
+        next_page("/v1/log/entries", question, after.into_iter().chain([("size", size)]))
+    });
+    let entries = entries.into_iter().map(entry_body).collect::<Result<_, _>>()?;
+    Ok(EntryPageBody {
+        entries,
+        log_size: progress.log_size,
+        size,
+        indexed_through: indexed_through(progress),
+        searched_through: searched.checked_sub(1),
+        next,
+    })
 }
 
 fn entry_body(LoggedEntry { index, bytes }: LoggedEntry) -> Result<EntryBody, Problem> {
@@ -100,13 +113,4 @@ fn entry_body(LoggedEntry { index, bytes }: LoggedEntry) -> Result<EntryBody, Pr
         Problem::internal()
     })?;
     Ok(EntryBody { index, entry })
-}
-
-/// The same question about what follows `after`, of a log of the same size.
-fn next_page(filter: &FilterParameters, limit: Option<usize>, after: u64, size: u64) -> String {
-    let mut query = url::form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(filter.given());
-    query.extend_pairs(limit.map(|limit| ("limit", limit.to_string())));
-    query.extend_pairs([("after", after.to_string()), ("size", size.to_string())]);
-    format!("/v1/log/entries?{}", query.finish())
 }

@@ -1,8 +1,6 @@
 //! Conditions on entries, as query parameters: the same for every resource that is asked for some of the log's entries.
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
-use std::str::FromStr;
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Query};
@@ -11,7 +9,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
-use crate::domain::{Entry, EntryFilter, Operation, Pattern};
+use super::parameters::{denied, kind, operation, period, read_as, repository, text};
+use crate::domain::EntryFilter;
 use crate::http::ApiState;
 use crate::http::problem::Problem;
 
@@ -80,38 +79,20 @@ impl FilterParameters {
     /// # Errors
     /// Names the parameter that can not be meant.
     pub fn read(&self) -> Result<EntryFilter, Problem> {
-        if let Some(kind) = &self.kind
-            && !Entry::KINDS.contains(&kind.as_str())
-        {
-            return Err(Problem::invalid(format!("`kind` is one of {}.", Entry::KINDS.join(", "))));
-        }
-        let operation = |text: &String| {
-            let found = Operation::ALL.into_iter().find(|operation| operation.to_string() == *text);
-            found.ok_or_else(|| {
-                let names: Vec<_> = Operation::ALL.iter().map(ToString::to_string).collect();
-                Problem::invalid(format!("`operation` is one of {}.", names.join(", ")))
-            })
-        };
-        let denied = match self.decision.as_deref() {
-            None => None,
-            Some("allow") => Some(false),
-            Some("deny") => Some(true),
-            Some(_) => return Err(Problem::invalid("`decision` is `allow` or `deny`.")),
-        };
-        let repository = self.repository.as_deref().map(Pattern::of_repositories).transpose();
+        let (from, to) = period(self.from.as_ref(), self.to.as_ref())?;
         Ok(EntryFilter {
             digest: read_as("digest", self.digest.as_ref())?,
-            repository: repository.map_err(|error| Problem::invalid(format!("`repository`: {error}.")))?,
-            principal: self.principal.clone(),
-            key: self.key.clone(),
+            repository: repository(self.repository.as_ref())?,
+            principal: text("principal", self.principal.as_ref())?,
+            key: text("key", self.key.as_ref())?,
             key_version: self.key_version,
-            kind: self.kind.clone(),
-            operation: self.operation.as_ref().map(operation).transpose()?,
-            rule: self.rule.clone(),
-            request_id: self.request_id.clone(),
-            denied,
-            from: read_as("from", self.from.as_ref())?,
-            to: read_as("to", self.to.as_ref())?,
+            kind: kind(self.kind.as_ref())?,
+            operation: operation(self.operation.as_ref())?,
+            rule: text("rule", self.rule.as_ref())?,
+            request_id: text("request_id", self.request_id.as_ref())?,
+            denied: denied(self.decision.as_ref())?,
+            from,
+            to,
         })
     }
 
@@ -147,14 +128,6 @@ impl FilterParameters {
         let given = texts.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
         given.chain(key_version.map(|version| ("key_version", version.to_string()))).collect()
     }
-}
-
-/// The value of a parameter that is there.
-///
-/// # Errors
-/// Names the parameter, where its value is none.
-pub fn read_as<T: FromStr<Err: Display>>(name: &str, text: Option<&String>) -> Result<Option<T>, Problem> {
-    text.map(|text| text.parse().map_err(|error| Problem::invalid(format!("`{name}`: {error}.")))).transpose()
 }
 
 /// As much of a name that nobody knows as an answer shows.

@@ -14,8 +14,8 @@ use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::domain::{
-    Annotations, Attachment, Claim, Digest, Format, ImageReference, KeyName, KeyReference, KeyType,
-    KeyVersion, Operation, SignatureIdentity, Subject, Timestamp,
+    Annotations, Attachment, Claim, Digest, Entry, Event, Format, ImageReference, KeyName, KeyReference,
+    KeyType, KeyVersion, Operation, SignatureIdentity, Subject, Timestamp,
 };
 use crate::format::predicate::{PredicateType, PredicateTypeError};
 use crate::ports::Question;
@@ -73,6 +73,16 @@ pub struct Statement {
     claim: Claim,
 }
 
+/// Whether the log has an entry for each answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VerificationEntries {
+    None,
+    /// Where the log takes it at once.
+    Offered,
+    /// Durable before the answer.
+    Required,
+}
+
 /// How many large attestations are held at once, in all verifications together.
 #[derive(Debug)]
 pub struct LargeBlobs(Semaphore);
@@ -87,6 +97,12 @@ impl Verification {
     /// Whether one of the signatures is all that was asked for.
     pub fn is_signed(&self) -> bool {
         self.signatures.iter().any(|signature| signature.verdict.is_verified())
+    }
+
+    /// The version that made the first of the signatures that are all that was asked for.
+    fn key_version(&self) -> Option<KeyVersion> {
+        let verified = self.signatures.iter().find(|signature| signature.verdict.is_verified())?;
+        Some(verified.statement.as_ref()?.key.version)
     }
 }
 
@@ -114,7 +130,8 @@ impl Service {
             annotations: Some(&request.annotations),
             ..self.question(caller, Operation::Verify)
         };
-        self.permit(caller, &question)?;
+        let (now, ruling) = (question.now, self.permit(caller, &question)?.ruling);
+        let asked_version = request.key_version;
         let key = self.signer.key(&request.key).await?;
         if let KeyType::Unsupported(_) = key.key_type {
             return Err(ServiceError::KeyTypeUnsupported {
@@ -148,6 +165,20 @@ impl Service {
             return Err(error.clone().into());
         }
         self.date(&mut verification).await;
+        let event = Event::Verification {
+            key: Some(verification.key.clone()),
+            key_version: verification.key_version().or(asked_version),
+            predicate_type: predicate_type.map(|name| name.as_str().to_owned()),
+            signed: verification.is_signed(),
+        };
+        let subject = Some(Subject::from(&verification.image));
+        let (id, who) = (caller.request_id.clone(), &caller.principal);
+        let entry = Entry::new(now, id, who, Operation::Verify, subject, ruling, event);
+        match self.verifications {
+            VerificationEntries::None => {}
+            VerificationEntries::Offered => self.log.offer(entry),
+            VerificationEntries::Required => drop(self.log.append(vec![entry]).await?),
+        }
         Ok(verification)
     }
 

@@ -43,7 +43,7 @@ impl SharedLocks for AdvisoryLocks {
     /// # Errors
     /// Also where somebody else has held it for a minute.
     async fn lock(&self, image: &ImageReference) -> Result<SharedLock, LogError> {
-        let key = key(image);
+        let key = key(&format!("image {image}"));
         let deadline = Instant::now() + PATIENCE;
         let mut pause = PAUSES.0;
         loop {
@@ -58,6 +58,11 @@ impl SharedLocks for AdvisoryLocks {
             sleep(pause.mul_f64(rand::random_range(0.5..1.0))).await;
             pause = PAUSES.1.min(pause * 2);
         }
+    }
+
+    async fn lock_work(&self, work: &str) -> Result<Option<SharedLock>, LogError> {
+        let held = self.attempt(key(&format!("work {work}"))).await?;
+        Ok(held.map(|held| Box::new(held) as SharedLock))
     }
 }
 
@@ -140,9 +145,9 @@ impl Drop for Held {
     }
 }
 
-/// The beginning of the SHA-256 of the image's name.
-fn key(image: &ImageReference) -> i64 {
-    let digest = Digest::of(format!("signet image {image}").as_bytes());
+/// The beginning of the SHA-256 of the name of what is locked.
+fn key(name: &str) -> i64 {
+    let digest = Digest::of(format!("signet {name}").as_bytes());
     let (first, _) = digest.as_bytes().split_first_chunk().expect("invariant: SHA-256 has 32 bytes");
     i64::from_be_bytes(*first)
 }

@@ -5,8 +5,9 @@
 //! | `mod` | [`PostgresStore`], the writing half |
 //! | `write` | one transaction |
 //! | `entries`, `tree`, `outbox`, `idempotency`, `archive`, `quotas` | the statements of each part |
-//! | `readers`, `search` | the reading half, and questions |
-//! | `origin` | the log's name |
+//! | `readers` | the reading half |
+//! | `search`, `projector` | the search index, and what fills it |
+//! | `retention`, `origin` | marks, and what is archived; the log's name |
 //! | `locks` | locks between replicas |
 //! | `schema` | the tables, and how they come to be |
 //! | `connector`, `database` | connections, and where they live |
@@ -24,8 +25,10 @@ mod origin;
 mod outbox;
 mod patience;
 mod pipeline;
+mod projector;
 mod quotas;
 mod readers;
+mod retention;
 mod schema;
 mod search;
 mod text;
@@ -44,13 +47,14 @@ use self::database::Database;
 use self::fault::{Fault, within};
 use self::locks::AdvisoryLocks;
 use self::patience::Patience;
+use self::projector::PostgresProjector;
 use self::readers::Readers;
 use self::write::{Stamp, transact};
 use super::StoreError;
 use super::tree_row::Witness;
 use crate::config::LogConfig;
 use crate::domain::{SignatureId, Timestamp};
-use crate::ports::{LogError, SharedLocks, Store, StoreReader, Writes, Written};
+use crate::ports::{LogError, Projector, SharedLocks, Store, StoreReader, Writes, Written};
 use crate::tlog::TreeHead;
 
 /// A database that any number of processes write.
@@ -187,6 +191,10 @@ impl Store for PostgresStore {
         self.persist(async |client, patience| within(patience, quotas::forget(client, before)).await)
     }
 
+    fn drop_archived(&mut self) -> Result<u64, LogError> {
+        self.persist(async |client, patience| within(patience, retention::drop_some(client)).await)
+    }
+
     fn probe(&mut self) -> Result<(), LogError> {
         self.stamp.number += 1;
         let stamp = self.stamp;
@@ -221,5 +229,9 @@ impl Store for PostgresStore {
 
     fn reader(&self) -> Arc<dyn StoreReader> {
         Arc::clone(&self.readers) as Arc<dyn StoreReader>
+    }
+
+    fn projector(&self) -> Box<dyn Projector> {
+        Box::new(PostgresProjector::new(self.database.clone(), self.readers.damaged()))
     }
 }

@@ -1,20 +1,25 @@
 //! The reading half over PostgreSQL.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error};
+use uuid::Uuid;
 
 use super::database::Database;
 use super::fault::{Fault, within};
 use super::patience::Patience;
-use super::{archive, outbox, search, tree};
-use crate::domain::{KeyName, SignatureId, SignatureIdentity};
+use super::search::{PostgresView, Set, State, logged};
+use super::{archive, outbox, retention, tree};
+use crate::domain::{Entry, KeyName, SignatureId, SignatureIdentity};
 use crate::ports::{
-    ArchivedVersion, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry, SignedCheckpoint, StoreReader,
-    Waiting,
+    ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry,
+    SearchProgress, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint, StoreReader, Waiting,
 };
 use crate::store::archive_row;
+use crate::store::search::{self, Dictionary, Meta, SearchFault, View as _};
 use crate::store::tree_row::CheckpointRow;
 use crate::tlog::{TileId, TreeHead};
 
@@ -25,6 +30,9 @@ pub(super) struct Readers {
     turns: Semaphore,
     idle: Mutex<Vec<Client>>,
     patience: Patience,
+    dictionary: Mutex<Arc<Dictionary>>,
+    /// The search index has answered what was never written.
+    damaged: Arc<AtomicBool>,
 }
 
 impl Readers {
@@ -36,7 +44,14 @@ impl Readers {
             turns: Semaphore::new(connections),
             idle: Mutex::default(),
             patience: Patience::default(),
+            dictionary: Mutex::default(),
+            damaged: Arc::default(),
         }
+    }
+
+    /// Set where the search index has to be made again.
+    pub(super) fn damaged(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.damaged)
     }
 
     /// Asks one question of one statement.
@@ -84,6 +99,92 @@ impl Readers {
         }
     }
 
+    /// Asks the search index and the log, as they are at one moment. Asking twice is harmless.
+    fn search<T>(
+        &self,
+        ask: impl Fn(&PostgresView<'_>, &State, &Meta, &Dictionary) -> Result<T, SearchFault>,
+    ) -> Result<T, LogError> {
+        let turn = self.database.wait(self.turns.acquire());
+        let _turn = turn.map_err(|_| LogError("reading has ended".to_owned()))?;
+        let mut attempt = 0;
+        loop {
+            let client = match self.take_idle() {
+                Some(client) => Ok(client),
+                None => self.database.wait(self.database.connector.connect()),
+            };
+            let answer = client.map_err(SearchFault::from).and_then(|client| {
+                let answer = self.search_on(&client, &ask)?;
+                Ok((client, answer))
+            });
+            match answer {
+                Ok((client, answer)) => {
+                    self.idle().push(client);
+                    self.patience.succeeded();
+                    return Ok(answer);
+                }
+                Err(SearchFault::Failed { reason, transient }) => {
+                    attempt += 1;
+                    self.database.wait(self.patience.pause(Fault { reason, transient }, attempt))?;
+                }
+                Err(damaged) => {
+                    self.damaged.store(true, Ordering::Relaxed);
+                    return Err(damaged.into());
+                }
+            }
+        }
+    }
+
+    fn search_on<T>(
+        &self,
+        client: &Client,
+        ask: impl Fn(&PostgresView<'_>, &State, &Meta, &Dictionary) -> Result<T, SearchFault>,
+    ) -> Result<T, SearchFault> {
+        let any = PostgresView::new(client, &self.database, Set::A);
+        any.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
+        let state = any.state()?;
+        let view = PostgresView { set: state.live, ..any };
+        // Another set may have come in its place since the transaction began, or there is none yet.
+        let meta = Meta::read(&view)?.ok_or_else(|| Fault::transient("the search index is being made"))?;
+        let dictionary = self.dictionary(&view, &meta)?;
+        let answer = ask(&view, &state, &meta, &dictionary)?;
+        view.run("COMMIT")?;
+        Ok(answer)
+    }
+
+    fn dictionary(&self, view: &PostgresView<'_>, meta: &Meta) -> Result<Arc<Dictionary>, SearchFault> {
+        let known = Arc::clone(&self.dictionary.lock().unwrap_or_else(PoisonError::into_inner));
+        if known.knows(meta) {
+            return Ok(known);
+        }
+        // Nobody waits for the database while holding the lock.
+        let mut dictionary = Dictionary::clone(&known);
+        dictionary.follow(view, meta)?;
+        let dictionary = Arc::new(dictionary);
+        *self.dictionary.lock().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&dictionary);
+        Ok(dictionary)
+    }
+
+    /// Asks for signatures that may be in what the index does not know yet: `ask` is told which entries there are.
+    fn look_up<T>(
+        &self,
+        column: &'static str,
+        value: (&(dyn ToSql + Sync), Type),
+        ask: impl Fn(&PostgresView<'_>, &Dictionary, Vec<u64>) -> Result<T, SearchFault>,
+    ) -> Result<T, LogError> {
+        self.search(|view, state, meta, dictionary| {
+            if meta.indexed < state.floor {
+                let reason = format!(
+                    "the search index is being made, and has come to entry {} of {}",
+                    meta.indexed, state.floor
+                );
+                return Err(SearchFault::Failed { reason, transient: false });
+            }
+            let sql = format!("SELECT idx FROM recent WHERE {column} = $1 ORDER BY idx");
+            let recent = view.query(&sql, &[(value.0, value.1.clone())])?;
+            ask(view, dictionary, recent.iter().map(|row| row.get::<_, i64>(0).cast_unsigned()).collect())
+        })
+    }
+
     fn take_idle(&self) -> Option<Client> {
         let mut idle = self.idle();
         std::iter::from_fn(|| idle.pop()).find(|client| !client.is_closed())
@@ -100,7 +201,12 @@ impl StoreReader for Readers {
     }
 
     fn entry(&self, index: u64) -> Result<Option<LoggedEntry>, LogError> {
-        self.ask(async |client| search::entry(client, index).await)
+        let Ok(index) = i64::try_from(index) else { return Ok(None) };
+        self.ask(async |client| {
+            let sql = "SELECT idx, bytes FROM entries WHERE idx = $1";
+            let row = client.query_typed_opt(sql, &[(&index, Type::INT8)]).await?;
+            Ok(row.as_ref().map(logged))
+        })
     }
 
     fn entries(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {
@@ -119,16 +225,68 @@ impl StoreReader for Readers {
         Ok(tiles.iter().map(|tile| found.remove(tile)).collect())
     }
 
-    fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
-        self.ask_at_once(async |client| search::page(client, query).await)
+    fn extent(&self) -> Result<Extent, LogError> {
+        self.ask(async |client| retention::extent(client).await)
+    }
+
+    fn mark(&self, name: &str) -> Result<Option<String>, LogError> {
+        self.ask(async |client| retention::mark(client, name).await)
+    }
+
+    fn first_open(&self) -> Result<Option<u64>, LogError> {
+        self.ask(async |client| retention::first_open(client).await)
     }
 
     fn of_signature(&self, id: SignatureId) -> Result<Vec<LoggedEntry>, LogError> {
-        self.ask(async |client| search::of_signature(client, id).await)
+        let name = Uuid::from_bytes(*id.as_bytes());
+        self.look_up("signature_id", (&name, Type::UUID), |view, _, recent| {
+            view.entries(&[search::of_signature(view, id)?, recent].concat())
+        })
     }
 
     fn of_identity(&self, identity: SignatureIdentity) -> Result<Vec<LoggedEntry>, LogError> {
-        self.ask(async |client| search::of_identity(client, identity).await)
+        let bytes = &identity.as_bytes()[..];
+        let newest = self.look_up("identity", (&bytes, Type::BYTEA), |view, _, recent| {
+            let indexed = search::of_identity(view, identity)?;
+            let Some(last) = recent.last().copied() else { return Ok(indexed) };
+            let recent = view.entries(&[last])?.pop().and_then(|entry| {
+                let entry: Entry = serde_json::from_slice(&entry.bytes).ok()?;
+                Some((last, entry.signing()?.id))
+            });
+            Ok(indexed.max(recent))
+        })?;
+        newest.map_or_else(|| Ok(Vec::new()), |(_, id)| self.of_signature(id))
+    }
+
+    fn of_subject(&self, of: &SignaturesOf) -> Result<Vec<LoggedEntry>, LogError> {
+        let digest = &of.subject.digest.as_bytes()[..];
+        self.look_up("digest", (&digest, Type::BYTEA), |view, dictionary, recent| {
+            view.entries(&[search::of_subject(view, dictionary, of)?, recent].concat())
+        })
+    }
+
+    fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
+        self.search(|view, state, meta, dictionary| {
+            search::page(view, meta, dictionary, state.log_size, query)
+        })
+    }
+
+    fn signatures(&self, query: &SignatureQuery) -> Result<SignaturePage, LogError> {
+        self.search(|view, state, meta, dictionary| {
+            search::signatures(view, meta, dictionary, state.log_size, query)
+        })
+    }
+
+    fn counts(&self, query: &CountQuery) -> Result<Counts, LogError> {
+        self.search(|view, state, meta, dictionary| {
+            search::counts(view, meta, dictionary, state.log_size, query)
+        })
+    }
+
+    fn progress(&self) -> Result<SearchProgress, LogError> {
+        self.search(|_, state, meta, _| {
+            Ok(SearchProgress { log_size: state.log_size, indexed: meta.indexed })
+        })
     }
 
     fn delivery(&self, id: SignatureId) -> Result<Option<Delivery>, LogError> {

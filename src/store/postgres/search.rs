@@ -1,181 +1,229 @@
-//! Questions to the projection, page by page.
+//! The search index, in tables of the log's database.
 
-use std::fmt::Write as _;
+use std::time::{Duration, Instant};
 
-use futures::TryStreamExt as _;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error, Row};
-use uuid::Uuid;
 
-use super::text::text;
-use crate::domain::{SignatureId, SignatureIdentity};
-use crate::ports::{EntryPage, EntryQuery, LoggedEntry};
+use super::database::Database;
+use super::fault::Fault;
+use crate::ports::LoggedEntry;
+use crate::store::search::{Changes, Pair, Range, SearchFault, View};
 
-/// Bytes of a page's entries, roughly: large entries make short pages.
-const PAGE_BYTES: i64 = 4 * 1024 * 1024;
-
-pub(super) async fn entry(client: &Client, index: u64) -> Result<Option<LoggedEntry>, Error> {
-    let sql = "SELECT idx, bytes FROM entries WHERE idx = $1";
-    let row = client.query_typed_opt(sql, &[(&clamp(index), Type::INT8)]).await?;
-    Ok(row.as_ref().map(logged))
+/// There are two sets of tables, so that one can be filled while the other answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Set {
+    A,
+    B,
 }
 
-pub(super) async fn of_signature(client: &Client, id: SignatureId) -> Result<Vec<LoggedEntry>, Error> {
-    let sql = "SELECT idx, bytes FROM search JOIN entries USING (idx) WHERE signature_id = $1 ORDER BY idx";
-    let id = Uuid::from_bytes(*id.as_bytes());
-    Ok(client.query_typed(sql, &[(&id, Type::UUID)]).await?.iter().map(logged).collect())
-}
-
-pub(super) async fn of_identity(
-    client: &Client,
-    identity: SignatureIdentity,
-) -> Result<Vec<LoggedEntry>, Error> {
-    let sql = "SELECT idx, bytes FROM search JOIN entries USING (idx) WHERE signature_id =
-        (SELECT signature_id FROM search WHERE identity = $1 ORDER BY idx DESC LIMIT 1) ORDER BY idx";
-    let identity = &identity.as_bytes()[..];
-    Ok(client.query_typed(sql, &[(&identity, Type::BYTEA)]).await?.iter().map(logged).collect())
-}
-
-/// One page, in a transaction of the caller's. It goes along the indexes of entries, so that pages neither overlap nor
-/// skip while the log grows.
-pub(super) async fn page(client: &Client, query: &EntryQuery) -> Result<EntryPage, Error> {
-    let all: i64 = client.query_typed_one("SELECT coalesce(max(idx) + 1, 0) FROM search", &[]).await?.get(0);
-    let size = query.size.map_or(all, |size| clamp(size).min(all));
-    let limit = query.limit.min(EntryQuery::MAX_LIMIT);
-    let (begin, end) = indexes(client, query, size).await?;
-
-    let (sql, values) = statement(query, (begin, end), limit + 1);
-    let rows = client.query_typed_raw(&sql, values).await?;
-    let mut rows = std::pin::pin!(rows);
-    let mut entries = Vec::new();
-    let mut more = false;
-    while let Some(row) = rows.try_next().await? {
-        match row.get::<_, Option<Vec<u8>>>(1) {
-            Some(bytes) if entries.len() < limit => {
-                entries.push(LoggedEntry { index: row.get::<_, i64>(0).cast_unsigned(), bytes });
-            }
-            _ => more = true,
+impl Set {
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::B => "b",
         }
     }
-    Ok(EntryPage { entries, size: size.cast_unsigned(), more })
-}
 
-/// The range of indexes outside of which nothing can match, from its first to before its last.
-async fn indexes(client: &Client, query: &EntryQuery, size: i64) -> Result<(i64, i64), Error> {
-    let after = query.after.map_or(0, |after| clamp(after).saturating_add(1));
-    // An entry of `from` or later is one at which `latest` has reached `from`.
-    let begin = match query.filter.from {
-        Some(from) => reached(client, size, from.as_microsecond()).await?,
-        None => 0,
-    };
-    // Where `latest` is beyond `to` by more than any entry ever lagged, no entry is before `to`.
-    let end = match query.filter.to {
-        Some(to) => {
-            let lag = lag(client, size).await?;
-            reached(client, size, to.as_microsecond().saturating_add(lag)).await?
+    pub(super) const fn other(self) -> Self {
+        match self {
+            Self::A => Self::B,
+            Self::B => Self::A,
         }
-        None => size,
-    };
-    Ok((after.max(begin), end))
+    }
+
+    /// By its name; there are no others.
+    pub(super) fn named(name: &str) -> Self {
+        if name == Self::B.name() { Self::B } else { Self::A }
+    }
 }
 
-/// The first index below `size` at which `latest` is at least `moment`, else `size`: halving, on the server.
-async fn reached(client: &Client, size: i64, moment: i64) -> Result<i64, Error> {
-    let sql = "WITH RECURSIVE halves (low, high) AS (
-            SELECT 0::bigint, $1
-            UNION ALL
-            SELECT CASE WHEN latest < $2 THEN idx + 1 ELSE low END, CASE WHEN latest < $2 THEN high ELSE idx END
-            FROM halves JOIN search ON idx = low + (high - low) / 2 WHERE low < high
-        ) SELECT max(low) FROM halves";
-    let row = client.query_typed_one(sql, &[(&size, Type::INT8), (&moment, Type::INT8)]).await?;
-    Ok(row.get(0))
+/// How long one question may take. Each part of its work is small.
+const TIME_LIMIT: Duration = Duration::from_secs(5);
+
+/// What `search_state` and `head` say.
+#[derive(Debug, Clone)]
+pub(super) struct State {
+    pub(super) live: Set,
+    /// The other set is being filled.
+    pub(super) is_building: bool,
+    /// Entries from here on are in `recent`, as far as they are not in the index.
+    pub(super) floor: u64,
+    pub(super) log_size: u64,
+    /// What somebody has asked for: `rebuild` or `start-over`.
+    pub(super) wanted: Option<String>,
 }
 
-async fn lag(client: &Client, size: i64) -> Result<i64, Error> {
-    let sql = "SELECT coalesce((SELECT lag FROM search WHERE idx = $1 - 1), 0)";
-    Ok(client.query_typed_one(sql, &[(&size, Type::INT8)]).await?.get(0))
+/// One set and the log, on one connection. It waits on this thread.
+pub(super) struct PostgresView<'a> {
+    pub(super) client: &'a Client,
+    pub(super) database: &'a Database,
+    pub(super) set: Set,
+    pub(super) until: Instant,
 }
 
-type Value = (Box<dyn ToSql + Sync + Send>, Type);
+type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
-/// The statement for the entries of `range` that match. Values are always bound, never written into it. Entries for
-/// which the page has no room come without their bytes.
-fn statement(query: &EntryQuery, (begin, end): (i64, i64), limit: usize) -> (String, Vec<Value>) {
-    let mut conditions = Conditions::default();
-    let string = |value: &str| text(value).into_owned();
-    if let Some(digest) = query.filter.digest {
-        conditions.add("digest = ", digest.as_bytes().to_vec(), Type::BYTEA);
+impl<'a> PostgresView<'a> {
+    /// For a question that somebody waits for.
+    pub(super) fn new(client: &'a Client, database: &'a Database, set: Set) -> Self {
+        Self { client, database, set, until: Instant::now() + TIME_LIMIT }
     }
-    if let Some(repository) = &query.filter.repository {
-        conditions.long("repository", repository.as_str().to_owned());
+
+    /// For the projector, whom nobody waits for.
+    pub(super) fn patient(client: &'a Client, database: &'a Database, set: Set) -> Self {
+        Self { until: Instant::now() + Duration::from_secs(3600), ..Self::new(client, database, set) }
     }
-    if let Some(principal) = &query.filter.principal {
-        conditions.long("principal", string(principal));
+
+    pub(super) fn state(&self) -> Result<State, SearchFault> {
+        let sql = "SELECT live, building, floor, wanted, (SELECT size FROM head) FROM search_state";
+        let rows = self.query(sql, &[])?;
+        let row = rows.first().ok_or_else(|| SearchFault::damaged("`search_state` is empty"))?;
+        let number = |column| row.get::<_, i64>(column).cast_unsigned();
+        Ok(State {
+            live: Set::named(row.get(0)),
+            is_building: row.get(1),
+            floor: number(2),
+            wanted: row.get(3),
+            log_size: number(4),
+        })
     }
-    if let Some(key) = &query.filter.key {
-        conditions.add("key = ", string(key), Type::TEXT);
+
+    /// The next entries of the log, from `first` on.
+    pub(super) fn next(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, SearchFault> {
+        let sql = "SELECT idx, bytes FROM entries WHERE idx >= $1 AND idx < $1 + $2 ORDER BY idx";
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = self.query(sql, &[(&first.cast_signed(), Type::INT8), (&limit, Type::INT8)])?;
+        Ok(rows.iter().map(logged).collect())
     }
-    if let Some(version) = query.filter.key_version {
-        conditions.add("key_version = ", i64::from(version), Type::INT8);
+
+    /// Does something of which nothing comes back.
+    pub(super) fn run(&self, sql: &str) -> Result<(), SearchFault> {
+        self.wait(self.client.batch_execute(sql))
     }
-    if let Some(kind) = &query.filter.kind {
-        conditions.add("kind = ", string(kind), Type::TEXT);
+
+    pub(super) fn query(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, SearchFault> {
+        self.wait(self.client.query_typed(sql, parameters))
     }
-    match query.filter.denied {
-        Some(true) => conditions.add("kind = ", "refusal", Type::TEXT),
-        Some(false) => conditions.add("kind <> ", "refusal", Type::TEXT),
-        None => {}
+
+    fn wait<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, SearchFault> {
+        if Instant::now() >= self.until {
+            let reason = format!("a question took longer than {TIME_LIMIT:?}");
+            return Err(SearchFault::Failed { reason, transient: false });
+        }
+        let patience = self.database.connector.patience();
+        match self.database.wait(async { tokio::time::timeout(patience, answer).await }) {
+            Ok(answer) => answer.map_err(fault),
+            Err(_) => Err(Fault::transient(format!("PostgreSQL has not answered for {patience:?}")).into()),
+        }
     }
-    if let Some(from) = query.filter.from {
-        conditions.add("time >= ", from.as_microsecond(), Type::INT8);
+}
+
+/// Makes `changes`, within a transaction.
+pub(super) fn write(view: &PostgresView<'_>, changes: &Changes) -> Result<(), SearchFault> {
+    let set = view.set.name();
+    let gone: Vec<_> =
+        changes.small.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key).collect();
+    if !gone.is_empty() {
+        let sql = format!("DELETE FROM search_small_{set} WHERE k = ANY($1)");
+        view.wait(view.client.execute_typed(&sql, &[(&gone, Type::BYTEA_ARRAY)]))?;
     }
-    if let Some(to) = query.filter.to {
-        conditions.add("time < ", to.as_microsecond(), Type::INT8);
-    }
-    conditions.add("idx >= ", begin, Type::INT8);
-    conditions.add("idx < ", end, Type::INT8);
-    let Conditions { sql, mut values } = conditions;
-    values.push((Box::new(i64::try_from(limit).unwrap_or(i64::MAX)), Type::INT8));
-    let limit = values.len();
-    values.push((Box::new(PAGE_BYTES), Type::INT8));
+    let there = changes.small.iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+    let (keys, values): (Vec<_>, Vec<_>) = there.unzip();
     let sql = format!(
-        "SELECT idx, CASE WHEN sum(length(bytes)) OVER (ORDER BY idx) - length(bytes) < ${} THEN bytes END
-        FROM (SELECT idx, bytes FROM search JOIN entries USING (idx) WHERE {sql} ORDER BY idx LIMIT ${limit}) AS few
-        ORDER BY idx",
-        values.len(),
+        "INSERT INTO search_small_{set} AS old SELECT * FROM unnest($1, $2)
+        ON CONFLICT (k) DO UPDATE SET v = excluded.v WHERE old.v <> excluded.v"
     );
-    (sql, values)
+    view.wait(view.client.execute_typed(&sql, &[(&keys, Type::BYTEA_ARRAY), (&values, Type::BYTEA_ARRAY)]))?;
+    let (keys, values): (Vec<i64>, Vec<&Vec<u8>>) =
+        changes.large.iter().map(|(key, value)| (*key, value)).unzip();
+    let sql = format!(
+        "INSERT INTO search_large_{set} SELECT * FROM unnest($1, $2) ON CONFLICT (k) DO UPDATE SET v = excluded.v"
+    );
+    view.wait(view.client.execute_typed(&sql, &[(&keys, Type::INT8_ARRAY), (&values, Type::BYTEA_ARRAY)]))?;
+    Ok(())
 }
 
-/// Conditions that are combined with "and".
-#[derive(Default)]
-struct Conditions {
-    sql: String,
-    values: Vec<Value>,
-}
-
-impl Conditions {
-    fn add(&mut self, condition: &str, value: impl ToSql + Sync + Send + 'static, of: Type) {
-        self.values.push((Box::new(value), of));
-        let and = if self.sql.is_empty() { "" } else { " AND " };
-        write!(self.sql, "{and}{condition}${}", self.values.len())
-            .expect("invariant: writing to a string does not fail");
+impl View for PostgresView<'_> {
+    fn small(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, SearchFault> {
+        let sql = format!(
+            "SELECT v FROM unnest($1) WITH ORDINALITY AS wanted (k, place) LEFT JOIN search_small_{} USING (k) ORDER BY place",
+            self.set.name()
+        );
+        let rows = self.query(&sql, &[(&keys, Type::BYTEA_ARRAY)])?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    /// A column of which the beginning is indexed.
-    fn long(&mut self, column: &str, value: String) {
-        self.add(&format!("{column} = "), value, Type::TEXT);
-        write!(self.sql, " AND left({column}, 500) = left(${}, 500)", self.values.len())
-            .expect("invariant: writing to a string does not fail");
+    fn ranges(&self, ranges: &[Range], limit: usize) -> Result<Vec<Vec<Pair>>, SearchFault> {
+        let (from, to): (Vec<_>, Vec<_>) = ranges.iter().map(|(from, to)| (from, to)).unzip();
+        let sql = format!(
+            "SELECT place, found.k, found.v FROM unnest($1, $2) WITH ORDINALITY AS wanted (first, beyond, place),
+                LATERAL (SELECT k, v FROM search_small_{} WHERE k >= first AND k < beyond ORDER BY k LIMIT $3) AS found
+            ORDER BY place, found.k",
+            self.set.name()
+        );
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let parameters: Parameters<'_> =
+            &[(&from, Type::BYTEA_ARRAY), (&to, Type::BYTEA_ARRAY), (&limit, Type::INT8)];
+        let mut found = vec![Vec::new(); ranges.len()];
+        for row in self.query(&sql, parameters)? {
+            let place = usize::try_from(row.get::<_, i64>(0) - 1).unwrap_or(usize::MAX);
+            if let Some(found) = found.get_mut(place) {
+                found.push((row.get(1), row.get(2)));
+            }
+        }
+        Ok(found)
+    }
+
+    fn large(&self, keys: &[i64]) -> Result<Vec<Option<Vec<u8>>>, SearchFault> {
+        let sql = format!(
+            "SELECT v FROM unnest($1) WITH ORDINALITY AS wanted (k, place) LEFT JOIN search_large_{} USING (k) ORDER BY place",
+            self.set.name()
+        );
+        let rows = self.query(&sql, &[(&keys, Type::INT8_ARRAY)])?;
+        Ok(rows.iter().map(|row| row.get(0)).collect())
+    }
+
+    fn large_range(&self, first: i64, last: i64) -> Result<Vec<(i64, Vec<u8>)>, SearchFault> {
+        let sql =
+            format!("SELECT k, v FROM search_large_{} WHERE k BETWEEN $1 AND $2 ORDER BY k", self.set.name());
+        let rows = self.query(&sql, &[(&first, Type::INT8), (&last, Type::INT8)])?;
+        Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+    }
+
+    fn entries(&self, indexes: &[u64]) -> Result<Vec<LoggedEntry>, SearchFault> {
+        let indexes: Vec<_> = indexes.iter().map(|index| index.cast_signed()).collect();
+        let sql = "SELECT idx, bytes FROM entries WHERE idx = ANY($1) ORDER BY idx";
+        Ok(self.query(sql, &[(&indexes, Type::INT8_ARRAY)])?.iter().map(logged).collect())
+    }
+}
+
+/// What PostgreSQL says of the index.
+fn fault(error: Error) -> SearchFault {
+    let of_another_form = [
+        SqlState::UNDEFINED_TABLE,
+        SqlState::UNDEFINED_COLUMN,
+        SqlState::DATA_CORRUPTED,
+        SqlState::INDEX_CORRUPTED,
+    ];
+    let is_damaged = error.code().is_some_and(|code| of_another_form.contains(code));
+    let fault = Fault::from(error);
+    if is_damaged { SearchFault::Damaged(fault.reason) } else { fault.into() }
+}
+
+impl From<Fault> for SearchFault {
+    fn from(Fault { reason, transient }: Fault) -> Self {
+        Self::Failed { reason, transient }
     }
 }
 
 /// A row of index and bytes.
-fn logged(row: &Row) -> LoggedEntry {
+pub(super) fn logged(row: &Row) -> LoggedEntry {
     LoggedEntry { index: row.get::<_, i64>(0).cast_unsigned(), bytes: row.get(1) }
 }
 
 /// An index as PostgreSQL counts: beyond, there are no entries.
-fn clamp(index: u64) -> i64 {
+pub(super) fn clamp(index: u64) -> i64 {
     i64::try_from(index).unwrap_or(i64::MAX)
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::fault::{Fault, within};
 use super::pipeline::Pipeline;
 use super::tree::Grown;
-use super::{archive, entries, idempotency, outbox, quotas, tree};
+use super::{archive, entries, idempotency, outbox, quotas, retention, tree};
 use crate::ports::{NewEntry, Writes, Written};
 use crate::store::tree_row::Witness;
 
@@ -86,6 +86,7 @@ pub(super) async fn transact(
     if let Some(checkpoint) = &writes.checkpoint {
         tree::keep(&mut last, client, checkpoint);
     }
+    retention::write(&mut last, client, writes);
     last.push(client.batch_execute("COMMIT"));
     *unknown = Some(written.clone());
     within(limit, last.run()).await?;

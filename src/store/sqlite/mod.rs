@@ -2,14 +2,16 @@
 
 mod archive;
 mod idempotency;
+mod index;
 mod lock;
 mod origin;
 mod outbox;
-mod projection;
+mod projector;
 mod quotas;
 mod readers;
+mod recent;
+mod retention;
 mod schema;
-mod search;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -23,13 +25,14 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
+use self::index::Index;
 use self::lock::Lock;
-use self::projection::Projection;
+use self::projector::SqliteProjector;
 use self::readers::Readers;
 use super::StoreError;
 use super::tree_row::Witness;
 use crate::domain::{SignatureId, Timestamp};
-use crate::ports::{LogError, Store, StoreReader, Writes, Written};
+use crate::ports::{LogError, Projector, Store, StoreReader, Writes, Written};
 use crate::tlog::TreeHead;
 
 /// A database file, written by this process alone.
@@ -42,6 +45,7 @@ pub struct SqliteStore {
     file: FileIdentity,
     witness: Witness,
     readers: Arc<Readers>,
+    index: Arc<Index>,
     _lock: Lock,
 }
 
@@ -53,9 +57,9 @@ impl SqliteStore {
     const BUSY: Duration = Duration::from_secs(5);
 
     /// Opens the database at `path`, made with access for its owner alone where there is none. The directory must
-    /// exist. A database of an older Signet is brought up to date, and entries that the search does not know yet are
-    /// added to it, which may take a while; so are entries hashed that have no tree yet. Deliveries that are not attached yet are due: whoever had taken them has
-    /// gone.
+    /// exist. A database of an older Signet is brought up to date: entries that have no tree yet are hashed, which may take a
+    /// while, and those that the search index does not know yet are added to it, as far as that is quickly done. Deliveries
+    /// that are not attached yet are due: whoever had taken them has gone.
     ///
     /// # Errors
     /// Also where another process has it open.
@@ -67,16 +71,19 @@ impl SqliteStore {
             connect(&path).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
         schema::prepare(&mut connection, &path)?;
         let witness = Witness::of(tree::open(&mut connection, &path)?);
-        projection::catch_up(&mut connection, &path)?;
         outbox::release(&connection).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
         let file = FileIdentity::of(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
-        let readers = Arc::new(Readers::of(path));
-        Ok(Self { connection, file, witness, readers, _lock: lock })
+        let size = size(&connection, "entries");
+        let size = size.map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
+        let index = Arc::new(Index::of_size(size.cast_unsigned()));
+        catch_up(&mut SqliteProjector::new(path.clone(), index.clone()));
+        let readers = Arc::new(Readers::of(path, index.clone()));
+        Ok(Self { connection, file, witness, readers, index, _lock: lock })
     }
 
-    /// Only reads the database at `path`, which another process may write.
+    /// Only reads the database at `path`, which another process may write, without its search index.
     pub fn reader_of(path: &Path) -> Arc<dyn StoreReader> {
-        Arc::new(Readers::of(path.to_owned()))
+        Arc::new(Readers::of(path.to_owned(), Arc::new(Index::of_size(0))))
     }
 
     fn write(&mut self, writes: &Writes) -> Result<Written, LogError> {
@@ -87,10 +94,8 @@ impl SqliteStore {
         let first = before.size.cast_signed();
         {
             let mut insert = transaction.prepare_cached("INSERT INTO entries VALUES (?1, ?2)")?;
-            let mut projection = Projection::resume(&transaction)?;
             for (index, entry) in (first..).zip(&writes.entries) {
                 insert.execute((index, entry.bytes()))?;
-                projection.add(index, entry.entry())?;
             }
         }
         tree::append(&transaction, &mut edge, &writes.entries)?;
@@ -106,6 +111,7 @@ impl SqliteStore {
         }
         let taken = writes.takings.iter().map(|taking| quotas::take(&transaction, taking));
         let taken = taken.collect::<rusqlite::Result<_>>()?;
+        retention::write(&transaction, writes)?;
         if let Some(checkpoint) = &writes.checkpoint {
             tree::keep(&transaction, checkpoint)?;
         }
@@ -113,6 +119,7 @@ impl SqliteStore {
         self.witness.trying(head);
         transaction.commit()?;
         self.witness.committed(head);
+        self.index.recent().add(first.cast_unsigned(), &writes.entries);
         Ok(Written { first: first.cast_unsigned(), before, head, recalled, kept, taken })
     }
 
@@ -150,6 +157,12 @@ impl Store for SqliteStore {
         Ok(forgotten as u64)
     }
 
+    fn drop_archived(&mut self) -> Result<u64, LogError> {
+        self.file.check()?;
+        let dropped = retention::drop_some(&mut self.connection).map_err(|error| log_error(&error))?;
+        Ok(dropped as u64)
+    }
+
     fn probe(&mut self) -> Result<(), LogError> {
         self.file.check()?;
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -184,6 +197,23 @@ impl Store for SqliteStore {
 
     fn reader(&self) -> Arc<dyn StoreReader> {
         Arc::clone(&self.readers) as Arc<dyn StoreReader>
+    }
+
+    fn projector(&self) -> Box<dyn Projector> {
+        Box::new(SqliteProjector::new(self.file.path.clone(), self.index.clone()))
+    }
+}
+
+/// Adds what the last run may have left behind. More is left to the service's own time: until it has done, nothing can
+/// be looked up.
+fn catch_up(projector: &mut SqliteProjector) {
+    const STEPS: usize = 20;
+    for _ in 0..STEPS {
+        match projector.step() {
+            Ok(step) if step.more => {}
+            Ok(_) => return,
+            Err(error) => return tracing::error!(%error, "the search index does not follow the log"),
+        }
     }
 }
 

@@ -1,16 +1,19 @@
 //! The reading half over SQLite.
 
-use std::path::PathBuf;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction};
 
-use super::{SqliteStore, archive, log_error, outbox, search, tree};
-use crate::domain::{KeyName, SignatureId, SignatureIdentity};
+use super::index::{Index, of_log};
+use super::recent::Name;
+use super::{SqliteStore, archive, log_error, outbox, retention, size, tree};
+use crate::domain::{Entry, KeyName, SignatureId, SignatureIdentity};
 use crate::ports::{
-    ArchivedVersion, Delivery, EntryPage, EntryQuery, LogError, LoggedEntry, SignedCheckpoint, StoreReader,
-    Waiting,
+    ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry,
+    SearchProgress, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint, StoreReader, Waiting,
 };
+use crate::store::search::{self, Dictionary, Meta, SearchFault, View};
 use crate::store::tree_row::CheckpointRow;
 use crate::store::{PAGE_BYTES, archive_row};
 use crate::tlog::{TileId, TreeHead};
@@ -19,14 +22,15 @@ use crate::tlog::{TileId, TreeHead};
 pub(super) struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
+    index: Arc<Index>,
 }
 
 impl Readers {
     /// Connections that are kept open between questions.
-    const WIDTH: usize = 6;
+    pub(super) const WIDTH: usize = 6;
 
-    pub(super) const fn of(path: PathBuf) -> Self {
-        Self { path, idle: Mutex::new(Vec::new()) }
+    pub(super) const fn of(path: PathBuf, index: Arc<Index>) -> Self {
+        Self { path, idle: Mutex::new(Vec::new()), index }
     }
 
     /// Asks within one transaction, so that every part of the answer is of the same moment.
@@ -39,7 +43,7 @@ impl Readers {
         let idle = self.idle().pop();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => self.connect()?,
+            None => Self::open(&self.path)?,
         };
         let transaction = connection.transaction()?;
         let answer = ask(&transaction)?;
@@ -51,9 +55,65 @@ impl Readers {
         Ok(answer)
     }
 
-    fn connect(&self) -> rusqlite::Result<Connection> {
+    /// Asks the search index and the log. The index answers first: so the log is never behind it.
+    fn search<T>(
+        &self,
+        ask: impl FnOnce(&dyn View, &Meta, &Dictionary) -> Result<T, SearchFault>,
+    ) -> Result<T, LogError> {
+        let file = self.index.live().ok_or_else(no_index)?;
+        let answer = self.ask(|log| Ok(file.ask(log, ask)))?;
+        self.notice(answer)
+    }
+
+    /// Has an index made again that has answered what was never written.
+    fn notice<T>(&self, answer: Result<T, SearchFault>) -> Result<T, LogError> {
+        if let Err(SearchFault::Damaged(_)) = &answer {
+            self.index.is_damaged();
+        }
+        Ok(answer?)
+    }
+
+    /// [`Readers::search`], also told the size of the log.
+    fn search_with_size<T>(
+        &self,
+        ask: impl FnOnce(&dyn View, &Meta, &Dictionary, u64) -> Result<T, SearchFault>,
+    ) -> Result<T, LogError> {
+        let file = self.index.live().ok_or_else(no_index)?;
+        let answer = self.ask(|log| {
+            Ok(file.ask(log, |view, meta, dictionary| {
+                let size = size(log, "entries").map_err(of_log)?;
+                ask(view, meta, dictionary, size.cast_unsigned())
+            }))
+        })?;
+        self.notice(answer)
+    }
+
+    /// Asks for signatures that may be in what the index does not know yet: `ask` is told which entries there are.
+    fn look_up<T>(
+        &self,
+        name: Name,
+        ask: impl FnOnce(&dyn View, &Dictionary, Vec<u64>) -> Result<T, SearchFault>,
+    ) -> Result<T, LogError> {
+        // Before the index: what leaves here meanwhile has come there.
+        let (floor, recent) = {
+            let known = self.index.recent();
+            (known.floor(), known.of(name))
+        };
+        self.search(|view, meta, dictionary| {
+            if meta.indexed < floor {
+                let reason = format!(
+                    "the search index is being made, and has come to entry {} of {floor}",
+                    meta.indexed
+                );
+                return Err(SearchFault::Failed { reason, transient: true });
+            }
+            ask(view, dictionary, recent)
+        })
+    }
+
+    pub(super) fn open(path: &Path) -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
+        let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(SqliteStore::BUSY)?;
         connection.pragma_update(None, "query_only", true)?;
         connection.pragma_update(None, "trusted_schema", false)?;
@@ -107,22 +167,63 @@ impl StoreReader for Readers {
         self.ask(|transaction| tiles.iter().map(|tile| tree::tile(transaction, *tile)).collect())
     }
 
-    fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
-        self.ask(|transaction| search::page(transaction, query))
+    fn extent(&self) -> Result<Extent, LogError> {
+        self.ask(retention::extent)
+    }
+
+    fn mark(&self, name: &str) -> Result<Option<String>, LogError> {
+        self.ask(|transaction| retention::mark(transaction, name))
+    }
+
+    fn first_open(&self) -> Result<Option<u64>, LogError> {
+        self.ask(retention::first_open)
     }
 
     fn of_signature(&self, id: SignatureId) -> Result<Vec<LoggedEntry>, LogError> {
-        let sql =
-            "SELECT idx, bytes FROM search JOIN entries USING (idx) WHERE signature_id = ?1 ORDER BY idx";
-        self.ask(|transaction| transaction.prepare_cached(sql)?.query_map([id.as_bytes()], logged)?.collect())
+        self.look_up(Name::Signature(id), |view, _, recent| {
+            view.entries(&merged(search::of_signature(view, id)?, recent))
+        })
     }
 
     fn of_identity(&self, identity: SignatureIdentity) -> Result<Vec<LoggedEntry>, LogError> {
-        let sql = "SELECT idx, bytes FROM search JOIN entries USING (idx) WHERE signature_id =
-            (SELECT signature_id FROM search WHERE identity = ?1 ORDER BY idx DESC LIMIT 1) ORDER BY idx";
-        self.ask(|transaction| {
-            transaction.prepare_cached(sql)?.query_map([identity.as_bytes()], logged)?.collect()
+        let newest = self.look_up(Name::Identity(identity), |view, _, recent| {
+            let indexed = search::of_identity(view, identity)?;
+            let Some(last) = recent.last().copied() else { return Ok(indexed) };
+            let recent = view.entries(&[last])?.pop().and_then(|entry| {
+                let entry: Entry = serde_json::from_slice(&entry.bytes).ok()?;
+                Some((last, entry.signing()?.id))
+            });
+            Ok(indexed.max(recent))
+        })?;
+        newest.map_or_else(|| Ok(Vec::new()), |(_, id)| self.of_signature(id))
+    }
+
+    fn of_subject(&self, of: &SignaturesOf) -> Result<Vec<LoggedEntry>, LogError> {
+        self.look_up(Name::Digest(of.subject.digest), |view, dictionary, recent| {
+            view.entries(&merged(search::of_subject(view, dictionary, of)?, recent))
         })
+    }
+
+    fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
+        self.search_with_size(|view, meta, dictionary, size| {
+            search::page(view, meta, dictionary, size, query)
+        })
+    }
+
+    fn signatures(&self, query: &SignatureQuery) -> Result<SignaturePage, LogError> {
+        self.search_with_size(|view, meta, dictionary, size| {
+            search::signatures(view, meta, dictionary, size, query)
+        })
+    }
+
+    fn counts(&self, query: &CountQuery) -> Result<Counts, LogError> {
+        self.search_with_size(|view, meta, dictionary, size| {
+            search::counts(view, meta, dictionary, size, query)
+        })
+    }
+
+    fn progress(&self) -> Result<SearchProgress, LogError> {
+        self.search_with_size(|_, meta, _, log_size| Ok(SearchProgress { log_size, indexed: meta.indexed }))
     }
 
     fn delivery(&self, id: SignatureId) -> Result<Option<Delivery>, LogError> {
@@ -137,6 +238,18 @@ impl StoreReader for Readers {
     fn archived(&self, key: &KeyName) -> Result<Vec<ArchivedVersion>, LogError> {
         archive_row::versions(key, self.ask(|transaction| archive::of_key(transaction, key))?)
     }
+}
+
+fn no_index() -> LogError {
+    LogError("there is no search index yet".to_owned())
+}
+
+/// Indexes of both, in their order, each once.
+fn merged(mut indexed: Vec<u64>, recent: Vec<u64>) -> Vec<u64> {
+    indexed.extend(recent);
+    indexed.sort_unstable();
+    indexed.dedup();
+    indexed
 }
 
 /// A row of index and bytes.

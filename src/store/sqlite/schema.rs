@@ -4,14 +4,14 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::StoreError;
+use super::{StoreError, retention};
 
 /// Tells our databases from those of other programs. <https://www.sqlite.org/pragma.html#pragma_application_id>
 const APPLICATION: i64 = 0x5349_474e; // "SIGN"
 
 /// What leads from each version to the next; the first, from nothing. A step that has been released stays as it is.
-/// The table `search` is not here: it is made from the entries (see the module `projection`).
-const STEPS: [&str; 5] = [FIRST, SECOND, THIRD, FOURTH, ORIGIN];
+/// The search index is not here: it has a file of its own (see the module `index`).
+const STEPS: [&str; 7] = [FIRST, SECOND, THIRD, FOURTH, SEARCH_APART, retention::STEP, ORIGIN];
 
 /// `entries` is the log: appended to, never changed. The triggers hold that against everything that goes through
 /// SQL, `REPLACE` included, which deletes without firing a trigger for it.
@@ -110,6 +110,9 @@ const FOURTH: &str = "
         note TEXT NOT NULL
     ) STRICT;
 ";
+
+/// The search index has left for a file of its own.
+const SEARCH_APART: &str = "DROP TABLE IF EXISTS search;";
 
 /// The log's name, which stays.
 const ORIGIN: &str = "

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 
-use crate::domain::{Digest, Entry, Event, Record, SignatureId, SignatureIdentity};
-use crate::ports::{DeliveryChange, EntryPage, EntryQuery, LogError, LoggedEntry, SigningLog};
+use crate::domain::{Digest, Entry, Event, Record, SignatureId, SignatureIdentity, Signing};
+use crate::ports::{DeliveryChange, LogError, LoggedEntry, SignaturesOf, SigningLog};
 
 #[derive(Default)]
 pub(super) struct FakeLog {
@@ -63,7 +63,7 @@ impl SigningLog for FakeLog {
         no_answer()
     }
 
-    async fn query(&self, _: EntryQuery) -> Result<EntryPage, LogError> {
+    async fn signed(&self, _: SignaturesOf) -> Result<Vec<Signing>, LogError> {
         no_answer()
     }
 

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use signet::domain::{Content, SignatureId};
 use signet::log::GroupCommitLog;
-use signet::ports::{DeliveryChange, Outbox as _, Parcel, SigningLog as _};
+use signet::ports::{DeliveryChange, LogSearch as _, Outbox as _, Parcel, SigningLog as _};
 
 use super::connections::{Connections, Cut};
-use crate::fixtures::{Place, Story, all, at, indexes};
+use crate::fixtures::{Place, Story, all, at, indexes, page};
 use crate::support::postgres;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -151,7 +151,7 @@ async fn a_foreign_transaction_that_holds_the_log_is_an_error_after_the_time_of_
 
 /// Waits until that many more entries are in the log.
 async fn wait_for(log: &GroupCommitLog, more: u64) {
-    let size = async || log.query(all()).await.map(|page| page.size);
+    let size = async || log.progress().await.map(|progress| progress.log_size);
     let deadline = Instant::now() + Duration::from_secs(60);
     let mut begin = None;
     while Instant::now() < deadline {
@@ -170,15 +170,13 @@ async fn logged(log: &GroupCommitLog) -> HashMap<u64, SignatureId> {
     let mut found = HashMap::new();
     let mut query = all();
     loop {
-        let page = log.query(query.clone()).await.unwrap();
-        for entry in &page.entries {
+        let found_here = page(log, query.clone()).await;
+        for entry in &found_here.entries {
             let parsed: signet::domain::Entry = serde_json::from_slice(&entry.bytes).unwrap();
             assert_eq!(entry.index, found.len() as u64, "there is no gap");
             found.insert(entry.index, parsed.signing().unwrap().id);
         }
-        if !page.more {
-            return found;
-        }
-        query.after = page.entries.last().map(|entry| entry.index);
+        let Some(next) = found_here.next else { return found };
+        query.after = next.checked_sub(1);
     }
 }

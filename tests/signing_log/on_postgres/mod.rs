@@ -1,5 +1,6 @@
 //! What only a database of many writers has to promise. All of it needs the real server.
 
+mod checkpoints;
 mod connections;
 mod database;
 mod failures;

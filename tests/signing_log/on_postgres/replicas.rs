@@ -9,7 +9,7 @@ use signet::ports::{
     SigningLog as _, Taken,
 };
 
-use crate::fixtures::{Place, Story, all, at, indexes};
+use crate::fixtures::{Place, Story, all, at, indexes, page};
 use crate::quotas::taking;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -31,7 +31,7 @@ async fn indexes_of_two_writers_have_no_gaps_and_each_keeps_its_order() {
     let mut found = BTreeMap::new();
     for size in (0..total).step_by(1000) {
         let query = signet::ports::EntryQuery { after: size.checked_sub(1), ..all() };
-        for entry in logs[0].query(query).await.unwrap().entries {
+        for entry in page(&logs[0], query).await.entries {
             let text = String::from_utf8(entry.bytes).unwrap();
             found.insert(entry.index, text.contains("token:other"));
         }

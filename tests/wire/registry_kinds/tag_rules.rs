@@ -49,7 +49,7 @@ async fn an_immutable_tag_takes_one_signature_and_no_second() {
         assert_eq!(sign_numbered(&world, &image, "cosign", 1).await.status, 200, "{name}");
 
         // Nothing is tried again until somebody asks, and then nothing is signed again.
-        let waiting = world.get("/v1/log/entries?kind=outcome").await;
+        let waiting = world.searched("/v1/log/entries?kind=outcome").await;
         assert_eq!(waiting.body["entries"].as_array().unwrap().len(), 2);
         rules.exclude_signatures();
         let again = sign_numbered(&world, &image, "cosign", 2).await;

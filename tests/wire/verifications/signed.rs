@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{signed, verdicts, verdicts_of, verify};
+use crate::support::attached::digest_of;
 use crate::support::{Fault, World};
 
 #[tokio::test]
@@ -100,10 +101,11 @@ async fn a_key_that_is_known_verifies_while_vault_is_away() {
 }
 
 #[tokio::test]
-async fn a_verification_only_reads_and_writes_nothing_into_the_log() {
+async fn a_verification_only_reads_and_no_more_of_it_is_in_the_log_than_that_it_was_asked() {
     let world = World::start().await;
     let (image, _) = signed(&world, json!({})).await;
-    let before = world.entries("").await.len();
+    let about = format!("digest={}", digest_of(&image));
+    let before = world.entries(&about).await.len();
     world.take_all_calls();
     assert_eq!(verdicts_of(&world, &image, json!({})).await, "signed: verified");
     let calls = world.registry_proxy.take_calls();
@@ -111,5 +113,12 @@ async fn a_verification_only_reads_and_writes_nothing_into_the_log() {
     // The image, its tag, what refers to it (on some registries in two calls), and one payload.
     assert!((4..=5).contains(&calls.len()), "{calls:?}");
     assert!(world.vault_proxy.take_calls().is_empty());
-    assert_eq!(world.entries("").await.len(), before);
+    let after = world
+        .eventually("the verification is logged", async || {
+            let after = world.entries(&about).await;
+            (after.len() > before).then_some(after)
+        })
+        .await;
+    assert_eq!(after.len(), before + 1);
+    assert_eq!(after.last().unwrap()["kind"], "verification");
 }

@@ -1,6 +1,6 @@
-//! Refusals, of which a flood must not flood the log.
+//! Refusals and readings, of which a flood must not flood the log.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -9,14 +9,17 @@ use tokio_util::sync::CancellationToken;
 
 use super::Service;
 use crate::domain::{Alike, Entry, Event, KeyName, Operation, Repository, Timestamp};
+use crate::ports::LogError;
 
-/// Counts refusals of one kind: the first [`Refusals::AT_ONCE`] are told as they come, and how many came after them when a minute
-/// is over.
+/// Counts what happens again and again: of one kind, the first few are told as they come, and how many came after them when a
+/// minute is over.
 ///
-/// At most [`Refusals::KINDS`] kinds are told apart at a time; what is beyond is counted for each principal, and beyond
+/// At most [`Repeats::KINDS`] kinds are told apart at a time; what is beyond is counted for each principal, and beyond
 /// as many principals for all of them together. Nothing is left out: the counts of the entries add up.
-#[derive(Debug, Default)]
-pub struct Refusals {
+#[derive(Debug)]
+pub struct Repeats {
+    /// Of one kind, within a minute, told as they come.
+    at_once: u8,
     counted: Mutex<Counted>,
 }
 
@@ -27,7 +30,7 @@ struct Counted {
     others: Option<Minute>,
 }
 
-/// What refusals of one kind have in common.
+/// What refusals or readings of one kind have in common.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Kind {
     principal: String,
@@ -35,6 +38,8 @@ struct Kind {
     repository: Option<Repository>,
     key: Option<KeyName>,
     rule: Option<String>,
+    /// What is asked of the log, on whichever page.
+    query: BTreeMap<String, String>,
 }
 
 /// What has been counted since something was told.
@@ -49,12 +54,15 @@ struct Minute {
     last: Option<Entry>,
 }
 
-impl Refusals {
-    /// Kinds that are told apart; and principals, of refusals of other kinds.
+impl Repeats {
+    /// Kinds that are told apart; and principals, of what is of other kinds.
     pub const KINDS: usize = 1024;
 
-    /// Of one kind, within a minute: who is refused now and then finds each refusal in the log.
-    pub const AT_ONCE: u8 = 5;
+    /// Of refusals: who is refused now and then finds each refusal in the log.
+    const REFUSALS_AT_ONCE: u8 = 5;
+
+    /// What in a query says which page it is: all pages of one walk are of one kind.
+    const PAGES: [&str; 6] = ["after", "begin", "from_index", "index", "limit", "size"];
 
     /// How long the same is counted before it is told again.
     const MINUTE: Duration = Duration::from_secs(60);
@@ -62,19 +70,29 @@ impl Refusals {
     /// Between two looks at what is to be told.
     const PAUSE: Duration = Duration::from_secs(5);
 
-    /// The entry that is to be logged now: `refusal`, where it is among the first of its kind.
-    fn note(&self, refusal: Entry) -> Option<Entry> {
+    /// For refusals.
+    pub fn of_refusals() -> Self {
+        Self { at_once: Self::REFUSALS_AT_ONCE, counted: Mutex::default() }
+    }
+
+    /// For readings: the pages of a walk are one entry, and another for each minute that it lasts.
+    pub fn of_readings() -> Self {
+        Self { at_once: 1, counted: Mutex::default() }
+    }
+
+    /// The entry that is to be logged now: `entry`, where it is among the first of its kind.
+    fn note(&self, entry: Entry) -> Option<Entry> {
         let mut counted = self.counted();
         let Counted { kinds, principals, others } = &mut *counted;
-        let kind = Kind::of(&refusal);
+        let kind = Kind::of(&entry);
         let minute = if kinds.contains_key(&kind) || kinds.len() < Self::KINDS {
-            kinds.entry(kind).or_insert_with(|| Minute::at(refusal.time))
+            kinds.entry(kind).or_insert_with(|| Minute::at(entry.time))
         } else if principals.contains_key(&kind.principal) || principals.len() < Self::KINDS {
-            principals.entry(kind.principal).or_insert_with(|| Minute::at(refusal.time))
+            principals.entry(kind.principal).or_insert_with(|| Minute::at(entry.time))
         } else {
-            others.get_or_insert_with(|| Minute::at(refusal.time))
+            others.get_or_insert_with(|| Minute::at(entry.time))
         };
-        minute.note(refusal)
+        minute.note(entry, self.at_once)
     }
 
     /// What has been counted for a minute and is to be logged now; at the end, everything. What was not asked again for a
@@ -127,20 +145,40 @@ impl Service {
         }
     }
 
-    /// Logs what has been counted of refusals, now and again until `stopped`, and then what is left. It counts by the
-    /// service's clock.
-    pub async fn log_refusals_until(&self, stopped: CancellationToken) {
+    /// Logs an export before it begins, or counts it.
+    ///
+    /// # Errors
+    /// Where it can not be logged.
+    pub(super) async fn is_exported(&self, export: Entry) -> Result<(), LogError> {
+        match self.readings.note(export) {
+            Some(first) => self.log.append(vec![first]).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// Logs a reading, or counts it.
+    pub(super) fn was_read(&self, reading: Entry) {
+        if let Some(first) = self.readings.note(reading) {
+            self.log.offer(first);
+        }
+    }
+
+    /// Logs what has been counted of refusals and readings, now and again until `stopped`, and then what is left. It counts
+    /// by the service's clock.
+    pub async fn log_repeats_until(&self, stopped: CancellationToken) {
         loop {
-            let at_the_end = stopped.run_until_cancelled(tokio::time::sleep(Refusals::PAUSE)).await.is_none();
-            self.log_refusals(self.refusals.due(self.clock.now(), at_the_end)).await;
+            let at_the_end = stopped.run_until_cancelled(tokio::time::sleep(Repeats::PAUSE)).await.is_none();
+            for repeats in [&self.refusals, &self.readings] {
+                self.log_repeats(repeats.due(self.clock.now(), at_the_end)).await;
+            }
             if at_the_end {
                 return;
             }
         }
     }
 
-    async fn log_refusals(&self, entries: Vec<Entry>) {
-        for some in entries.chunks(REFUSALS_AT_ONCE) {
+    async fn log_repeats(&self, entries: Vec<Entry>) {
+        for some in entries.chunks(REPEATS_AT_ONCE) {
             for entry in some {
                 let Event::Refusal { count, alike, .. } = entry.event else { continue };
                 let operation = entry.operation.map(tracing::field::display);
@@ -155,24 +193,32 @@ impl Service {
             }
             if let Err(error) = self.log.append(some.to_vec()).await {
                 let count = some.iter().map(Entry::refusals).sum();
-                tracing::error!(%error, count, "refusals could not be logged");
+                let others = some.iter().filter(|entry| entry.refusals() == 0).count() as u64;
+                tracing::error!(%error, count, others, "refusals and readings could not be logged");
                 self.metrics.refusals_dropped(count);
+                self.metrics.offers_dropped(others);
             }
         }
     }
 }
 
 /// Entries of one commit: who signs does not wait for thousands.
-const REFUSALS_AT_ONCE: usize = 256;
+const REPEATS_AT_ONCE: usize = 256;
 
 impl Kind {
     fn of(entry: &Entry) -> Self {
+        let mut query = match &entry.event {
+            Event::Read { query, .. } | Event::Export { query, .. } => query.clone(),
+            _ => BTreeMap::new(),
+        };
+        query.retain(|name, _| !Repeats::PAGES.contains(&name.as_str()));
         Self {
             principal: entry.principal.clone(),
             operation: entry.operation,
             repository: entry.repository().cloned(),
             key: entry.key().cloned(),
             rule: entry.rule().map(str::to_owned),
+            query,
         }
     }
 }
@@ -182,13 +228,13 @@ impl Minute {
         Self { since, at_once: 0, count: 0, last: None }
     }
 
-    fn note(&mut self, refusal: Entry) -> Option<Entry> {
-        if self.at_once < Refusals::AT_ONCE {
+    fn note(&mut self, entry: Entry, at_once: u8) -> Option<Entry> {
+        if self.at_once < at_once {
             self.at_once += 1;
-            return Some(refusal);
+            return Some(entry);
         }
         self.count += 1;
-        self.last = Some(refusal);
+        self.last = Some(entry);
         None
     }
 
@@ -196,7 +242,10 @@ impl Minute {
     fn told(&mut self, alike: Alike) -> Option<Entry> {
         let mut entry = self.last.take()?;
         let told = std::mem::take(&mut self.count);
-        if let Event::Refusal { count, alike: entry_alike, .. } = &mut entry.event {
+        if let Event::Refusal { count, alike: entry_alike, .. }
+        | Event::Read { count, alike: entry_alike, .. }
+        | Event::Export { count, alike: entry_alike, .. } = &mut entry.event
+        {
             *count = NonZeroU64::new(told).unwrap_or(NonZeroU64::MIN);
             *entry_alike = alike;
         }
@@ -239,8 +288,8 @@ mod tests {
 
     #[test]
     fn the_first_of_a_kind_are_told_at_once_and_the_others_once_a_minute() {
-        let refusals = Refusals::default();
-        for _ in 0..Refusals::AT_ONCE {
+        let refusals = Repeats::of_refusals();
+        for _ in 0..Repeats::REFUSALS_AT_ONCE {
             assert_eq!(told(&refusals.note(refusal(0, "ci", "a")).unwrap()), (1, Alike::Kind));
         }
         assert!(refusals.note(refusal(1, "ci", "b")).is_some(), "another repository is another kind");
@@ -265,8 +314,8 @@ mod tests {
 
     #[test]
     fn at_the_end_everything_is_told() {
-        let refusals = Refusals::default();
-        for second in 0..i64::from(Refusals::AT_ONCE) + 2 {
+        let refusals = Repeats::of_refusals();
+        for second in 0..i64::from(Repeats::REFUSALS_AT_ONCE) + 2 {
             refusals.note(refusal(second, "ci", "a"));
         }
         assert_eq!(refusals.due(at(9), true).iter().map(told).collect::<Vec<_>>(), [(2, Alike::Kind)]);
@@ -275,7 +324,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_has_a_bound_and_the_counts_add_up() {
-        let refusals = Refusals::default();
+        let refusals = Repeats::of_refusals();
         let (mut sum, mut entries) = (0, Vec::new());
         // Repositories of one caller, who is told apart from the others that follow, and from many more.
         for number in 0..5000 {
@@ -284,17 +333,37 @@ mod tests {
             sum += 2;
         }
         let counted = refusals.counted();
-        assert!(counted.kinds.len() == Refusals::KINDS && counted.principals.len() == Refusals::KINDS);
+        assert!(counted.kinds.len() == Repeats::KINDS && counted.principals.len() == Repeats::KINDS);
         drop(counted);
         entries.extend(refusals.due(at(60), false));
         assert_eq!(entries.iter().map(Entry::refusals).sum::<u64>(), sum);
         assert!(
-            entries.len() <= 2 * Refusals::KINDS + 2 * usize::from(Refusals::AT_ONCE) + 3,
+            entries.len() <= 2 * Repeats::KINDS + 2 * usize::from(Repeats::REFUSALS_AT_ONCE) + 3,
             "{}",
             entries.len()
         );
         for alike in [Alike::Principal, Alike::Nothing] {
             assert!(entries.iter().any(|entry| told(entry).1 == alike), "{alike:?}");
         }
+    }
+
+    #[test]
+    fn the_pages_of_a_walk_are_one_entry_and_those_that_follow_are_counted() {
+        let readings = Repeats::of_readings();
+        let page = |second, principal: &str, query: &[(&str, &str)]| {
+            let query = query.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+            Entry { event: Event::read(query), ..refusal(second, principal, "a") }
+        };
+        assert!(readings.note(page(0, "auditor", &[("kind", "outcome")])).is_some());
+        for after in 0..40 {
+            let after = after.to_string();
+            let query = [("kind", "outcome"), ("after", after.as_str()), ("size", "4000"), ("limit", "100")];
+            assert!(readings.note(page(1, "auditor", &query)).is_none());
+        }
+        assert!(readings.note(page(1, "auditor", &[("kind", "intent")])).is_some(), "another question");
+        assert!(readings.note(page(1, "boss", &[("kind", "outcome")])).is_some(), "another reader");
+        let due = readings.due(at(60), false);
+        let [Entry { event: Event::Read { query, count, alike }, .. }] = &due[..] else { panic!("{due:?}") };
+        assert_eq!((count.get(), *alike, query["after"].as_str()), (40, Alike::Kind, "39"));
     }
 }

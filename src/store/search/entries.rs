@@ -1,0 +1,226 @@
+//! Questions about entries.
+
+use super::keys::{self, Dimension, Hashed, Sheets};
+use super::planner::{Candidates, Wanted, candidates};
+use super::project::sheet_number;
+use super::sheet::{ENTRIES, ENTRY, EntryRow, decode};
+use super::{Dictionary, Meta, PAGE_BYTES, SearchFault, View, beginning};
+use crate::domain::{Digest, Entry, EntryFilter};
+use crate::ports::{EntryPage, EntryQuery, LoggedEntry, SearchProgress};
+
+/// Sheets that one page looks at.
+const LOOKED_AT: usize = 512;
+
+/// Sheets that are read at once.
+const AT_ONCE: usize = 32;
+
+/// Entries of one hash that one page compares.
+const COMPARED: usize = 1500;
+
+/// One page. It goes along the indexes of entries, so that pages neither overlap nor skip while the log grows.
+pub(in crate::store) fn page(
+    view: &dyn View,
+    meta: &Meta,
+    dictionary: &Dictionary,
+    log_size: u64,
+    query: &EntryQuery,
+) -> Result<EntryPage, SearchFault> {
+    let progress = SearchProgress { log_size, indexed: meta.indexed };
+    let size = query.size.map_or(meta.indexed, |size| size.min(log_size));
+    let limit = query.limit.min(EntryQuery::MAX_LIMIT);
+    let begin = query.after.map_or(0, |after| after.saturating_add(1));
+    let end = size.min(meta.indexed);
+    let search = Search { view, meta, dictionary, filter: &query.filter, limit };
+    let found = match (begin < end, hashes(&query.filter).next()) {
+        (false, _) => Found { indexes: Vec::new(), next: end.max(begin.min(size)) },
+        (true, Some((what, hash))) => search.by_hash(what, &hash, begin, end)?,
+        (true, None) => search.by_sheet(begin, end)?,
+    };
+    let Found { indexes, next } = found;
+    let (entries, next) = search.read(&indexes, next)?;
+    Ok(EntryPage { entries, size, next: Some(next).filter(|next| *next < size), progress })
+}
+
+/// Entries that match, and the first index that was not looked at.
+struct Found {
+    /// With whether the entry itself has to be asked.
+    indexes: Vec<(u64, bool)>,
+    next: u64,
+}
+
+struct Search<'a> {
+    view: &'a dyn View,
+    meta: &'a Meta,
+    dictionary: &'a Dictionary,
+    filter: &'a EntryFilter,
+    limit: usize,
+}
+
+impl Search<'_> {
+    /// Those that a hash leads to, each of which has to be asked.
+    fn by_hash(&self, what: Hashed, hash: &Digest, begin: u64, end: u64) -> Result<Found, SearchFault> {
+        let range = keys::hashed_range(what, beginning(hash.as_bytes()), begin, end);
+        let keys = self.view.ranges(&[range], COMPARED)?.pop().unwrap_or_default();
+        let indexes = keys.iter().map(|(key, _)| Ok((keys::last_u64(key)?, true)));
+        let indexes: Vec<_> = indexes.collect::<Result<_, SearchFault>>()?;
+        let next = match indexes.last() {
+            Some((last, _)) if indexes.len() == COMPARED => last + 1,
+            _ => end,
+        };
+        Ok(Found { indexes, next })
+    }
+
+    /// Those whose rows match.
+    fn by_sheet(&self, begin: u64, end: u64) -> Result<Found, SearchFault> {
+        let (begin, end, wanted) = (begin, end, self.wanted());
+        let nothing = |next| Ok(Found { indexes: Vec::new(), next });
+        if wanted.iter().any(Wanted::is_nothing) {
+            return nothing(end);
+        }
+        let (first, last) =
+            self.period(sheet_number(begin / ENTRIES)?, sheet_number(end.div_ceil(ENTRIES))?)?;
+        let Candidates { sheets, end: known } = candidates(self.view, Sheets::Entries, &wanted, first, last)?;
+        let mut next = if known < last { (u64::from(known) * ENTRIES).clamp(begin, end) } else { end };
+        if let Some(beyond) = sheets.get(LOOKED_AT) {
+            next = next.min(u64::from(*beyond) * ENTRIES);
+        }
+        let places: Vec<_> = wanted
+            .iter()
+            .filter_map(|wanted| Some((ENTRY.iter().position(|each| *each == wanted.dimension)?, wanted)))
+            .collect();
+        let mut indexes = Vec::new();
+        for some in sheets[..sheets.len().min(LOOKED_AT)].chunks(if self.limit > 200 { AT_ONCE } else { 4 }) {
+            let keys: Vec<_> = some.iter().map(|number| keys::sheet(Sheets::Entries, *number)).collect();
+            for (number, bytes) in some.iter().zip(self.view.large(&keys)?) {
+                let bytes = bytes.ok_or_else(|| SearchFault::damaged("a sheet is missing"))?;
+                let rows: Vec<EntryRow> = decode(&bytes)?;
+                for (index, row) in (u64::from(*number) * ENTRIES..).zip(&rows) {
+                    if index < begin
+                        || index >= end
+                        || !places.iter().all(|(at, wanted)| wanted.has(row.codes[*at]))
+                    {
+                        continue;
+                    }
+                    let Some(is_unsure) = self.in_time(row.time) else { continue };
+                    if indexes.len() == self.limit {
+                        return Ok(Found { indexes, next: index });
+                    }
+                    indexes.push((index, is_unsure));
+                }
+            }
+        }
+        Ok(Found { indexes, next })
+    }
+
+    /// What rows have to have.
+    fn wanted(&self) -> Vec<Wanted> {
+        let (filter, dictionary) = (self.filter, self.dictionary);
+        let named =
+            |dimension, name: Option<&str>| name.map(|name| Wanted::name(dictionary, dimension, name));
+        let kinds = |wanted: &dyn Fn(&str) -> bool| {
+            Wanted::new(Dimension::Kind, dictionary.matching(Dimension::Kind, wanted))
+        };
+        let operation = filter.operation.map(|operation| operation.to_string());
+        let repository = filter.repository.as_ref().map(|pattern| {
+            let codes = dictionary.matching(Dimension::Repository, |name| pattern.matches(name));
+            Wanted::new(Dimension::Repository, codes)
+        });
+        let key = (filter.key.is_some() || filter.key_version.is_some())
+            .then(|| Wanted::key(dictionary, filter.key.as_deref(), filter.key_version));
+        let conditions = [
+            key,
+            repository,
+            named(Dimension::Principal, filter.principal.as_deref()),
+            named(Dimension::Rule, filter.rule.as_deref()),
+            named(Dimension::Operation, operation.as_deref()),
+            named(Dimension::Kind, filter.kind.as_deref()),
+            // An entry that can not be read has no kind, and is no refusal.
+            filter.denied.map(|denied| kinds(&|kind| (kind == REFUSAL) == denied)),
+        ];
+        conditions.into_iter().flatten().collect()
+    }
+
+    /// The sheets, of those from `first` to before `last`, on which entries of the period may be.
+    fn period(&self, first: u32, last: u32) -> Result<(u32, u32), SearchFault> {
+        // An entry of `from` or later is one at which the greatest time has reached `from`.
+        let begin = match self.filter.from {
+            Some(from) => reached(self.view, first, last, from.as_microsecond())?,
+            None => first,
+        };
+        // Where the greatest time is beyond `to` by more than any entry ever lagged, no later entry is before `to`.
+        let end = match self.filter.to {
+            Some(to) => {
+                let beyond = to.as_microsecond().saturating_add(self.meta.lag).saturating_add(1);
+                reached(self.view, first, last, beyond)?.saturating_add(1).min(last)
+            }
+            None => last,
+        };
+        Ok((begin, end.max(begin)))
+    }
+
+    /// Whether a row's time is in the period: `Some(true)` where the entry knows it more exactly.
+    fn in_time(&self, time: i64) -> Option<bool> {
+        let (from, to) = (
+            self.filter.from.map(|from| from.as_microsecond()),
+            self.filter.to.map(|to| to.as_microsecond()),
+        );
+        if from.is_some_and(|from| time < from) || to.is_some_and(|to| time > to) {
+            return None;
+        }
+        Some(from == Some(time) || to == Some(time))
+    }
+
+    /// The entries themselves, as far as the page has room, and where the next page begins.
+    fn read(&self, indexes: &[(u64, bool)], next: u64) -> Result<(Vec<LoggedEntry>, u64), SearchFault> {
+        let (mut entries, mut bytes) = (Vec::new(), 0);
+        for some in indexes.chunks(100) {
+            let numbers: Vec<_> = some.iter().map(|(index, _)| *index).collect();
+            let read = self.view.entries(&numbers)?;
+            if read.len() != some.len() {
+                return Err(SearchFault::damaged("it knows entries that the log does not have"));
+            }
+            for (entry, (_, is_unsure)) in read.into_iter().zip(some) {
+                if *is_unsure && !self.matches(&entry) {
+                    continue;
+                }
+                if entries.len() == self.limit || bytes >= PAGE_BYTES {
+                    return Ok((entries, entry.index));
+                }
+                bytes += entry.bytes.len();
+                entries.push(entry);
+            }
+        }
+        Ok((entries, next))
+    }
+
+    fn matches(&self, entry: &LoggedEntry) -> bool {
+        serde_json::from_slice::<Entry>(&entry.bytes).is_ok_and(|entry| self.filter.matches(&entry))
+    }
+}
+
+/// The kind of refusals.
+pub(super) const REFUSAL: &str = "refusal";
+
+/// What the filter names by its hash.
+fn hashes(filter: &EntryFilter) -> impl Iterator<Item = (Hashed, Digest)> {
+    let request = filter.request_id.as_ref().map(|id| (Hashed::Request, Digest::of(id.as_bytes())));
+    let digest = filter.digest.map(|digest| (Hashed::EntryDigest, digest));
+    request.into_iter().chain(digest)
+}
+
+/// The first sheet, from `first` to before `last`, up to whose end the greatest time is at least `moment`; else `last`.
+pub(super) fn reached(view: &dyn View, first: u32, last: u32, moment: i64) -> Result<u32, SearchFault> {
+    let (mut low, mut high) = (first, last);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let bound = view.small(&[keys::bound(middle)])?.pop().flatten();
+        let bound = bound.ok_or_else(|| SearchFault::damaged("a sheet has no bound"))?;
+        // Times are signed: flipping nothing, as the bytes are only read back.
+        if keys::last_u64(&bound)?.cast_signed() < moment {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
+}

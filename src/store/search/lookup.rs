@@ -1,0 +1,83 @@
+//! What requests ask on their way: by a name, and at once.
+
+use super::keys::{self, Dimension, Hashed};
+use super::project::is_version_of;
+use super::sheet::SignatureRow;
+use super::signatures::rows;
+use super::{Dictionary, SearchFault, View, beginning};
+use crate::domain::{Entry, SignatureId, SignatureIdentity};
+use crate::ports::SignaturesOf;
+
+/// Signatures of one hash that are looked at: there are as many as one image has, or one identity.
+const FEW: usize = 10_000;
+
+/// The indexes of the entries that tell a signature's record, in their order; none where it is not known.
+pub(in crate::store) fn of_signature(view: &dyn View, id: SignatureId) -> Result<Vec<u64>, SearchFault> {
+    let number = view.small(&[keys::signature(id.as_bytes())])?.pop().flatten();
+    let Some(number) = number else { return Ok(Vec::new()) };
+    let row = rows(view, &[keys::last_u64(&number)?])?.pop();
+    Ok(row.as_ref().map(record_indexes).unwrap_or_default())
+}
+
+/// The newest signature of an identity, with the index of the entry that holds it.
+pub(in crate::store) fn of_identity(
+    view: &dyn View,
+    identity: SignatureIdentity,
+) -> Result<Option<(u64, SignatureId)>, SearchFault> {
+    let mut holders: Vec<_> = by_hash(view, Hashed::Identity, identity.as_bytes())?
+        .iter()
+        .filter_map(SignatureRow::holder)
+        .collect();
+    holders.sort_unstable();
+    while let Some(holder) = holders.pop() {
+        let logged = view.entries(&[holder])?.pop();
+        let logged =
+            logged.ok_or_else(|| SearchFault::damaged("it knows entries that the log does not have"))?;
+        if let Ok(entry) = serde_json::from_slice::<Entry>(&logged.bytes)
+            && entry.identity() == Some(identity)
+            && let Some(signing) = entry.signing()
+        {
+            return Ok(Some((holder, signing.id)));
+        }
+    }
+    Ok(None)
+}
+
+/// The indexes of entries that hold signatures of these, in their order. Others may be among them.
+pub(in crate::store) fn of_subject(
+    view: &dyn View,
+    dictionary: &Dictionary,
+    of: &SignaturesOf,
+) -> Result<Vec<u64>, SearchFault> {
+    let repository = of.subject.repository.as_ref().map(ToString::to_string);
+    let repository = match repository {
+        None => 0,
+        Some(name) => match dictionary.find(Dimension::Repository, &name) {
+            Some(code) => code,
+            None => return Ok(Vec::new()),
+        },
+    };
+    let is_it = |row: &&SignatureRow| {
+        row.codes[0] == repository && is_version_of(dictionary.name(Dimension::Key, row.codes[2]), &of.key)
+    };
+    let found = by_hash(view, Hashed::SignatureDigest, of.subject.digest.as_bytes())?;
+    let mut holders: Vec<_> = found.iter().filter(is_it).filter_map(SignatureRow::holder).collect();
+    holders.sort_unstable();
+    Ok(holders)
+}
+
+/// The indexes of the entries that tell a record: see [`SignatureRow::take`].
+fn record_indexes(row: &SignatureRow) -> Vec<u64> {
+    let mut indexes: Vec<_> =
+        [Some(row.first()), row.holder(), Some(row.last())].into_iter().flatten().collect();
+    indexes.sort_unstable();
+    indexes.dedup();
+    indexes
+}
+
+fn by_hash(view: &dyn View, what: Hashed, hash: &[u8; 32]) -> Result<Vec<SignatureRow>, SearchFault> {
+    let range = keys::hashed_range(what, beginning(hash), 0, u64::MAX);
+    let keys = view.ranges(&[range], FEW)?.pop().unwrap_or_default();
+    let numbers: Vec<_> = keys.iter().map(|(key, _)| keys::last_u64(key)).collect::<Result<_, _>>()?;
+    rows(view, &numbers)
+}

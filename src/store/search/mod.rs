@@ -1,0 +1,111 @@
+//! The index that follows the log, whatever the database. All of it is told by the entries and can be made again from them.
+//!
+//! Entries, and signatures, lie in *sheets* of rows of one width, in which texts are numbers of a dictionary. Beside
+//! them stands which values are on which sheet, so that a question reads the sheets on which something may match,
+//! and nothing else. What has as many values as there are entries (digests, names of requests and of signatures) is looked
+//! up by the beginning of its hash, and what is found is compared with the entry. Counts lie in *cells*, by day and
+//! month.
+//!
+//! A database offers two ordered maps, [`View`], and takes [`Changes`] in one transaction.
+//!
+//! | file | subject |
+//! |---|---|
+//! | `mod` | what a database offers |
+//! | `keys` | the keys of both maps |
+//! | `meta`, `dictionary`, `sheet`, `cell` | what lies under them |
+//! | `project` | one step behind the log |
+//! | `planner` | on which sheets something may match |
+//! | `entries`, `signatures`, `counts` | questions |
+//! | `lookup` | what requests ask on their way |
+
+mod cell;
+mod counts;
+mod dictionary;
+mod entries;
+mod keys;
+mod lookup;
+mod meta;
+mod planner;
+mod project;
+mod sheet;
+mod signatures;
+
+use std::collections::BTreeMap;
+
+pub(super) use self::counts::counts;
+pub(super) use self::dictionary::Dictionary;
+pub(super) use self::entries::page;
+pub(super) use self::lookup::{of_identity, of_signature, of_subject};
+pub(super) use self::meta::Meta;
+pub(super) use self::project::{Standing, project};
+pub(super) use self::signatures::page as signatures;
+use crate::ports::{LogError, LoggedEntry};
+
+/// Entries that are added in one step.
+pub(super) const STEP: usize = 10_000;
+
+/// Bytes of the entries that are read at once, roughly.
+pub(super) const STEP_BYTES: usize = 16 * 1024 * 1024;
+
+/// The index, and the log, as they are at one moment.
+pub(super) trait View {
+    /// The small values under `keys`, in their order.
+    fn small(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, SearchFault>;
+
+    /// The keys and values of each range, from its first key to before its last, in their order: at most `limit` each.
+    fn ranges(&self, ranges: &[Range], limit: usize) -> Result<Vec<Vec<Pair>>, SearchFault>;
+
+    /// The large values under `keys`, in their order.
+    fn large(&self, keys: &[i64]) -> Result<Vec<Option<Vec<u8>>>, SearchFault>;
+
+    /// The large values from the first key to the last.
+    fn large_range(&self, first: i64, last: i64) -> Result<Vec<(i64, Vec<u8>)>, SearchFault>;
+
+    /// Entries of the log; those that there are, in the order of their indexes, which is that of `indexes`.
+    fn entries(&self, indexes: &[u64]) -> Result<Vec<LoggedEntry>, SearchFault>;
+}
+
+/// From the first key to before the last.
+pub(super) type Range = (Vec<u8>, Vec<u8>);
+
+/// A key with its value.
+pub(super) type Pair = (Vec<u8>, Vec<u8>);
+
+/// What is written at once.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// `None` takes a key away.
+    pub(super) small: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    pub(super) large: BTreeMap<i64, Vec<u8>>,
+}
+
+/// The index can not answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(super) enum SearchFault {
+    /// It holds what was never written: it has to be made again.
+    #[error("the search index is damaged: {0}")]
+    Damaged(String),
+    #[error("{reason}")]
+    Failed { reason: String, transient: bool },
+}
+
+impl SearchFault {
+    pub(super) fn damaged(what: impl Into<String>) -> Self {
+        Self::Damaged(what.into())
+    }
+}
+
+impl From<SearchFault> for LogError {
+    fn from(fault: SearchFault) -> Self {
+        Self(fault.to_string())
+    }
+}
+
+/// Bytes of a page's entries, roughly: large entries make short pages.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// The first eight bytes of a hash: what is looked up. What is found is compared in full.
+fn beginning(hash: &[u8; 32]) -> u64 {
+    let (first, _) = hash.split_first_chunk().expect("invariant: a hash has 32 bytes");
+    u64::from_be_bytes(*first)
+}
