@@ -60,6 +60,8 @@ fn missing_files(config: &Config) -> Result<(), Failure> {
     named.extend(config.vault.auth.files().map(|(key, file)| (format!("vault.auth.{key}"), Some(file))));
     named.push(("log.url_file".to_owned(), config.log.url_file.as_deref()));
     named.push(("log.ca_file".to_owned(), config.log.ca_file.as_deref()));
+    let archive = config.log.archive.as_ref().map(|archive| archive.directory.as_path());
+    named.push(("log.archive.directory".to_owned(), archive));
     for push in &config.log.push {
         let key = |name: &str| format!("log.push[{}].{name}", push.name);
         named.push((key("token_file"), push.token_file.as_deref()));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{AnchorConfig, PushConfig, duration};
+use super::{AnchorConfig, ArchiveConfig, PushConfig, duration};
 use crate::domain::KeyName;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -40,6 +40,9 @@ pub struct LogConfig {
     pub statement_timeout: Duration,
     #[serde(default)]
     pub verifications: Verifications,
+    /// When entries leave the database; without it, never.
+    #[serde(default)]
+    pub archive: Option<ArchiveConfig>,
     /// Who is sent the log.
     #[serde(default)]
     pub push: Vec<PushConfig>,
@@ -98,6 +101,7 @@ impl LogConfig {
             connect_timeout: Self::default_connect_timeout(),
             statement_timeout: Self::default_statement_timeout(),
             verifications: Verifications::On,
+            archive: None,
             push: Vec::new(),
             origin: None,
             checkpoint_key: Self::default_checkpoint_key(),

@@ -3,6 +3,7 @@
 //! A value of [`Config`] has been checked as a whole: every key is known, every combination makes sense.
 
 mod anchor;
+mod archive;
 mod attach;
 mod digest;
 mod duration;
@@ -27,6 +28,7 @@ mod vault;
 use serde::Deserialize;
 
 pub use anchor::{AnchorConfig, AnchorKind};
+pub use archive::ArchiveConfig;
 pub use attach::AttachConfig;
 pub use digest::ConfigDigest;
 pub use http::{HttpConfig, TlsConfig};

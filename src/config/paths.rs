@@ -35,6 +35,7 @@ fn all(config: &mut Config) -> Vec<&mut PathBuf> {
     paths.extend(
         log.anchor.as_mut().filter(|anchor| anchor.kind == AnchorKind::File).map(|anchor| &mut anchor.path),
     );
+    paths.extend(log.archive.as_mut().map(|archive| &mut archive.directory));
     for push in &mut log.push {
         paths.extend([&mut push.token_file, &mut push.ca_file].into_iter().flatten());
     }

@@ -319,6 +319,7 @@ fn log(log: &LogConfig) -> Result<(), Wrong> {
         path(format!("log.{key}"), file.as_deref())?;
     }
     at_least_one("log.connections", log.connections)?;
+    path("log.archive.directory", log.archive.as_ref().map(|archive| archive.directory.as_path()))?;
     once(
         &log.push,
         |push| &push.name,

@@ -16,7 +16,7 @@ pub struct Record {
     pub index: u64,
     /// When the first entry was made.
     pub since: Timestamp,
-    /// The call to Vault that was to sign, as Vault's audit log names it; none where no entry speaks of one.
+    /// The call to Vault that was to sign, as Vault's audit log names it, as long as nobody knows how it ended.
     pub batch: Option<BatchId>,
 }
 
@@ -99,7 +99,9 @@ impl Record {
 
     fn take(&mut self, index: u64, entry: &Entry) {
         match &entry.event {
-            Event::Intent { batch, .. } => self.batch = Some(*batch),
+            Event::Intent { batch, .. } if self.state == State::Pending && self.batch.is_none() => {
+                self.batch = Some(*batch);
+            }
             Event::Outcome { result: Outcome::Signed { signature, signed_at, .. }, .. } => {
                 self.index = index;
                 self.state = State::Signed { signature: signature.clone(), signed_at: *signed_at };
@@ -138,6 +140,9 @@ impl Record {
             // A failed attempt takes nothing away: where it hung before, it may still hang.
             Event::Attach { result: AttachResult::Failed { .. }, .. } => {}
             _ => {}
+        }
+        if self.state != State::Pending {
+            self.batch = None;
         }
     }
 }

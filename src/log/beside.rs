@@ -1,8 +1,9 @@
-//! What is asked of the log besides its entries one by one: ranges, and marks.
+//! What is asked of the log besides its entries one by one: ranges, marks, and what is archived.
 
 use async_trait::async_trait;
 
 use super::GroupCommitLog;
+use super::writer::Request;
 use crate::domain::Entry;
 use crate::ports::{Extent, LogError, LogRange, LoggedEntry, Mark, Marks, NewEntry, Writes};
 
@@ -43,5 +44,21 @@ impl GroupCommitLog {
         }
         let entries = entries.into_iter().map(NewEntry::try_from).collect::<Result<_, _>>()?;
         self.write(Writes { entries, ..writes }).await.map(drop)
+    }
+
+    /// Drops what is archived and still there, until nothing is left of it.
+    pub(super) async fn drop_archived(&self) -> Result<u64, LogError> {
+        let mut dropped = 0;
+        loop {
+            match self.ask(Request::DropArchived).await? {
+                0 => return Ok(dropped),
+                more => dropped += more,
+            }
+        }
+    }
+
+    /// The lowest index that an open delivery speaks of.
+    pub(super) async fn first_open(&self) -> Result<Option<u64>, LogError> {
+        self.read(&self.lookups, |reader| reader.first_open()).await
     }
 }

@@ -2,6 +2,7 @@
 
 mod anchor;
 mod anchor_file;
+mod archiver;
 mod beside;
 mod check;
 mod checkpointer;
@@ -20,6 +21,7 @@ mod writer;
 
 pub use anchor::{AnchorKeeper, NOT_READ};
 pub use anchor_file::FileAnchor;
+pub use archiver::Archiver;
 pub use check::{CheckError, Whole, check};
 pub use checkpointer::Checkpointer;
 pub use chronicle::LogChronicle;

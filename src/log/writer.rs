@@ -19,7 +19,7 @@ type Answer<T> = oneshot::Sender<Result<T, LogError>>;
 pub(super) enum Request {
     /// All of `writes` or none. Without `answer` for what nobody waits for.
     Write {
-        writes: Writes,
+        writes: Box<Writes>,
         answer: Option<Answer<Written>>,
     },
     TakeDue {
@@ -36,6 +36,7 @@ pub(super) enum Request {
         before: Timestamp,
         answer: Answer<u64>,
     },
+    DropArchived(Answer<u64>),
     Probe(Answer<()>),
     Close(Answer<()>),
 }
@@ -154,7 +155,7 @@ impl Group {
                     answer,
                 });
                 self.document_bytes += writes.document_bytes();
-                self.writes.append(writes);
+                self.writes.append(*writes);
             }
             Request::Close(answer) => self.closing.push(answer),
             other => self.others.push(other),
@@ -181,6 +182,7 @@ impl Group {
                 }
                 Request::Forget { before, answer } => drop(answer.send(work.store.forget(before))),
                 Request::ForgetUses { before, answer } => drop(answer.send(work.store.forget_uses(before))),
+                Request::DropArchived(answer) => drop(answer.send(work.store.drop_archived())),
                 Request::Probe(answer) => {
                     let probed = work.store.probe();
                     if probed.is_err() {

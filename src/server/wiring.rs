@@ -11,7 +11,8 @@ use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
 use crate::identity::{CallerAuthenticator, CertificateAuthenticator, OidcAuthenticator, TokenAuthenticator};
 use crate::log::{
-    AnchorKeeper, Checkpointer, FileAnchor, GroupCommitLog, Guard, LogChronicle, LoggedKeys, NOT_READ, Push,
+    AnchorKeeper, Archiver, Checkpointer, FileAnchor, GroupCommitLog, Guard, LogChronicle, LoggedKeys,
+    NOT_READ, Push,
 };
 use crate::metrics::Metrics;
 use crate::policy::{Configured, ReloadingPolicy, Source};
@@ -121,6 +122,17 @@ fn assemble(
         anchor,
         origin,
     });
+    if let Some(archive) = &config.log.archive {
+        let archiver = Archiver {
+            log: log.clone(),
+            transparency: transparency.clone(),
+            locks: shared_locks.clone(),
+            clock: clock.clone(),
+            config: archive.clone(),
+            receivers: config.log.push.iter().map(|push| push.name.clone()).collect(),
+        };
+        tokio::spawn(archiver.run_until(stopped.clone()));
+    }
     let service = Service {
         signer: signer as Arc<dyn Signer>,
         registry: Arc::new(registry) as Arc<dyn Registry>,

@@ -56,9 +56,11 @@ async fn protected(world: &World) -> BTreeMap<&'static str, Outsider> {
         ("POST /v1/blobs", refused(json!({"digest": format!("sha256:{}", "ab".repeat(32))}))),
         ("POST /v1/verifications", refused(json!({"image": image, "key": world.key}))),
         ("GET /v1/log/entries", refused(Value::Null)),
-        ("GET /log/tile/entries/{number}", refused(Value::Null)),
         ("GET /v1/log/export", refused(Value::Null)),
+        ("GET /log/tile/entries/{number}", refused(Value::Null)),
         ("GET /v1/log/entries/{index}", refused(Value::Null)),
+        ("GET /v1/log/counts", refused(Value::Null)),
+        ("GET /v1/log/signatures", refused(Value::Null)),
         // They may ask what they may do: nothing.
         ("POST /v1/policy/decisions", Outsider { body: json!({"image": image}), status: 200, code: "" }),
     ])

@@ -12,7 +12,7 @@ use super::schema::SEARCH_TABLES;
 use super::search::{PostgresView, Set, State, write};
 use crate::domain::Digest;
 use crate::ports::{LogError, Projector, SearchProgress, Step};
-use crate::store::search::{Changes, Meta, STEP_BYTES, SearchFault, Standing, View as _, project};
+use crate::store::search::{Changes, Meta, STEP_BYTES, SearchFault, Standing, View as _, archived, project};
 
 /// Fills the index as long as its session has the lock. Whoever has it not looks now and then whether it is free.
 pub(super) struct PostgresProjector {
@@ -32,7 +32,7 @@ struct Session {
 }
 
 /// Whoever has it, in this database and schema, fills the index.
-const LOCK: i64 = 0x7369_676e_6574_0002;
+const LOCK: i64 = 0x7369_676e_6574_0003;
 
 /// How often to look for entries of other replicas.
 const POLL: Duration = Duration::from_millis(200);
@@ -139,6 +139,7 @@ impl Session {
             let next = state.live.other();
             let ahead = fill(&view(next), &state, &mut standings[next as usize])?;
             step.more |= ahead.more;
+            step.added += ahead.added;
             if ahead.progress.indexed >= indexed {
                 let (next, old) = (next.name(), state.live.name());
                 any.run(&format!(
@@ -200,6 +201,9 @@ fn fill(view: &PostgresView<'_>, state: &State, known: &mut Option<Standing>) ->
         if is_last {
             break;
         }
+    }
+    if entries.is_empty() {
+        entries = archived(view, standing.meta.indexed)?;
     }
     if !entries.is_empty() {
         let changes = project(view, &mut standing, &entries)?;

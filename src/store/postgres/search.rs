@@ -197,6 +197,11 @@ impl View for PostgresView<'_> {
         let sql = "SELECT idx, bytes FROM entries WHERE idx = ANY($1) ORDER BY idx";
         Ok(self.query(sql, &[(&indexes, Type::INT8_ARRAY)])?.iter().map(logged).collect())
     }
+
+    fn first(&self) -> Result<u64, SearchFault> {
+        let rows = self.query("SELECT coalesce(min(idx), 0) FROM entries", &[])?;
+        Ok(rows.first().map_or(0, |row| row.get::<_, i64>(0).cast_unsigned()))
+    }
 }
 
 /// What PostgreSQL says of the index.

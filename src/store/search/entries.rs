@@ -4,7 +4,7 @@ use super::keys::{self, Dimension, Hashed, Sheets};
 use super::planner::{Candidates, Wanted, candidates};
 use super::project::sheet_number;
 use super::sheet::{ENTRIES, ENTRY, EntryRow, decode};
-use super::{Dictionary, Meta, PAGE_BYTES, SearchFault, View, beginning};
+use super::{Dictionary, Meta, PAGE_BYTES, SearchFault, View, beginning, is_archived};
 use crate::domain::{Digest, Entry, EntryFilter};
 use crate::ports::{EntryPage, EntryQuery, LoggedEntry, SearchProgress};
 
@@ -176,10 +176,12 @@ impl Search<'_> {
         for some in indexes.chunks(100) {
             let numbers: Vec<_> = some.iter().map(|(index, _)| *index).collect();
             let read = self.view.entries(&numbers)?;
-            if read.len() != some.len() {
-                return Err(SearchFault::damaged("it knows entries that the log does not have"));
-            }
-            for (entry, (_, is_unsure)) in read.into_iter().zip(some) {
+            let mut read = read.into_iter().peekable();
+            for (index, is_unsure) in some {
+                let Some(entry) = read.next_if(|entry| entry.index == *index) else {
+                    is_archived(self.view, *index)?;
+                    continue;
+                };
                 if *is_unsure && !self.matches(&entry) {
                     continue;
                 }

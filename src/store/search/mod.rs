@@ -37,7 +37,7 @@ pub(super) use self::dictionary::Dictionary;
 pub(super) use self::entries::page;
 pub(super) use self::lookup::{of_identity, of_signature, of_subject};
 pub(super) use self::meta::Meta;
-pub(super) use self::project::{Standing, project};
+pub(super) use self::project::{Standing, archived, project};
 pub(super) use self::signatures::page as signatures;
 use crate::ports::{LogError, LoggedEntry};
 
@@ -63,6 +63,20 @@ pub(super) trait View {
 
     /// Entries of the log; those that there are, in the order of their indexes, which is that of `indexes`.
     fn entries(&self, indexes: &[u64]) -> Result<Vec<LoggedEntry>, SearchFault>;
+
+    /// The lowest index that the log's store holds: what is below is archived.
+    fn first(&self) -> Result<u64, SearchFault>;
+}
+
+/// The entry `index` is not there.
+///
+/// # Errors
+/// Where it should be, because it is not archived.
+pub(super) fn is_archived(view: &dyn View, index: u64) -> Result<(), SearchFault> {
+    match view.first()? {
+        first if index < first => Ok(()),
+        _ => Err(SearchFault::damaged("it knows entries that the log does not have")),
+    }
 }
 
 /// From the first key to before the last.

@@ -8,7 +8,7 @@ use super::cell::{CHUNK, Cell};
 use super::dictionary::key_name;
 use super::keys::{self, Dimension, Hashed, Period, Sheets};
 use super::sheet::{ENTRIES, ENTRY, EntryRow, SIGNATURE, SIGNATURES, SignatureRow, decode, encode};
-use super::{Changes, Dictionary, Meta, SearchFault, View, beginning};
+use super::{Changes, Dictionary, Meta, STEP, SearchFault, View, beginning};
 use crate::domain::{Digest, Entry, KeyName, KeyVersion, SignatureId};
 use crate::ports::LoggedEntry;
 
@@ -56,8 +56,17 @@ pub(in crate::store) fn project(
     Ok(changes)
 }
 
+/// In the place of entries from `from` on that are archived, some: nothing is found by them. None where `from` is not archived.
+pub(in crate::store) fn archived(view: &dyn View, from: u64) -> Result<Vec<LoggedEntry>, SearchFault> {
+    let end = view.first()?.min(from.saturating_add(STEP as u64));
+    Ok((from..end).map(|index| LoggedEntry { index, bytes: Vec::new() }).collect())
+}
+
 /// An entry that can not be read has a place in the index all the same, with nothing to be found by.
 fn parse(logged: &LoggedEntry) -> Option<Entry> {
+    if logged.bytes.is_empty() {
+        return None;
+    }
     let read = serde_json::from_slice(&logged.bytes);
     read.inspect_err(
         |error| tracing::error!(%error, index = logged.index, "an entry of the log can not be read"),

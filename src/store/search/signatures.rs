@@ -7,7 +7,7 @@ use super::keys::{self, Dimension, Hashed, Sheets};
 use super::planner::{Candidates, Wanted, candidates};
 use super::project::sheet_number;
 use super::sheet::{ENTRIES, SIGNATURE, SIGNATURES, SignatureRow, decode, state_code};
-use super::{Dictionary, Meta, SearchFault, View, beginning};
+use super::{Dictionary, Meta, SearchFault, View, beginning, is_archived};
 use crate::domain::{Entry, Event, Outcome};
 use crate::ports::{
     EntryQuery, ListedSignature, LoggedEntry, SearchProgress, SignatureFilter, SignaturePage, SignatureQuery,
@@ -197,7 +197,10 @@ impl Search<'_> {
         let mut listed = Vec::with_capacity(rows.len());
         for row in rows {
             let missing = || SearchFault::damaged("it knows entries that the log does not have");
-            let logged = read.get(&row.last()).ok_or_else(missing)?;
+            let Some(logged) = read.get(&row.last()) else {
+                is_archived(self.view, row.last())?;
+                continue;
+            };
             let entry: Entry = serde_json::from_slice(&logged.bytes).map_err(|_| missing())?;
             let (Some(signing), Some(subject)) = (entry.signing().cloned(), entry.subject.clone()) else {
                 return Err(missing());

@@ -281,6 +281,13 @@ impl View for SqliteView<'_> {
         };
         all().map_err(of_log)
     }
+
+    fn first(&self) -> Result<u64, SearchFault> {
+        let sql = "SELECT coalesce(min(idx), 0) FROM entries";
+        let first =
+            self.log.prepare_cached(sql).and_then(|mut select| select.query_row([], |row| row.get(0)));
+        first.map(i64::cast_unsigned).map_err(of_log)
+    }
 }
 
 /// What SQLite says of the index.

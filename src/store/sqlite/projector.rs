@@ -11,7 +11,9 @@ use super::readers::{Readers, logged};
 use super::size;
 use crate::domain::Digest;
 use crate::ports::{LogError, LoggedEntry, Projector, SearchProgress, Step};
-use crate::store::search::{Changes, Meta, STEP, STEP_BYTES, SearchFault, Standing, View as _, project};
+use crate::store::search::{
+    Changes, Meta, STEP, STEP_BYTES, SearchFault, Standing, View as _, archived, project,
+};
 
 /// Fills a file beside the log's, so that it never has the lock of the log's writer.
 pub(super) struct SqliteProjector {
@@ -71,6 +73,7 @@ impl SqliteProjector {
         if let Some(next) = &mut self.next {
             let ahead = next.step(log)?;
             step.more |= ahead.more;
+            step.added += ahead.added;
             if ahead.progress.indexed >= step.progress.indexed {
                 self.switch();
             }
@@ -155,8 +158,11 @@ impl Filling {
                 none.insert(Standing::read(&view, meta)?)
             }
         };
-        let entries = read(log, standing.meta.indexed).map_err(of_log)?;
+        let mut entries = read(log, standing.meta.indexed).map_err(of_log)?;
         let log_size = size(log, "entries").map_err(of_log)?.cast_unsigned();
+        if entries.first().is_some_and(|entry| entry.index != standing.meta.indexed) {
+            entries = archived(&view, standing.meta.indexed)?;
+        }
         if !entries.is_empty() {
             let changes = project(&view, standing, &entries)?;
             index::write(&transaction, &changes)?;

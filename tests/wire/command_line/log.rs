@@ -88,7 +88,8 @@ async fn a_signatures_proof_verifies_offline_with_its_entry_and_with_nothing_els
         assert_eq!(ended.code, 1, "{ended:?}");
         ended.stderr
     };
-    let swapped = replaced(&format!("index {index}"), &format!("index {}", index - 1));
+    let (mine, other) = (format!("index {index}"), format!("index {}", index - 1));
+    let swapped = replaced(&mine, &other);
     with_changed(&world, "proof", swapped, async || {
         assert!(refused().await.contains("is not what the tree of"));
     })
