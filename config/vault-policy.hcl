@@ -53,6 +53,12 @@ path "transit/keys/signet-log" {
   capabilities = ["read"]
 }
 
+# Keep the log's newest checkpoint, where `[log.anchor]` is of the kind "vault": KV version 2 at `secret/`.
+#
+# path "secret/data/signet/log-anchor" {
+#   capabilities = ["create", "read", "update"]
+# }
+
 # Ask whether our own token is still good: for /readyz, and to tell a dead token from one that may not do something.
 path "auth/token/lookup-self" {
   capabilities = ["read"]

@@ -3,6 +3,7 @@
 //! Each trait says what its implementation promises; adapters implement it, and the service
 //! knows nothing else of them.
 
+mod anchor;
 mod authenticator;
 mod chronicle;
 mod idempotency;
@@ -20,6 +21,7 @@ mod signing_log;
 mod store;
 mod transparency;
 
+pub use anchor::{Anchor, AnchorError, Anchored};
 pub use authenticator::{AuthenticationError, Authenticator, ClientCertificate, Credentials};
 pub use chronicle::Chronicle;
 pub use idempotency::{Idempotency, IdempotencyId, KeptAnswer, Recalled};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{ArchiveConfig, PushConfig, duration};
+use super::{AnchorConfig, ArchiveConfig, PushConfig, duration};
 use crate::domain::KeyName;
 
 #[derive(Debug, Clone, Deserialize)]
@@ -59,6 +59,9 @@ pub struct LogConfig {
     /// How long after a rotation of that key the version before signs too.
     #[serde(default = "LogConfig::default_checkpoint_overlap", deserialize_with = "duration::deserialize")]
     pub checkpoint_overlap: Duration,
+    /// Where the newest checkpoint is kept besides; nowhere, where it is not set.
+    #[serde(default)]
+    pub anchor: Option<AnchorConfig>,
 }
 
 /// Whether the log has an entry for each answer of `POST /v1/verifications`.
@@ -104,6 +107,7 @@ impl LogConfig {
             checkpoint_key: Self::default_checkpoint_key(),
             checkpoint_mount: None,
             checkpoint_overlap: Self::default_checkpoint_overlap(),
+            anchor: None,
         }
     }
 

@@ -2,6 +2,7 @@
 //!
 //! A value of [`Config`] has been checked as a whole: every key is known, every combination makes sense.
 
+mod anchor;
 mod archive;
 mod attach;
 mod digest;
@@ -26,6 +27,7 @@ mod vault;
 
 use serde::Deserialize;
 
+pub use anchor::{AnchorConfig, AnchorKind};
 pub use archive::ArchiveConfig;
 pub use attach::AttachConfig;
 pub use digest::ConfigDigest;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Config;
+use super::{AnchorKind, Config};
 
 /// Makes every relative path of the configuration start at `directory`.
 pub(super) fn start_at(directory: &Path, config: &mut Config) {
@@ -32,6 +32,9 @@ fn all(config: &mut Config) -> Vec<&mut PathBuf> {
         paths.extend(tls.client_ca_file.as_mut());
     }
     paths.extend([&mut log.path, &mut log.url_file, &mut log.ca_file].into_iter().flatten());
+    paths.extend(
+        log.anchor.as_mut().filter(|anchor| anchor.kind == AnchorKind::File).map(|anchor| &mut anchor.path),
+    );
     paths.extend(log.archive.as_mut().map(|archive| &mut archive.directory));
     for push in &mut log.push {
         paths.extend([&mut push.token_file, &mut push.ca_file].into_iter().flatten());

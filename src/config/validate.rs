@@ -8,8 +8,8 @@ use url::Url;
 
 use super::http::is_loopback;
 use super::{
-    AuthMethod, BatchConfig, Config, HttpConfig, KeyConfig, LimitsConfig, LogBackend, LogConfig, PushConfig,
-    PushKind, RegistryConfig, TlsConfig, VaultConfig, is_trustworthy,
+    AnchorConfig, AnchorKind, AuthMethod, BatchConfig, Config, HttpConfig, KeyConfig, LimitsConfig,
+    LogBackend, LogConfig, PushConfig, PushKind, RegistryConfig, TlsConfig, VaultConfig, is_trustworthy,
 };
 use crate::domain::RegistryHost;
 
@@ -334,6 +334,7 @@ fn log(log: &LogConfig) -> Result<(), Wrong> {
     if let Some(path) = &log.checkpoint_mount {
         mount("log.checkpoint_mount", path)?;
     }
+    anchor(log)?;
     let is_origin = |origin: &String| {
         (1..=255).contains(&origin.len()) && origin.bytes().all(|b| b.is_ascii_graphic() && b != b'+')
     };
@@ -342,6 +343,26 @@ fn log(log: &LogConfig) -> Result<(), Wrong> {
          and +: signet.example.com/log"
             .to_owned()
     })
+}
+
+fn anchor(log: &LogConfig) -> Result<(), Wrong> {
+    let Some(AnchorConfig { kind, path: place, mount: engine }) = &log.anchor else { return Ok(()) };
+    match kind {
+        AnchorKind::Vault => {
+            mount("log.anchor.mount", engine.as_deref().unwrap_or("secret"))?;
+            mount("log.anchor.path", &place.to_string_lossy())
+        }
+        AnchorKind::File => {
+            ensure(engine.is_none(), "log.anchor.mount", || {
+                "this is for kind = \"vault\", and the kind is file: keep one of the two".to_owned()
+            })?;
+            ensure(log.backend == LogBackend::Sqlite, "log.anchor.kind", || {
+                "a file is one node's own, and the backend postgres serves several: use kind = \"vault\""
+                    .to_owned()
+            })?;
+            path("log.anchor.path", Some(place))
+        }
+    }
 }
 
 fn web_address(key: &str, url: &Url) -> Result<(), Wrong> {

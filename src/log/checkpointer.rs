@@ -221,6 +221,11 @@ impl Work {
     /// of what other processes have written, and has it stored.
     async fn step(&mut self, idle: bool) -> Result<(), LogError> {
         let log = self.to.log.clone();
+        if log.guard.check().is_err() {
+            // Nobody knows yet whether it is the log that it was: no checkpoint may speak of another.
+            sleep(Checkpointer::IDLE).await;
+            return Ok(());
+        }
         let Reached { head, others } = log.heads.reached();
         let wanted = *self.to.wanted.borrow();
         if (self.to.size() + 1..=head.size).contains(&wanted) {

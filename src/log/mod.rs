@@ -1,5 +1,7 @@
 //! The signing log, and what else has to be durable: what is written at the same time becomes so in one commit.
 
+mod anchor;
+mod anchor_file;
 mod archiver;
 mod beside;
 mod check;
@@ -17,6 +19,8 @@ mod quotas;
 mod search;
 mod writer;
 
+pub use anchor::{AnchorKeeper, NOT_READ};
+pub use anchor_file::FileAnchor;
 pub use archiver::Archiver;
 pub use check::{CheckError, Whole, check};
 pub use checkpointer::Checkpointer;

@@ -1,5 +1,6 @@
 //! Wires the rooms together, listens, and ends in good order.
 
+mod accept_anchor;
 mod check;
 mod connection;
 mod crowd;
@@ -23,6 +24,7 @@ use crate::http::{AdminState, Admission, ApiState, admin_router, forget_what_is_
 use crate::log::{GroupCommitLog, LogChronicle};
 use crate::policy::PolicyError;
 
+pub use accept_anchor::{AcceptError, Accepted, accept_anchor};
 pub use check::{CheckLogError, CheckedLog, check_log};
 pub use connection::Encryption;
 pub use listener::{Listener, Manner, bind};

@@ -6,16 +6,19 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
-use crate::config::{Config, ConfigDigest, Purpose, Verifications};
+use crate::config::{AnchorKind, Config, ConfigDigest, Purpose, Verifications};
 use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
 use crate::http::{Admission, ApiState};
 use crate::identity::{CallerAuthenticator, CertificateAuthenticator, OidcAuthenticator, TokenAuthenticator};
-use crate::log::{Archiver, Checkpointer, GroupCommitLog, Guard, LogChronicle, LoggedKeys, Push};
+use crate::log::{
+    AnchorKeeper, Archiver, Checkpointer, FileAnchor, GroupCommitLog, Guard, LogChronicle, LoggedKeys,
+    NOT_READ, Push,
+};
 use crate::metrics::Metrics;
 use crate::policy::{Configured, ReloadingPolicy, Source};
 use crate::ports::{
-    Authenticator, KeyArchive, LogError, NoteSigner, Policy, Registry, RuleLimits, SharedLocks, Signer,
-    SigningLog, Store,
+    Anchor, Authenticator, KeyArchive, LogError, NoteSigner, Policy, Registry, RuleLimits, SharedLocks,
+    Signer, SigningLog, Store,
 };
 use crate::registry::OciRegistries;
 use crate::service::{
@@ -30,10 +33,30 @@ pub struct Parts {
     pub api: ApiState,
     pub log: Arc<GroupCommitLog>,
     pub chronicle: Arc<LogChronicle>,
+    /// Where the newest checkpoint is kept besides.
+    pub anchor: Option<Arc<dyn Anchor>>,
 }
 
 /// Builds everything that `config` asks for. Background work ends when `stopped` is cancelled.
 pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, StartError> {
+    let guard = if config.log.anchor.is_some() { Guard::shut(NOT_READ) } else { Guard::open() };
+    let (parts, keeper) = assemble(config, guard, stopped)?;
+    if let Some(keeper) = keeper {
+        keeper.start(stopped.clone());
+    }
+    Ok(parts)
+}
+
+/// As [`build`], where the log is the truth whatever its anchor says, and the anchor is left alone.
+pub fn build_unguarded(config: &Config, stopped: &CancellationToken) -> Result<Parts, StartError> {
+    assemble(config, Guard::open(), stopped).map(|(parts, _)| parts)
+}
+
+fn assemble(
+    config: &Config,
+    guard: Guard,
+    stopped: &CancellationToken,
+) -> Result<(Parts, Option<AnchorKeeper>), StartError> {
     let metrics = Arc::new(Metrics::new());
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let ids: Arc<dyn IdSource> = Arc::new(RandomIds);
@@ -46,7 +69,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     };
     let (policy, policy_file) = ReloadingPolicy::load(source)?;
     let keys = key_purposes(config);
-    let OpenLog { log, shared_locks, origin } = open_log(config, ids.as_ref(), &metrics)?;
+    let OpenLog { log, shared_locks, origin } = open_log(config, guard, ids.as_ref(), &metrics)?;
     let signing_log: Arc<dyn SigningLog> = log.clone();
     let chronicle = LogChronicle::open(log.clone(), shared_locks.clone(), clock.clone());
     chronicle.start(ConfigDigest::of(config));
@@ -79,11 +102,26 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
     let transparency = Checkpointer::start(
         log.clone(),
         notes.clone(),
-        origin,
+        origin.clone(),
         clock.clone(),
         metrics.clone(),
         stopped.clone(),
     );
+    let anchor = config.log.anchor.as_ref().map(|settings| -> Arc<dyn Anchor> {
+        match settings.kind {
+            AnchorKind::Vault => {
+                Arc::new(signer.anchor(settings.mount(), settings.path.to_string_lossy().into_owned()))
+            }
+            AnchorKind::File => Arc::new(FileAnchor::at(settings.path.clone())),
+        }
+    });
+    let keeper = anchor.clone().map(|anchor| AnchorKeeper {
+        log: log.clone(),
+        checkpointer: transparency.clone(),
+        notes: notes.clone(),
+        anchor,
+        origin,
+    });
     if let Some(archive) = &config.log.archive {
         let archiver = Archiver {
             log: log.clone(),
@@ -160,7 +198,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         request_timeout: config.limits.request_timeout,
         batch_items: config.limits.batch_items,
     };
-    Ok(Parts { api, log, chronicle })
+    Ok((Parts { api, log, chronicle, anchor }, keeper))
 }
 
 /// Exports at once. Each holds some hundred kilobytes, and a connection for as long as its reader takes.
@@ -193,10 +231,15 @@ struct OpenLog {
     origin: String,
 }
 
-fn open_log(config: &Config, ids: &dyn IdSource, metrics: &Arc<Metrics>) -> Result<OpenLog, StartError> {
+fn open_log(
+    config: &Config,
+    guard: Guard,
+    ids: &dyn IdSource,
+    metrics: &Arc<Metrics>,
+) -> Result<OpenLog, StartError> {
     let mut opened = store::open(&config.log).map_err(|error| StartError::Log(error.to_string()))?;
     let origin = settle_origin(&mut *opened.store, config, ids)?;
-    let log = GroupCommitLog::start(opened.store, Guard::open(), metrics.clone());
+    let log = GroupCommitLog::start(opened.store, guard, metrics.clone());
     let log = log.map_err(|error| StartError::Log(error.to_string()))?;
     Ok(OpenLog { log: Arc::new(log), shared_locks: opened.locks, origin })
 }

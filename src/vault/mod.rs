@@ -8,6 +8,7 @@
 //! | `keys` | the keys' versions, and the cache that follows Vault |
 //! | `kept` | the versions that Vault publishes no more |
 //! | `notes` | the log's own key, which implements the port of notes |
+//! | `anchor` | the log's newest checkpoint in the KV engine |
 //! | `ready` | whether a call would be let in |
 //! | `client` | a call with the token that is valid now, and what is tried again |
 //! | `auth` | the token: logins, and who keeps it valid |
@@ -16,6 +17,7 @@
 //! | `endpoints` | the calls about keys, as Vault documents them |
 //! | `transport` | HTTP to the nodes of one Vault, and to nobody else |
 
+mod anchor;
 mod auth;
 mod batch;
 mod caller;
@@ -33,5 +35,6 @@ mod transport;
 #[cfg(test)]
 mod tests;
 
+pub use anchor::VaultAnchor;
 pub use notes::TransitNotes;
 pub use signer::{StartError, TransitSigner};

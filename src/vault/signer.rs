@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use async_trait::async_trait;
 use tokio_util::sync::CancellationToken;
 
+use super::anchor::VaultAnchor;
 use super::auth::{Expiry, Tokens};
 use super::batch::Batches;
 use super::caller::Caller;
@@ -117,6 +118,11 @@ impl TransitSigner {
             overlap: log.checkpoint_overlap,
             alone: AtomicBool::new(false),
         }))
+    }
+
+    /// A place for the log's newest checkpoint in the KV engine at `mount`, with the same login.
+    pub fn anchor(&self, mount: &str, path: String) -> VaultAnchor {
+        VaultAnchor { client: Arc::clone(&self.client), mount: mount.to_owned(), path }
     }
 
     /// The key that signs `task`.

@@ -75,7 +75,8 @@ servers_start() {
     "$COSIGN_2_VERSION": $(servers_json_string "$COSIGN_2_BIN"),
     "$COSIGN_3_VERSION": $(servers_json_string "$COSIGN_3_BIN")
   },
-  "crane": $(servers_json_string "$CRANE_BIN")
+  "crane": $(servers_json_string "$CRANE_BIN"),
+  "tlog": $(servers_json_string "$TLOG_BIN")
 }
 JSON
   export SIGNET_TEST_SERVERS="$SERVERS_DIR/servers.json"

@@ -8,7 +8,7 @@
 #
 #   VAULT_BIN CRANE_BIN COSIGN_2_BIN COSIGN_3_BIN
 #   COSIGN_2_VERSION COSIGN_3_VERSION
-#   DISTRIBUTION_2_BIN DISTRIBUTION_3_BIN OCIREGISTRY_BIN CARGO_DENY_BIN
+#   DISTRIBUTION_2_BIN DISTRIBUTION_3_BIN OCIREGISTRY_BIN TLOG_BIN CARGO_DENY_BIN
 #   POSTGRES_BINARIES POSTGRES_LIBRARIES (folders; the second is empty for an installed one)
 #
 # The binaries are kept in $SIGNET_TEST_TOOLS, outside the checkout, so that they
@@ -42,6 +42,7 @@ tools_get_servers() {
   tools_say "tools are kept in $TOOLS"
   tools_get_crane &&
     tools_get_ociregistry &&
+    tools_get_tlog &&
     tools_get_distribution_2 &&
     tools_get_postgres &&
     tools_get_distribution_3 &&
@@ -63,6 +64,14 @@ tools_get_ociregistry() {
   version=$(tools_pinned_version ociregistry cuelabs.dev/go/oci/ociregistry) &&
     tools_provide_go ociregistry "$version" ociregistry . &&
     OCIREGISTRY_BIN="$TOOLS/ociregistry-$version/ociregistry"
+}
+
+# Go's own transparency logs, as an oracle: a few lines of ours over a library.
+tools_get_tlog() {
+  local version
+  version=$(tools_pinned_version tlog golang.org/x/mod) &&
+    tools_provide_go tlog "$version" tlog . &&
+    TLOG_BIN="$TOOLS/tlog-$version/tlog"
 }
 
 # distribution 2.8.2 has no go.mod to build it from, so it comes as a Debian

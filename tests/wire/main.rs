@@ -15,6 +15,7 @@ mod idempotency;
 mod idempotency_key;
 mod keys;
 mod limits;
+mod log_anchor;
 mod log_archive;
 mod log_entries;
 mod log_export;

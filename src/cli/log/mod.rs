@@ -1,5 +1,6 @@
 //! `signet log`.
 
+mod anchor;
 mod check;
 mod export;
 mod filter;
@@ -22,6 +23,7 @@ pub struct LogCommand {
 
 #[derive(Debug, Subcommand)]
 enum LogSubcommand {
+    Anchor(anchor::Anchor),
     Check(check::Check),
     Query(Box<query::Query>),
     Export(Box<export::Export>),
@@ -31,6 +33,7 @@ enum LogSubcommand {
 impl LogCommand {
     pub async fn run(self) -> Result<(), Failure> {
         match self.command {
+            LogSubcommand::Anchor(anchor) => anchor.run().await,
             LogSubcommand::Check(check) => check.run().await,
             LogSubcommand::Query(query) => query.run().await,
             LogSubcommand::Export(export) => export.run().await,

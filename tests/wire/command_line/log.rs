@@ -64,8 +64,9 @@ async fn with_changed(
     std::fs::write(file(world, name), before).unwrap();
 }
 
-fn replaced(from: &str, to: &str) -> impl FnOnce(Vec<u8>) -> Vec<u8> {
-    move |bytes| String::from_utf8(bytes).unwrap().replacen(from, to, 1).into_bytes()
+fn replaced(from: &str, to: &str) -> impl FnOnce(Vec<u8>) -> Vec<u8> + use<> {
+    let (from, to) = (from.to_owned(), to.to_owned());
+    move |bytes| String::from_utf8(bytes).unwrap().replacen(&from, &to, 1).into_bytes()
 }
 
 #[tokio::test]

@@ -1,0 +1,90 @@
+//! The published log, read by Go's `x/mod/sumdb`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use signet::tlog::{
+    Checkpoint, Edge, Hash, Note, NoteSignature, Row, TileId, TilePath, VerifierKey, push_entry,
+};
+
+use crate::registries::demand_real_servers;
+use crate::support::{World, servers, soak};
+
+const ORIGIN: &str = "signet.example.com/log";
+
+/// What Go says of the log in `place`.
+fn read_by_go(keys: &Path, place: &str, token: &str) -> (bool, String) {
+    let mut tlog = Command::new(servers::path_of("/tlog"));
+    let ended = tlog.arg(keys).arg(place).env("SIGNET_TOKEN", token).output().unwrap();
+    let words = [ended.stdout, ended.stderr].concat();
+    (ended.status.success(), String::from_utf8(words).unwrap().trim().to_owned())
+}
+
+/// Writes a log of `size` entries into `folder`, and the key that has signed it into `keys`.
+fn write(folder: &Path, keys: &Path, size: u64) {
+    let put = |path: String, bytes: &[u8]| {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    let entry = |index: u64| format!("{{\"index\":{index}}}").into_bytes();
+    let (mut edge, mut tiles) = (Edge::empty(), BTreeMap::<TileId, Vec<u8>>::new());
+    for number in 0..size.div_ceil(256) {
+        let end = size.min((number + 1) * 256);
+        let mut bundle = Vec::new();
+        (number * 256..end).for_each(|index| push_entry(&mut bundle, &entry(index)));
+        let path = TilePath { row: Row::Entries, number, width: (end - number * 256) as u16 };
+        put(format!("tile/{path}"), &bundle);
+        for growth in edge.append((number * 256..end).map(|index| Hash::of_leaf(&entry(index)))) {
+            tiles.entry(growth.tile).or_default().extend(growth.hashes.iter().flat_map(|hash| hash.0));
+        }
+    }
+    for (id, bytes) in &tiles {
+        put(format!("tile/{}", TilePath::of_tree(id.level, id.number, size).unwrap()), bytes);
+    }
+    let pair = Ed25519KeyPair::generate().unwrap();
+    let key = VerifierKey::new(ORIGIN, pair.public_key().as_ref().try_into().unwrap()).unwrap();
+    let text = Checkpoint::new(ORIGIN, edge.head()).to_string();
+    let signature = pair.sign(text.as_bytes()).as_ref().to_vec();
+    let line = NoteSignature { name: ORIGIN.to_owned(), id: key.id(), signature };
+    put("checkpoint".to_owned(), Note { text, signatures: vec![line] }.to_string().as_bytes());
+    std::fs::write(keys, format!("{key}\n")).unwrap();
+}
+
+#[test]
+fn a_mirror_of_every_size_is_what_go_takes_for_a_log() {
+    demand_real_servers();
+    let sizes = [0, 1, 255, 256, 257, 65_537].into_iter().chain(soak().then_some(1_000_000));
+    for size in sizes {
+        let directory = tempfile::tempdir().unwrap();
+        let (folder, keys) = (directory.path().join("log"), directory.path().join("keys"));
+        write(&folder, &keys, size);
+        let place = folder.display().to_string();
+        assert_eq!(read_by_go(&keys, &place, ""), (true, size.to_string()));
+        if size > 0 {
+            let path = TilePath::of_tree(0, 0, size).unwrap();
+            let file = folder.join(format!("tile/{path}"));
+            let mut bytes = std::fs::read(&file).unwrap();
+            bytes[3] ^= 1;
+            std::fs::write(&file, bytes).unwrap();
+            assert!(!read_by_go(&keys, &place, "").0, "{size}: it takes anything");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_running_signet_is_what_go_takes_for_a_log() {
+    demand_real_servers();
+    let world = World::start().await;
+    for _ in 0..3 {
+        let image = world.push_image().await;
+        assert_eq!(world.sign_image(&image).await.status, 201);
+    }
+    let keys = world.client.get(format!("{}/.well-known/signet/log-keys", world.signet.api));
+    let file = world.directory.path().join("log.keys");
+    std::fs::write(&file, keys.send().await.unwrap().bytes().await.unwrap()).unwrap();
+    let (fits, words) = read_by_go(&file, &format!("{}/log", world.signet.api), &world.token);
+    assert!(fits && words.parse::<u64>().unwrap() >= 6, "{words}");
+}
