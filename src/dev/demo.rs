@@ -1,5 +1,7 @@
 //! One full round: sign, verify, sign again, look it up in the log.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::{Client, StatusCode};
@@ -42,7 +44,7 @@ pub async fn demo(environment: &Environment) -> Result<(), String> {
     println!("4. The job ran again: {status}, the same signature, nothing was written.\n");
 
     let digest = environment.image.digest;
-    let entries = job.get(&format!("/v1/log/entries?digest={digest}&kind=outcome")).await?;
+    let entries = job.logged(&format!("/v1/log/entries?digest={digest}&kind=outcome")).await?;
     let entry = &entries["entries"][0];
     expect(entry["entry"]["id"] == signed["id"], "the log does not have it", &entries)?;
     let pretty = serde_json::to_string_pretty(entry).map_err(|error| error.to_string())?;
@@ -86,6 +88,19 @@ impl Job {
         let response = request.send().await.map_err(|error| error.to_string())?;
         let status = response.status();
         Ok((status, response.json().await.map_err(|error| error.to_string())?))
+    }
+
+    /// What the log answers when its search index, which follows it, has come to what was just done.
+    async fn logged(&self, path: &str) -> Result<Value, String> {
+        let mut pause = tokio::time::interval(Duration::from_millis(20));
+        for _ in 0..500 {
+            pause.tick().await;
+            let found = self.get(path).await?;
+            if found["entries"].as_array().is_none_or(|entries| !entries.is_empty()) {
+                return Ok(found);
+            }
+        }
+        self.get(path).await
     }
 
     async fn get(&self, path: &str) -> Result<Value, String> {

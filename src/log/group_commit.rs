@@ -97,13 +97,13 @@ impl GroupCommitLog {
     }
 
     pub(super) async fn write(&self, writes: Writes) -> Result<Written, LogError> {
-        self.ask(|answer| Request::Write { writes, answer: Some(answer) }).await
+        self.ask(|answer| Request::Write { writes: Box::new(writes), answer: Some(answer) }).await
     }
 
     /// Has a checkpoint that waits for it stored, unless the writer has so much to do that a commit will take it along.
     pub(super) fn keep_checkpoint(&self) {
         if self.heads.has_unkept() {
-            let nothing = Request::Write { writes: Writes::default(), answer: None };
+            let nothing = Request::Write { writes: Box::default(), answer: None };
             let _ = self.requests.try_send(nothing);
         }
     }
@@ -157,7 +157,7 @@ impl SigningLog for GroupCommitLog {
         let refusals = entry.refusals();
         let entry = self.guard.check().and_then(|()| NewEntry::try_from(entry));
         let sent = entry.is_ok_and(|entry| {
-            let writes = Writes { entries: vec![entry], ..Writes::default() };
+            let writes = Box::new(Writes { entries: vec![entry], ..Writes::default() });
             self.requests.try_send(Request::Write { writes, answer: None }).is_ok()
         });
         if !sent {

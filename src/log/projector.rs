@@ -33,7 +33,7 @@ impl Bell {
 pub(super) struct ProjectorThread(JoinHandle<()>);
 
 /// A step costs the same for one entry as for some hundred: so they are made at most so often, unless much waits.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// After a failure.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);

@@ -19,7 +19,7 @@ type Answer<T> = oneshot::Sender<Result<T, LogError>>;
 pub(super) enum Request {
     /// All of `writes` or none. Without `answer` for what nobody waits for.
     Write {
-        writes: Writes,
+        writes: Box<Writes>,
         answer: Option<Answer<Written>>,
     },
     TakeDue {
@@ -155,7 +155,7 @@ impl Group {
                     answer,
                 });
                 self.document_bytes += writes.document_bytes();
-                self.writes.append(writes);
+                self.writes.append(*writes);
             }
             Request::Close(answer) => self.closing.push(answer),
             other => self.others.push(other),

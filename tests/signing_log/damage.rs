@@ -114,7 +114,7 @@ async fn a_flipped_bit_in_the_checkpoint_refuses_to_be_opened(place: Place) {
 
 async fn entries_that_are_gone_from_the_end_refuse_to_be_opened(place: Place) {
     filled(&place).await;
-    let tail = "DELETE FROM search WHERE idx >= 690; DELETE FROM entries WHERE idx >= 690";
+    let tail = "DELETE FROM recent WHERE idx >= 690; DELETE FROM entries WHERE idx >= 690";
     place.unprotected(tail).await;
     let error = refusal(&place);
     assert!(
@@ -272,7 +272,7 @@ impl Place {
         let signet::tlog::TreeHead { size, root } = head;
         let (root, edge) = (self.literal(root.as_bytes()), self.literal(edge));
         self.unprotected(&format!(
-            "DELETE FROM search WHERE idx >= {size}; DELETE FROM entries WHERE idx >= {size};
+            "DELETE FROM recent WHERE idx >= {size}; DELETE FROM entries WHERE idx >= {size};
              UPDATE head SET size = {size}, root = {root}, edge = {edge};"
         ))
         .await;

@@ -54,7 +54,7 @@ async fn an_index_that_is_lost_or_can_not_be_read_is_made_again() {
     let cut_sheets = |place: &Place| sql(place, "UPDATE large SET v = substr(v, 1, 40)");
     let no_sheets = |place: &Place| sql(place, "DELETE FROM large");
     let flipped = |place: &Place| sql(place, "UPDATE large SET v = CAST(x'01' || substr(v, 2) AS BLOB)");
-    let damages: [(&str, &dyn Fn(&Place)); 9] = [
+    let damages: [Damage<'_>; 9] = [
         ("lost", &lost),
         ("no database", &no_database),
         ("empty", &empty),
@@ -154,3 +154,6 @@ async fn making_it_again_leaves_one_index_and_no_old_files() {
 fn sql(place: &Place, sql: &str) {
     rusqlite::Connection::open(index(place)).unwrap().execute_batch(sql).unwrap();
 }
+
+/// What was done, and how.
+type Damage<'a> = (&'a str, &'a dyn Fn(&Place));

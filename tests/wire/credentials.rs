@@ -56,6 +56,8 @@ async fn protected(world: &World) -> BTreeMap<&'static str, Outsider> {
         ("GET /v1/log/entries", refused(Value::Null)),
         ("GET /v1/log/export", refused(Value::Null)),
         ("GET /v1/log/entries/{index}", refused(Value::Null)),
+        ("GET /v1/log/counts", refused(Value::Null)),
+        ("GET /v1/log/signatures", refused(Value::Null)),
         // They may ask what they may do: nothing.
         ("POST /v1/policy/decisions", Outsider { body: json!({"image": image}), status: 200, code: "" }),
     ])

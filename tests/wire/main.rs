@@ -21,6 +21,7 @@ mod log_export;
 mod log_failures;
 mod log_keys;
 mod log_push;
+mod log_search;
 mod oidc;
 mod outbox;
 mod overload;

@@ -20,8 +20,8 @@ use crate::service::Caller;
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct CountParameters {
-    /// `day`, `month`, `repository`, `principal`, `key` (with its version), `kind`, `operation`, `decision` or `rule`.
-    by: String,
+    /// `month` (default), `day`, `repository`, `principal`, `key` (with its version), `kind`, `operation`, `decision` or `rule`.
+    by: Option<String>,
     /// With its host: `registry.example.com/team/app`. `*` stands for any characters of one part, `**` for any parts.
     repository: Option<String>,
     /// As entries name it: `token:ci`.
@@ -109,7 +109,8 @@ const MAX_DAYS: i64 = 1100;
 const SECONDS_OF_A_DAY: i64 = 24 * 3600;
 
 fn parse(parameters: &CountParameters) -> Result<CountQuery, Problem> {
-    let by = GROUPINGS.iter().find(|(name, _)| *name == parameters.by).map(|(_, by)| *by);
+    let by = parameters.by.as_deref().unwrap_or("month");
+    let by = GROUPINGS.iter().find(|(name, _)| *name == by).map(|(_, by)| *by);
     let by = by.ok_or_else(|| {
         Problem::invalid(format!("`by` is one of {}.", GROUPINGS.map(|(name, _)| name).join(", ")))
     })?;

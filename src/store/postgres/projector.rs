@@ -32,7 +32,7 @@ struct Session {
 }
 
 /// Whoever has it, in this database and schema, fills the index.
-const LOCK: i64 = 0x7369_676e_6574_0002;
+const LOCK: i64 = 0x7369_676e_6574_0003;
 
 /// How often to look for entries of other replicas.
 const POLL: Duration = Duration::from_millis(200);
@@ -139,6 +139,7 @@ impl Session {
             let next = state.live.other();
             let ahead = fill(&view(next), &state, &mut standings[next as usize])?;
             step.more |= ahead.more;
+            step.added += ahead.added;
             if ahead.progress.indexed >= indexed {
                 let (next, old) = (next.name(), state.live.name());
                 any.run(&format!(

@@ -16,7 +16,7 @@ pub(in crate::store) fn of_signature(view: &dyn View, id: SignatureId) -> Result
     let number = view.small(&[keys::signature(id.as_bytes())])?.pop().flatten();
     let Some(number) = number else { return Ok(Vec::new()) };
     let row = rows(view, &[keys::last_u64(&number)?])?.pop();
-    Ok(row.as_ref().map(record_indexes).unwrap_or_default())
+    Ok(row.as_ref().map(SignatureRow::telling).unwrap_or_default())
 }
 
 /// The newest signature of an identity, with the index of the entry that holds it.
@@ -65,15 +65,6 @@ pub(in crate::store) fn of_subject(
     let mut holders: Vec<_> = found.iter().filter(is_it).filter_map(SignatureRow::holder).collect();
     holders.sort_unstable();
     Ok(holders)
-}
-
-/// The indexes of the entries that tell a record: see [`SignatureRow::take`].
-fn record_indexes(row: &SignatureRow) -> Vec<u64> {
-    let mut indexes: Vec<_> =
-        [Some(row.first()), row.holder(), Some(row.last())].into_iter().flatten().collect();
-    indexes.sort_unstable();
-    indexes.dedup();
-    indexes
 }
 
 fn by_hash(view: &dyn View, what: Hashed, hash: &[u8; 32]) -> Result<Vec<SignatureRow>, SearchFault> {

@@ -23,9 +23,9 @@ pub(super) const ENTRY: [Dimension; 6] = Dimension::NAMED;
 pub(super) const ENTRIES: u64 = 512;
 
 /// What is known of one signature: see [`SIGNATURE`]. Its time is that of its first entry. Its numbers are the beginning
-/// of its artifact's digest, and the indexes of its first entry, of the one that holds the signature (or
-/// [`NONE`]), and of the one that brought it into its state.
-pub(super) type SignatureRow = Row<4, 4>;
+/// of its artifact's digest, and the indexes of its first entry, of its last intent, of the entry that holds the
+/// signature, and of the one that brought it into its state; [`NONE`] for what there is not.
+pub(super) type SignatureRow = Row<4, 5>;
 
 /// The dimensions of a signature's codes.
 pub(super) const SIGNATURE: [Dimension; 4] =
@@ -39,6 +39,12 @@ pub(super) const NONE: u64 = u64::MAX;
 
 /// The place of the state among a signature's codes.
 const STATE: usize = 3;
+
+/// Places among a signature's numbers.
+const FIRST: usize = 1;
+const INTENT: usize = 2;
+const HOLDER: usize = 3;
+const LAST: usize = 4;
 
 impl<const CODES: usize, const NUMBERS: usize> Row<CODES, NUMBERS> {
     const BYTES: usize = 4 * CODES + 8 + 8 * NUMBERS;
@@ -123,7 +129,7 @@ impl SignatureRow {
     pub(super) fn new(codes: [u32; 3], time: i64, digest: u64, index: u64) -> Self {
         let [repository, principal, key] = codes;
         let state = state_code(SignatureState::Pending);
-        Self { codes: [repository, principal, key, state], time, numbers: [digest, index, NONE, index] }
+        Self { codes: [repository, principal, key, state], time, numbers: [digest, index, NONE, NONE, index] }
     }
 
     pub(super) const fn digest(&self) -> u64 {
@@ -131,17 +137,25 @@ impl SignatureRow {
     }
 
     pub(super) const fn first(&self) -> u64 {
-        self.numbers[1]
+        self.numbers[FIRST]
     }
 
     /// The index of the entry that holds the signature.
     pub(super) fn holder(&self) -> Option<u64> {
-        Some(self.numbers[2]).filter(|index| *index != NONE)
+        Some(self.numbers[HOLDER]).filter(|index| *index != NONE)
     }
 
     /// The index of the entry that brought it into its state.
     pub(super) const fn last(&self) -> u64 {
-        self.numbers[3]
+        self.numbers[LAST]
+    }
+
+    /// The entries of which [`crate::domain::Record::from_entries`] makes the same record as of all, in their order.
+    pub(super) fn telling(&self) -> Vec<u64> {
+        let mut indexes: Vec<_> = self.numbers[FIRST..].iter().copied().filter(|index| *index != NONE).collect();
+        indexes.sort_unstable();
+        indexes.dedup();
+        indexes
     }
 
     pub(super) fn state(&self) -> SignatureState {
@@ -149,8 +163,7 @@ impl SignatureRow {
         place.and_then(|place| STATES.get(place)).copied().unwrap_or(SignatureState::Pending)
     }
 
-    /// Goes on with an entry, as [`crate::domain::Record::from_entries`] does: the first entry, the holder and the last
-    /// tell the same record as all.
+    /// Goes on with an entry, as [`crate::domain::Record::from_entries`] does.
     pub(super) fn take(&mut self, index: u64, event: &Event) {
         let has_one = !matches!(self.state(), SignatureState::Pending | SignatureState::Failed);
         let (state, holds) = match event {
@@ -170,9 +183,9 @@ impl SignatureRow {
             _ => return,
         };
         self.codes[STATE] = state_code(state);
-        self.numbers[3] = index;
+        self.numbers[LAST] = index;
         if holds {
-            self.numbers[2] = index;
+            self.numbers[HOLDER] = index;
         }
     }
 }

@@ -73,6 +73,7 @@ impl SqliteProjector {
         if let Some(next) = &mut self.next {
             let ahead = next.step(log)?;
             step.more |= ahead.more;
+            step.added += ahead.added;
             if ahead.progress.indexed >= step.progress.indexed {
                 self.switch();
             }
