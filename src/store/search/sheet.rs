@@ -152,7 +152,8 @@ impl SignatureRow {
 
     /// The entries of which [`crate::domain::Record::from_entries`] makes the same record as of all, in their order.
     pub(super) fn telling(&self) -> Vec<u64> {
-        let mut indexes: Vec<_> = self.numbers[FIRST..].iter().copied().filter(|index| *index != NONE).collect();
+        let mut indexes: Vec<_> =
+            self.numbers[FIRST..].iter().copied().filter(|index| *index != NONE).collect();
         indexes.sort_unstable();
         indexes.dedup();
         indexes
