@@ -21,7 +21,7 @@ use crate::server::install_crypto;
 pub struct ApiArgs {
     /// Where Signet is
     #[arg(long, env = "SIGNET_URL", value_name = "URL")]
-    url: Url,
+    url: Option<Url>,
     /// A file with the token; or the variable SIGNET_TOKEN has the token itself
     #[arg(long, env = "SIGNET_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
@@ -86,8 +86,9 @@ impl ApiArgs {
 
     fn connect(&self, token: Option<String>) -> Result<Client, Failure> {
         install_crypto();
+        let nowhere = || Failure::usage("nobody has said where Signet is: set SIGNET_URL, or say --url");
         let server = Server {
-            url: self.url.clone(),
+            url: self.url.clone().ok_or_else(nowhere)?,
             token: token.map(Into::into),
             ca_file: self.ca_file.clone(),
             certificate: self

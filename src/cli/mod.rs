@@ -7,6 +7,7 @@ mod config;
 mod dev;
 mod healthcheck;
 mod keys;
+mod log;
 mod policy;
 mod serve;
 mod sign;
@@ -34,6 +35,7 @@ Examples:
   signet serve --config signet.toml           for real
   signet sign registry/app@sha256:9f86…       have a Signet sign an image (SIGNET_URL, SIGNET_TOKEN)
   signet verify --key release IMAGE           is it signed?
+  signet log verify --key-file log.keys       is the signing log what its checkpoint says, all of it?
 
 Exit codes: 0 done; 1 refused or not verified; 2 usage; 3 could not tell, try again.";
 
@@ -44,6 +46,7 @@ enum Command {
     SignBlob(sign_blob::SignBlob),
     Verify(verify::Verify),
     Keys(keys::KeysCommand),
+    Log(Box<log::LogCommand>),
     Serve(serve::Serve),
     Dev(dev::Dev),
     Healthcheck(healthcheck::Healthcheck),
@@ -53,7 +56,8 @@ enum Command {
 }
 
 /// How a command ends when it does not end well.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
+#[error("{words}")]
 pub struct Failure {
     code: u8,
     words: String,
@@ -84,6 +88,7 @@ pub async fn run(cli: Cli) -> ExitCode {
         Command::SignBlob(command) => command.run().await,
         Command::Verify(command) => command.run().await,
         Command::Keys(command) => command.run().await,
+        Command::Log(command) => command.run().await,
         Command::Serve(command) => command.run().await,
         Command::Dev(command) => command.run().await,
         Command::Healthcheck(command) => command.run().await,

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::{Host, Url};
@@ -83,6 +83,25 @@ impl Client {
         self.send(|| self.request(Method::GET, path)).await
     }
 
+    /// What is no JSON, as it is kept: whoever hashes it needs each byte.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub async fn bytes(&self, path: &str) -> Result<Vec<u8>, ClientError> {
+        let mut attempts = 0;
+        loop {
+            let request = self.request(Method::GET, path).header(ACCEPT_ENCODING, "gzip");
+            let error = match self.within(request, |response| reply::bytes(&self.url, response)).await {
+                Ok(bytes) => return Ok(bytes),
+                Err(error) => error,
+            };
+            attempts += 1;
+            if !(error.may_pass() && self.patience.wait(attempts, error.retry_after(), &error).await) {
+                return Err(error);
+            }
+        }
+    }
+
     /// Posts JSON.
     ///
     /// # Errors
@@ -104,8 +123,11 @@ impl Client {
         &self.patience
     }
 
+    /// `path` may have a query behind it.
     fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let mut url = self.url.clone();
+        let (path, query) = path.split_once('?').map_or((path, None), |(path, query)| (path, Some(query)));
+        url.set_query(query);
         url.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
         let request = self.http.request(method, url);
         match &self.authorization {
@@ -131,10 +153,18 @@ impl Client {
     }
 
     async fn attempt(&self, request: RequestBuilder) -> Result<Reply, ClientError> {
+        self.within(request, |response| Reply::read(&self.url, response)).await
+    }
+
+    async fn within<T>(
+        &self,
+        request: RequestBuilder,
+        read: impl AsyncFnOnce(reqwest::Response) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
         let left = self.patience.left();
         let exchange = async {
             let response = request.send().await.map_err(|error| ClientError::of(&self.url, error))?;
-            Reply::read(&self.url, response).await
+            read(response).await
         };
         tokio::time::timeout(left, exchange).await.map_err(|_| ClientError::no_answer(&self.url))?
     }

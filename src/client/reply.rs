@@ -1,8 +1,10 @@
 //! What the server answered.
 
+use std::io::Read as _;
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use flate2::read::GzDecoder;
+use reqwest::header::{CONTENT_ENCODING, HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 use serde_json::Value;
 use url::Url;
@@ -35,6 +37,29 @@ impl Reply {
             }
         }
     }
+}
+
+/// The body of a success, unpacked.
+pub(super) async fn bytes(url: &Url, response: Response) -> Result<Vec<u8>, ClientError> {
+    let (status, headers) = (response.status(), response.headers().clone());
+    let bytes = read(url, response).await?;
+    if status.is_success() {
+        let packed = headers.get(CONTENT_ENCODING).is_some_and(|coding| coding == "gzip");
+        let mut unpacked = Vec::new();
+        return match packed {
+            false => Ok(bytes),
+            true => GzDecoder::new(&bytes[..])
+                .take(Reply::MAX_BYTES as u64)
+                .read_to_end(&mut unpacked)
+                .map(|_| unpacked)
+                .map_err(|_| ClientError::not_signet(url, status.as_u16())),
+        };
+    }
+    let refusal = serde_json::from_slice(&bytes).ok().and_then(|body| Refusal::parse(status.as_u16(), &body));
+    Err(refusal.map_or_else(
+        || ClientError::not_signet(url, status.as_u16()),
+        |refusal| error_of(refusal, status, &headers),
+    ))
 }
 
 fn error_of(refusal: Refusal, status: StatusCode, headers: &HeaderMap) -> ClientError {

@@ -18,12 +18,13 @@ use super::ApiState;
         description = "Signs artifact digests with keys that never leave Vault, attaches the signatures to the OCI registry, and records it all."
     ),
     modifiers(&BearerToken),
+    paths(super::log::tiles::hashes, super::log::tiles::entries),
     tags(
         (name = "signatures", description = "Sign images, and look signatures up"),
         (name = "verifications", description = "Is this image signed? Needs `verify`"),
         (name = "keys", description = "Public keys, for those who verify. No credentials needed"),
         (name = "policy", description = "What may be signed by whom"),
-        (name = "log", description = "The signing log, for auditors: needs `log.read`")
+        (name = "log", description = "The signing log. Its entries are for auditors, and need `log.read`; checkpoints and tiles of hashes are public")
     )
 )]
 pub struct Document;

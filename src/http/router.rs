@@ -5,6 +5,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::header::{CACHE_CONTROL, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, Uri};
 use axum::middleware::from_fn_with_state;
+use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::OpenApi as _;
@@ -56,6 +57,10 @@ fn operations() -> OpenApiRouter<ApiState> {
         .routes(routes!(keys::public_keys))
         .routes(routes!(well_known::keys))
         .routes(routes!(well_known::log_keys))
+        .routes(routes!(log::checkpoint::newest))
+        // What stands behind the slash has slashes of its own; the document says what it is.
+        .route("/log/tile/{*path}", get(log::tiles::hashes))
+        .route("/log/tile/entries/{*number}", get(log::tiles::entries))
         .routes(routes!(log::entries::list))
         .routes(routes!(log::entries::read))
         .routes(routes!(log::export::export))

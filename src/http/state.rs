@@ -7,6 +7,7 @@ use axum::extract::FromRef;
 use tokio::sync::Semaphore;
 
 use super::Admission;
+use super::log::tiles::PublicTiles;
 use crate::domain::{Clock, IdSource};
 use crate::metrics::Metrics;
 use crate::ports::{Authenticator, Idempotency, NoteSigner};
@@ -20,6 +21,7 @@ pub struct ApiState {
     pub metrics: Arc<Metrics>,
     pub idempotency: Arc<dyn Idempotency>,
     pub notes: Arc<dyn NoteSigner>,
+    pub tiles: Arc<PublicTiles>,
     pub clock: Arc<dyn Clock>,
     pub ids: Arc<dyn IdSource>,
     /// Lines about callers that are nobody.

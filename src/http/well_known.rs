@@ -15,8 +15,23 @@ use crate::domain::Digest;
 use crate::ports::LogError;
 use crate::service::{Service, ServiceError};
 
-/// A cache may keep the file, and asks each time whether it is still the same: a new version signs at once.
-const CACHING: &str = "public, no-cache";
+/// What a cache may do with a file.
+#[derive(Clone, Copy)]
+pub(super) enum Caching {
+    /// Keep it, and ask each time whether it is still the same: a new version of a key signs at once.
+    AskEachTime,
+    /// Hand it out for a second.
+    Moment,
+}
+
+impl Caching {
+    const fn words(self) -> &'static str {
+        match self {
+            Self::AskEachTime => "public, no-cache",
+            Self::Moment => "public, max-age=1",
+        }
+    }
+}
 
 /// All keys with all versions, to be polled
 ///
@@ -32,7 +47,7 @@ pub async fn keys(State(service): State<Arc<Service>>, headers: HeaderMap) -> Re
         tracing::error!(%error, "keys did not become JSON");
         Problem::internal()
     })?;
-    Ok(file(&headers, "application/json", body))
+    Ok(file(&headers, "application/json", body, Caching::AskEachTime))
 }
 
 /// The keys that the log's checkpoints are verified with, the newest first
@@ -48,13 +63,18 @@ pub async fn log_keys(State(state): State<ApiState>, headers: HeaderMap) -> Resu
     let keys = state.notes.verifier_keys().await;
     let keys = keys.map_err(|error| ServiceError::Log(LogError(error.to_string())))?;
     let body: String = keys.iter().flat_map(|key| [key.as_str(), "\n"]).collect();
-    Ok(file(&headers, "text/plain; charset=utf-8", body.into_bytes()))
+    Ok(file(&headers, "text/plain; charset=utf-8", body.into_bytes(), Caching::AskEachTime))
 }
 
 /// `body`, unless the caller has it.
-fn file(headers: &HeaderMap, content_type: &'static str, body: Vec<u8>) -> Response {
+pub(super) fn file(
+    headers: &HeaderMap,
+    content_type: &'static str,
+    body: Vec<u8>,
+    caching: Caching,
+) -> Response {
     let etag = format!("\"{}\"", Digest::of(&body).hex());
-    let always = [(ETAG, etag.clone()), (CACHE_CONTROL, CACHING.to_owned())];
+    let always = [(ETAG, etag.clone()), (CACHE_CONTROL, caching.words().to_owned())];
     match is_known(headers, &etag) {
         true => (StatusCode::NOT_MODIFIED, always).into_response(),
         false => (always, [(CONTENT_TYPE, content_type)], body).into_response(),
@@ -63,7 +83,7 @@ fn file(headers: &HeaderMap, content_type: &'static str, body: Vec<u8>) -> Respo
 
 /// Whether the caller has what `etag` names ([RFC 9110, 13.1.2](https://www.rfc-editor.org/rfc/rfc9110#section-13.1.2):
 /// compared weakly, so that a cache that has weakened it is understood).
-pub(super) fn is_known(headers: &HeaderMap, etag: &str) -> bool {
+fn is_known(headers: &HeaderMap, etag: &str) -> bool {
     let values = headers.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
     let mut named = values.flat_map(|value| value.split(',')).map(str::trim);
     named.any(|name| name == "*" || name.strip_prefix("W/").unwrap_or(name) == etag)

@@ -148,6 +148,7 @@ pub fn build(config: &Config, stopped: &CancellationToken) -> Result<Parts, Star
         authenticator: Arc::new(authenticator),
         idempotency: log.clone(),
         notes,
+        tiles: Arc::default(),
         clock,
         admission: Admission::new(&config.limits, metrics.clone()),
         metrics,
@@ -203,7 +204,10 @@ fn open_log(config: &Config, ids: &dyn IdSource, metrics: &Arc<Metrics>) -> Resu
 /// The log's name, which every checkpoint and every proof says: it can not become another.
 fn settle_origin(store: &mut dyn Store, config: &Config, ids: &dyn IdSource) -> Result<String, StartError> {
     let wanted = config.log.origin.clone();
-    let kept = store.settle_origin(&wanted.clone().unwrap_or_else(|| new_origin(config, ids)));
+    let name = wanted.clone().unwrap_or_else(|| new_origin(config, ids));
+    // A store blocks, and this is a thread of the runtime.
+    let kept = std::thread::scope(|scope| scope.spawn(|| store.settle_origin(&name)).join());
+    let kept = kept.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
     let kept = kept.map_err(|LogError(reason)| StartError::Log(reason))?;
     match wanted {
         Some(wanted) if wanted != kept => Err(StartError::Log(format!(

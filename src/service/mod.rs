@@ -15,6 +15,7 @@ mod keyring;
 mod keys;
 mod locks;
 mod log;
+mod log_tiles;
 mod look;
 mod make;
 mod quiet;

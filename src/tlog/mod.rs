@@ -13,6 +13,7 @@
 //! | `inclusion` | that an entry is in a tree (RFC 6962, section 2.1.1) |
 //! | `consistency` | that a tree has grown out of another (RFC 6962, section 2.1.2) |
 //! | `proof` | an entry's proof in one document (c2sp.org/tlog-proof) |
+//! | `range` | that entries side by side are a part of a tree, all of it |
 //! | `fold` | a tree's root from its leaves, as they come |
 //! | `edge` | appending to a tree that is kept as tiles |
 
@@ -26,6 +27,7 @@ mod head;
 mod inclusion;
 mod note;
 mod proof;
+mod range;
 mod tile;
 mod tiles;
 mod verifier_key;
@@ -43,6 +45,7 @@ pub use head::TreeHead;
 pub use inclusion::{inclusion_proof, verify_inclusion};
 pub use note::{Note, NoteError, NoteSignature};
 pub use proof::{Proof, ProofError};
+pub use range::{RangeCheck, RangeError, RangeProof, range_hashes};
 pub use tile::{Row, TilePath, TilePathError};
 pub use tiles::{TilesError, root_of, tiles_for};
 pub use verifier_key::{KeyId, VerifierKey, VerifierKeyError};

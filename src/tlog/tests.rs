@@ -359,3 +359,72 @@ fn what_is_no_proof_is_refused() {
         assert_eq!(parsed(text.clone()), Err(error), "{text}");
     }
 }
+
+/// A proof of the entries from `first` to below `end` in a tree of 421, and who vouches for it.
+fn range(tree: &Tree, first: u64, end: u64) -> (RangeProof, [VerifierKey; 1]) {
+    let (key, sign) = signer(ORIGIN, 1);
+    let size = tree.levels[0].len() as u64;
+    let checkpoint = sign(&Checkpoint::new(ORIGIN, tree.head(size)).to_string());
+    let hashes = range_hashes(first, end, size, |path| tree.tile(path)).unwrap();
+    (RangeProof { first, end, hashes, checkpoint }, [key])
+}
+
+fn checked(
+    proof: &RangeProof,
+    keys: &[VerifierKey],
+    leaves: impl IntoIterator<Item = Vec<u8>>,
+) -> Result<TreeHead, RangeError> {
+    let mut check = proof.clone().check(ORIGIN, keys)?;
+    leaves.into_iter().for_each(|bytes| check.push(Hash::of_leaf(&bytes)));
+    check.finish()
+}
+
+#[test]
+fn every_range_is_proven_with_a_few_hashes() {
+    for size in [0, 1, 2, 7, 255, 256, 257, 421] {
+        let tree = Tree::of(size);
+        for first in (0..=size).filter(|first| first % 29 == 0 || first.is_power_of_two() || first + 2 > size)
+        {
+            for end in (first..=size).filter(|end| end % 31 == 0 || end.is_power_of_two() || end + 2 > size) {
+                let (proof, keys) = range(&tree, first, end);
+                assert!(proof.hashes.len() <= 18);
+                assert_eq!(proof.to_string().parse(), Ok(proof.clone()));
+                let head = checked(&proof, &keys, (first..end).map(leaf));
+                assert_eq!(head, Ok(tree.head(size)), "{first} to {end} of {size}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_range_that_lacks_an_entry_or_has_another_is_refused() {
+    let tree = Tree::of(421);
+    let (proof, keys) = range(&tree, 100, 300);
+    let all = || (100..300).map(leaf).collect::<Vec<_>>();
+    let with = |change: &dyn Fn(&mut Vec<Vec<u8>>)| {
+        let mut leaves = all();
+        change(&mut leaves);
+        checked(&proof, &keys, leaves)
+    };
+    let count = |found| Err(RangeError::Entries { found, expected: 200 });
+    assert_eq!(with(&|_| ()), Ok(tree.head(421)));
+    assert_eq!(with(&|leaves| drop(leaves.pop())), count(199), "truncated");
+    assert_eq!(with(&|leaves| leaves.push(leaf(300))), count(201));
+    assert_eq!(with(&|leaves| drop(leaves.remove(7))), count(199));
+    assert_eq!(with(&|leaves| leaves.swap(7, 8)), Err(RangeError::Root), "swapped");
+    assert_eq!(with(&|leaves| leaves[7][0] ^= 1), Err(RangeError::Root), "a flipped bit");
+    let shifted = RangeProof { first: 101, end: 301, ..proof.clone() };
+    assert!(checked(&shifted, &keys, all()).is_err());
+    let short = RangeProof { hashes: proof.hashes[1..].to_vec(), ..proof.clone() };
+    assert!(matches!(checked(&short, &keys, all()), Err(RangeError::Count { .. })));
+    let beyond = RangeProof { end: 422, ..proof.clone() };
+    assert_eq!(checked(&beyond, &keys, all()), Err(RangeError::Beyond { end: 422, size: 421 }));
+    for (wrong, error) in [
+        (proof.to_string().replace("@v1", "@v2"), RangeError::Header),
+        (proof.to_string().replace("range 100 300", "range 100 99"), RangeError::Range),
+        (proof.to_string().replace("range 100 300", "range 0100 300"), RangeError::Range),
+        (proof.to_string().replace("\n\n", "\nx\n\n"), RangeError::Hash(3 + proof.hashes.len())),
+    ] {
+        assert_eq!(wrong.parse::<RangeProof>().map(drop).unwrap_err(), error);
+    }
+}

@@ -4,6 +4,7 @@ mod attest;
 mod endings;
 mod files;
 mod keys;
+mod log;
 mod retries;
 mod sign;
 mod verify;

@@ -9,9 +9,11 @@ use sha2::{Digest as _, Sha256};
 use crate::support::{Answer, World};
 
 /// The operations that anybody may call. Whoever adds one says so here.
-const PUBLIC: [&str; 7] = [
+const PUBLIC: [&str; 9] = [
     "GET /.well-known/signet/log-keys",
     "GET /.well-known/signet/keys.json",
+    "GET /log/checkpoint",
+    "GET /log/tile/{level}/{number}",
     "GET /schemas/log-entry-v1.json",
     "GET /v1/keys",
     "GET /v1/keys/{name}",
@@ -55,6 +57,7 @@ async fn protected(world: &World) -> BTreeMap<&'static str, Outsider> {
         ("POST /v1/verifications", refused(json!({"image": image, "key": world.key}))),
         ("GET /v1/log/entries", refused(Value::Null)),
         ("GET /v1/log/export", refused(Value::Null)),
+        ("GET /log/tile/entries/{number}", refused(Value::Null)),
         ("GET /v1/log/entries/{index}", refused(Value::Null)),
         ("GET /v1/log/counts", refused(Value::Null)),
         ("GET /v1/log/signatures", refused(Value::Null)),
@@ -92,6 +95,8 @@ async fn every_operation_answers_whom_it_should_and_nobody_else() {
         let filled = path
             .replace("{name}", &world.key)
             .replace("{version}", "1")
+            .replace("{level}", "0")
+            .replace("{number}", "000.p/1")
             .replace("{index}", "0")
             .replace("{id}", &id);
         assert!(!filled.contains('{'), "{path}: this test does not know its parameters");

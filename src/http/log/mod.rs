@@ -1,5 +1,6 @@
 //! The log, as auditors see it.
 
+pub mod checkpoint;
 pub mod counts;
 pub mod entries;
 pub mod export;
@@ -7,3 +8,4 @@ pub mod filter;
 mod parameters;
 pub mod schema;
 pub mod signatures;
+pub mod tiles;
