@@ -202,7 +202,7 @@ fn fill(view: &PostgresView<'_>, state: &State, known: &mut Option<Standing>) ->
             break;
         }
     }
-    if entries.is_empty() {
+    if entries.first().is_none_or(|entry| entry.index != standing.meta.indexed) {
         entries = archived(view, standing.meta.indexed)?;
     }
     if !entries.is_empty() {
