@@ -9,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::GroupCommitLog;
+use super::beside::beginning_at;
 use super::heads::Reached;
 use crate::domain::Clock;
 use crate::metrics::Metrics;
@@ -320,7 +321,8 @@ impl GroupCommitLog {
     }
 
     async fn entries(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {
-        self.read(&self.lookups, move |reader| reader.entries(first, limit)).await
+        let entries = self.read(&self.lookups, move |reader| reader.entries(first, limit)).await?;
+        Ok(beginning_at(first, entries))
     }
 
     async fn stored_head(&self) -> Result<(TreeHead, Option<SignedCheckpoint>), LogError> {

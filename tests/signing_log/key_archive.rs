@@ -45,7 +45,7 @@ async fn what_was_archived_is_there_after_a_restart(place: Place) {
 }
 
 /// A version with a key of its own.
-fn archived(key: &str, version: u32, second: i64) -> ArchivedVersion {
+pub fn archived(key: &str, version: u32, second: i64) -> ArchivedVersion {
     let pair = Ed25519KeyPair::generate().unwrap();
     ArchivedVersion {
         key: key.parse().unwrap(),

@@ -16,6 +16,7 @@ mod pages;
 mod questions;
 mod quotas;
 mod records;
+mod retention;
 mod schema;
 mod search;
 mod search_file;

@@ -90,9 +90,9 @@ async fn metrics_count_what_happened_and_callers_can_not_invent_labels() {
             ),
             1.0,
         ),
-        // Of the service itself: its start, its configuration, its policy, the key's version. Of the requests: an intent, an
+        // Of the service itself: its start, its configuration, its policy, the versions of two keys. Of the requests: an intent, an
         // outcome, an attachment; an intent and a failure.
-        ("signet_log_entries_total".to_owned(), 9.0),
+        ("signet_log_entries_total".to_owned(), 10.0),
         ("signet_log_refusals_dropped_total".to_owned(), 0.0),
         ("signet_log_offers_dropped_total".to_owned(), 0.0),
         ("signet_signing_queue".to_owned(), 0.0),

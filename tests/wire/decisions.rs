@@ -59,7 +59,7 @@ async fn callers_ask_what_they_may_do_and_nothing_happens() {
     let denied = ask(&world, &world.outsider, &json!({"image": image})).await;
     assert_eq!(denied.body["decision"], "deny");
     world.assert_untouched();
-    assert!(world.entries("principal=token:ci").await.is_empty());
+    assert!(world.entries("operation=sign").await.is_empty());
     let counted = world.metric("signet_policy_decisions_total{operation=\"sign\",decision=\"allow\"}").await;
     assert_eq!(counted, 0.0, "a question is no use of the rule");
 }

@@ -19,7 +19,7 @@ use crate::format::syslog;
 
 /// A receiver of syslog. It has no words to say that it has read something: so each batch has a connection of its own, which
 /// Signet ends, and the receiver has read everything when it ends it too. One that dies with unread messages resets the
-/// connection instead.
+/// connection instead, and over TLS says no farewell (RFC 5425, 4.4).
 pub(super) struct Syslog {
     address: String,
     tls: Option<(TlsConnector, ServerName<'static>)>,
@@ -77,8 +77,7 @@ async fn finish(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -
         match stream.read(&mut ignored).await {
             Ok(0) => return Ok(()),
             Ok(_) => {}
-            // It has ended TCP without the farewell of TLS, which only says that it is brief.
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
+            // Also where TCP ends without the farewell of TLS: then the receiver may have died with what it had decrypted.
             Err(error) => return Err(error),
         }
     }

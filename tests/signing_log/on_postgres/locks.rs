@@ -107,3 +107,20 @@ fn locks(place: &Place) -> Arc<dyn SharedLocks> {
 fn image(name: &str) -> ImageReference {
     format!("registry.example.com/team/{name}@{}", Digest::of(b"image")).parse().unwrap()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_replica_at_a_time_does_a_work_and_another_takes_over() {
+    let place = Place::postgres().await;
+    let (one, other) = (locks(&place), locks(&place));
+    let held = one.lock_work("archive").await.unwrap();
+    assert!(held.is_some());
+    assert!(other.lock_work("archive").await.unwrap().is_none(), "it is not waited for");
+    assert!(other.lock_work("push siem").await.unwrap().is_some(), "another work");
+    drop(held);
+    let taken = async {
+        while other.lock_work("archive").await.unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(SOON, taken).await.unwrap();
+}
