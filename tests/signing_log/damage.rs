@@ -217,14 +217,14 @@ fn refusal(place: &Place) -> String {
 
 /// What whoever can write the database can do.
 impl Place {
-    async fn sql(&self, sql: &str) {
+    pub async fn sql(&self, sql: &str) {
         match &self.url {
             None => self.raw().execute_batch(sql).unwrap(),
             Some(url) => postgres::connect(url).await.batch_execute(sql).await.unwrap(),
         }
     }
 
-    async fn value(&self, sql: &str) -> Vec<u8> {
+    pub async fn value(&self, sql: &str) -> Vec<u8> {
         match &self.url {
             None => self.raw().query_row(sql, [], |row| row.get(0)).unwrap(),
             Some(url) => postgres::connect(url).await.query_one(sql, &[]).await.unwrap().get(0),
@@ -262,7 +262,7 @@ impl Place {
         }
     }
 
-    fn literal(&self, bytes: &[u8]) -> String {
+    pub fn literal(&self, bytes: &[u8]) -> String {
         let hex = hex::encode(bytes);
         if self.url.is_some() { format!("'\\x{hex}'::bytea") } else { format!("x'{hex}'") }
     }

@@ -14,6 +14,7 @@ contract! {
     commits_that_fail_leave_the_tree_as_it_was,
     the_tree_goes_on_when_the_log_is_opened_again,
     many_writers_at_once_make_one_tree,
+    entries_of_an_older_signet_are_hashed_at_the_start_from_wherever_that_was_left,
 }
 
 async fn every_kind_of_write_leaves_a_tree_over_all_entries(place: Place) {
@@ -97,6 +98,45 @@ async fn many_writers_at_once_make_one_tree(place: Place) {
     join_all(writers).await;
     drop(logs);
     assert_eq!(outside(|| whole(&*place.reader())), 16 * 12 * 13 / 2);
+}
+
+/// As a process leaves it that was killed while it hashed what an older Signet had written.
+async fn entries_of_an_older_signet_are_hashed_at_the_start_from_wherever_that_was_left(place: Place) {
+    let entry = NewEntry::try_from(Story::new().intent()).unwrap();
+    let add = |count| {
+        let writes = Writes { entries: vec![entry.clone(); count], ..Writes::default() };
+        outside(|| place.store().commit(&writes).unwrap().head)
+    };
+    let tiles = ["level = 0 AND number = 0", "level = 0 AND number = 1", "level = 1 AND number = 0"];
+    let left = add(300);
+    let edge = place.value("SELECT edge FROM head").await;
+    let mut rows = Vec::new();
+    for tile in tiles {
+        rows.push(place.value(&format!("SELECT hashes FROM tiles WHERE {tile}")).await);
+    }
+    let whole_head = add(10_500);
+    for (head, edge, rows) in [(TreeHead::empty(), &[][..], &[][..]), (left, &edge[..], &rows[..])] {
+        let incomplete = if place.url.is_some() { "false" } else { "0" };
+        let (root, edge) = (place.literal(head.root.as_bytes()), place.literal(edge));
+        let size = head.size;
+        place
+            .sql(&format!(
+                "UPDATE head SET size = {size}, root = {root}, edge = {edge}, complete = {incomplete};
+                 DELETE FROM tiles WHERE level >= 0;"
+            ))
+            .await;
+        for ((level, number), row) in [(0, 0), (0, 1), (1, 0)].into_iter().zip(rows) {
+            let row = place.literal(row);
+            place
+                .sql(&format!("INSERT INTO tiles (level, number, hashes) VALUES ({level}, {number}, {row})"))
+                .await;
+        }
+        outside(|| {
+            let store = place.store();
+            assert_eq!(store.head(), whole_head);
+            assert_eq!(whole(&*store.reader()), 10_800);
+        });
+    }
 }
 
 /// The size of a log whose head, tiles and entries all tell the same, as another implementation does.

@@ -1,10 +1,13 @@
 //! What several replicas publish of one log.
 
+use std::time::Duration;
+
 use futures::future::join_all;
-use signet::ports::{NewEntry, Transparency as _, Writes};
+use signet::ports::{NewEntry, SigningLog as _, Transparency as _, Writes};
 
 use crate::checkpoints::Publishing;
 use crate::fixtures::{Place, Story, outside};
+use crate::support::postgres::Server;
 
 /// Two replicas, of which one signs and the other takes over.
 #[tokio::test(flavor = "multi_thread")]
@@ -34,4 +37,42 @@ async fn a_replica_covers_what_another_has_left_behind() {
     outside(|| place.store().commit(&Writes { entries, ..Writes::default() }).unwrap());
     publishing.checkpoints.covered(0).await.unwrap();
     assert_eq!(publishing.head().await.size, 1);
+}
+
+/// The server is killed, and stays away for ten seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_gone_for_ten_seconds_refuses_entries_and_loses_none() {
+    let mut server = Server::start().await;
+    let place = Place { url: Some(server.url()), ..Place::sqlite() };
+    let publishing = Publishing::at(&place);
+    let last = publishing.append(10).await;
+    publishing.checkpoints.covered(last).await.unwrap();
+    let before = publishing.head().await;
+
+    server.kill();
+    let away = tokio::time::sleep(Duration::from_secs(10));
+    let refused = async {
+        for _ in 0..3 {
+            assert!(publishing.log.append(vec![Story::new().signed()]).await.is_err());
+            assert!(publishing.log.ready().await.is_err());
+        }
+        assert_eq!(publishing.head().await, before, "what was published stays");
+    };
+    tokio::join!(away, refused);
+    server.go().await;
+
+    // What began while it was away may still end with that.
+    let again = async {
+        loop {
+            if let Ok(index) = publishing.log.append(vec![Story::new().signed()]).await
+                && publishing.checkpoints.covered(index).await.is_ok()
+            {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), again).await.expect("it goes on");
+    assert!(publishing.head().await.size > before.size);
+    let size = outside(|| crate::tree::whole(&*place.reader()));
+    assert_eq!(size, publishing.reaches(size).await.size);
 }
