@@ -1,8 +1,7 @@
 //! A database that lost entries is found out by the checkpoint that is kept outside it.
 
-use std::process::Command;
-
 use serde_json::json;
+use tokio::process::Command;
 
 use crate::support::World;
 use crate::support::world::Settings;
@@ -56,7 +55,7 @@ async fn an_old_backup_signs_nothing_until_an_operator_has_resolved_it() {
     let config = path(&world, "signet.toml");
     let accept =
         accept.args(["log", "anchor", "accept", "--reason", "the disk was lost", "--config"]).arg(config);
-    let ended = accept.output().unwrap();
+    let ended = accept.output().await.unwrap();
     assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     world.serve();
     opened(&world).await;
