@@ -20,7 +20,7 @@ use crate::server::install_crypto;
 #[command(next_help_heading = "Server")]
 pub struct ApiArgs {
     /// Where Signet is
-    #[arg(long, env = "SIGNET_URL", value_name = "URL")]
+    #[arg(long, env = "SIGNET_URL", value_name = "URL", required = true)]
     url: Option<Url>,
     /// A file with the token; or the variable SIGNET_TOKEN has the token itself
     #[arg(long, env = "SIGNET_TOKEN_FILE", value_name = "FILE")]

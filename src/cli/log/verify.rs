@@ -32,7 +32,7 @@ use crate::tlog::{
 ///
 /// Exits 0 where all is proven, 1 where something is wrong, and 3 where nobody can tell.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:
+#[command(mut_arg("url", |url| url.required(false)), after_help = "Examples:
   curl -s https://signet.example.com/.well-known/signet/log-keys > log.keys     once, and compare it
   signet log verify --key-file log.keys                                         everything, from the server
   signet log verify --key-file log.keys --since last-year.checkpoint
