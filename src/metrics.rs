@@ -25,6 +25,7 @@ pub struct Metrics {
     index_steps: Histogram,
     index_entries: Counter,
     index_behind: Gauge,
+    clock_behind: Gauge,
     refusals_dropped: Counter,
     checkpoints: Histogram,
     checkpoints_failed: Counter,
@@ -159,6 +160,13 @@ impl Metrics {
             "Entries that this process added to the search index",
             index_entries.clone(),
         );
+        let clock_behind = Gauge::default();
+        registry.register_with_unit(
+            "log_clock_behind",
+            "How far the times of the newest entries are behind those of earlier ones",
+            Unit::Seconds,
+            clock_behind.clone(),
+        );
         let index_behind = Gauge::default();
         registry.register(
             "log_index_behind",
@@ -287,6 +295,7 @@ impl Metrics {
             index_steps,
             index_entries,
             index_behind,
+            clock_behind,
             refusals_dropped,
             checkpoints,
             checkpoints_failed,
@@ -361,6 +370,11 @@ impl Metrics {
     /// So many refusals are not in the log.
     pub fn refusals_dropped(&self, count: u64) {
         self.refusals_dropped.inc_by(count);
+    }
+
+    /// The newest entries are so much older than one before them.
+    pub fn log_clock_behind(&self, behind: Duration) {
+        self.clock_behind.set(behind.as_secs().try_into().unwrap_or(i64::MAX));
     }
 
     /// The log's key has signed a checkpoint.

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 
 use super::Guard;
+use super::clock_watch::ClockWatch;
 use super::heads::Heads;
 use super::projector::{Bell, ProjectorThread};
 use super::writer::{self, Request};
@@ -66,6 +67,7 @@ impl GroupCommitLog {
             store,
             guard: guard.clone(),
             heads: heads.clone(),
+            clock: ClockWatch::default(),
             bell: bell.clone(),
             metrics: Arc::clone(&metrics),
         };

@@ -7,6 +7,7 @@ mod beside;
 mod check;
 mod checkpointer;
 mod chronicle;
+mod clock_watch;
 mod group_commit;
 mod guard;
 mod heads;

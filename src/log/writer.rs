@@ -6,9 +6,10 @@ use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 
 use super::Guard;
+use super::clock_watch::ClockWatch;
 use super::heads::Heads;
 use super::projector::Bell;
-use crate::domain::{SignatureId, Timestamp};
+use crate::domain::{Entry, SignatureId, Timestamp};
 use crate::metrics::Metrics;
 use crate::ports::{LogError, Store, Writes, Written};
 
@@ -50,6 +51,7 @@ pub(super) struct Work {
     /// Shut where the store holds another log than it did.
     pub(super) guard: Guard,
     pub(super) heads: Heads,
+    pub(super) clock: ClockWatch,
     /// Rung for who fills the search index.
     pub(super) bell: Bell,
     pub(super) metrics: Arc<Metrics>,
@@ -58,6 +60,7 @@ pub(super) struct Work {
 impl Work {
     /// Works until somebody asks to close or nobody can ask any more.
     pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        self.clock = ClockWatch::after(self.last_time());
         let mut closing = Vec::new();
         while let Some(request) = requests.blocking_recv() {
             let mut group = Group::default();
@@ -96,6 +99,7 @@ impl Work {
             Ok(written) => {
                 self.metrics.log_commit(entries, start.elapsed());
                 self.heads.advance(written);
+                self.clock.written(writes.entries.iter().map(|entry| entry.entry().time), &self.metrics);
                 self.bell.ring();
             }
             Err(error) => {
@@ -107,6 +111,13 @@ impl Work {
             }
         }
         written
+    }
+
+    /// When the last entry was written, as it says.
+    fn last_time(&self) -> Option<Timestamp> {
+        let last = self.heads.reached().head.size.checked_sub(1)?;
+        let entry = self.store.reader().entry(last).ok()??;
+        Some(serde_json::from_slice::<Entry>(&entry.bytes).ok()?.time)
     }
 
     fn shut_where_lost(&self) {
