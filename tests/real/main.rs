@@ -14,6 +14,7 @@ mod foreign_signers;
 mod key_types;
 mod large_attestations;
 mod least_privilege;
+mod log_anchor;
 mod log_oracle;
 mod many_at_once;
 mod own_registry;
