@@ -126,8 +126,11 @@ async fn assert_calls_are_shared(world: &World) {
     assert_eq!(audited(&format!("transit/sign/{}/sha2-256", world.key)), sent);
 }
 
+/// The entries about signatures.
 async fn entries(world: &World) -> Vec<Value> {
-    world.entries(&format!("key={}&limit=1000", world.key)).await
+    let mut entries = world.entries(&format!("key={}&limit=1000", world.key)).await;
+    entries.retain(|entry| entry["id"].is_string());
+    entries
 }
 
 /// How many entries name each batch.
