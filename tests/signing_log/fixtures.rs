@@ -257,9 +257,16 @@ pub async fn page(log: &GroupCommitLog, query: EntryQuery) -> EntryPage {
     log.entries(query).await.unwrap()
 }
 
-/// The indexes of the entries that `query` finds.
-pub async fn indexes(log: &GroupCommitLog, query: EntryQuery) -> Vec<u64> {
-    page(log, query).await.entries.iter().map(|entry| entry.index).collect()
+/// The indexes of the entries that `query` finds, on all pages.
+pub async fn indexes(log: &GroupCommitLog, mut query: EntryQuery) -> Vec<u64> {
+    let mut indexes = Vec::new();
+    loop {
+        let found = page(log, query.clone()).await;
+        indexes.extend(found.entries.iter().map(|entry| entry.index));
+        let Some(next) = found.next else { return indexes };
+        query.after = next.checked_sub(1);
+        query.size = Some(found.size);
+    }
 }
 
 /// Does what blocks outside of the test's runtime.

@@ -52,10 +52,9 @@ async fn a_page_is_bounded_in_entries(place: Place) {
     let log = place.log();
     log.append(vec![Story::new().intent(); EntryQuery::MAX_LIMIT + 1]).await.unwrap();
     let found = page(&log, EntryQuery { limit: usize::MAX - 1, ..all() }).await;
-    assert_eq!(
-        (found.entries.len(), found.next),
-        (EntryQuery::MAX_LIMIT, Some(EntryQuery::MAX_LIMIT as u64))
-    );
+    // It may also end early where it takes long.
+    assert!((100..=EntryQuery::MAX_LIMIT).contains(&found.entries.len()), "{}", found.entries.len());
+    assert_eq!(found.next, Some(found.entries.len() as u64));
 }
 
 async fn a_page_is_bounded_in_bytes(place: Place) {

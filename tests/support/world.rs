@@ -265,10 +265,20 @@ impl World {
         Answer::read(request.send().await.unwrap()).await
     }
 
-    /// The log's entries that a query finds, as (index, entry).
+    /// The log's entries that a query finds, on all pages.
     pub async fn entries(&self, query: &str) -> Vec<Value> {
-        let answer = self.searched(&format!("/v1/log/entries?{query}")).await;
-        answer.body["entries"].as_array().unwrap().iter().map(|entry| entry["entry"].clone()).collect()
+        let mut entries = Vec::new();
+        let mut path = format!("/v1/log/entries?{query}");
+        loop {
+            let answer = self.searched(&path).await;
+            entries.extend(
+                answer.body["entries"].as_array().unwrap().iter().map(|entry| entry["entry"].clone()),
+            );
+            match answer.body["next"].as_str() {
+                Some(next) => next.clone_into(&mut path),
+                None => return entries,
+            }
+        }
     }
 
     /// What the log answers once its search index knows every entry that is there now.

@@ -9,7 +9,7 @@ use tokio_postgres::{Client, Error, Row};
 use super::database::Database;
 use super::fault::Fault;
 use crate::ports::LoggedEntry;
-use crate::store::search::{Changes, Pair, Range, SearchFault, View};
+use crate::store::search::{Changes, PAGE_TIME, Pair, Range, SearchFault, View};
 
 /// There are two sets of tables, so that one can be filled while the other answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,8 @@ pub(super) struct PostgresView<'a> {
     pub(super) database: &'a Database,
     pub(super) set: Set,
     pub(super) until: Instant,
+    /// When a page has taken long.
+    pub(super) long: Instant,
 }
 
 type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
@@ -68,7 +70,8 @@ type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 impl<'a> PostgresView<'a> {
     /// For a question that somebody waits for.
     pub(super) fn new(client: &'a Client, database: &'a Database, set: Set) -> Self {
-        Self { client, database, set, until: Instant::now() + TIME_LIMIT }
+        let now = Instant::now();
+        Self { client, database, set, until: now + TIME_LIMIT, long: now + PAGE_TIME }
     }
 
     /// For the projector, whom nobody waits for.
@@ -146,6 +149,10 @@ pub(super) fn write(view: &PostgresView<'_>, changes: &Changes) -> Result<(), Se
 }
 
 impl View for PostgresView<'_> {
+    fn is_long(&self) -> bool {
+        Instant::now() >= self.long
+    }
+
     fn small(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, SearchFault> {
         let sql = format!(
             "SELECT v FROM unnest($1) WITH ORDINALITY AS wanted (k, place) LEFT JOIN search_small_{} USING (k) ORDER BY place",

@@ -4,9 +4,14 @@ use super::keys::{self, Dimension, Hashed, Sheets};
 use super::planner::{Wanted, candidates};
 use super::project::sheet_number;
 use super::sheet::{ENTRIES, ENTRY, EntryRow, decode};
-use super::{Dictionary, Meta, PAGE_BYTES, SearchFault, View, beginning, is_archived};
+use super::{
+    Dictionary, LEAST_ENTRIES, LEAST_SHEETS, Meta, PAGE_BYTES, SearchFault, View, beginning, is_archived,
+};
 use crate::domain::{Digest, Entry, EntryFilter};
 use crate::ports::{EntryPage, EntryQuery, LoggedEntry, SearchProgress};
+
+/// Entries that are read at once.
+const CHUNK: usize = 50;
 
 /// Entries of one hash that one page compares.
 const COMPARED: usize = 1500;
@@ -80,8 +85,15 @@ impl Search<'_> {
             .iter()
             .filter_map(|wanted| Some((ENTRY.iter().position(|each| *each == wanted.dimension)?, wanted)))
             .collect();
-        let mut indexes = Vec::new();
+        let (mut indexes, mut done) = (Vec::new(), 0);
         for some in candidates.groups() {
+            if done >= LEAST_SHEETS
+                && self.view.is_long()
+                && let Some(sheet) = candidates.behind(done)
+            {
+                return Ok(Found { indexes, next: u64::from(sheet) * ENTRIES });
+            }
+            done += some.len();
             let keys: Vec<_> = some.iter().map(|number| keys::sheet(Sheets::Entries, *number)).collect();
             for (number, bytes) in some.iter().zip(self.view.large(&keys)?) {
                 let bytes = bytes.ok_or_else(|| SearchFault::damaged("a sheet is missing"))?;
@@ -165,7 +177,10 @@ impl Search<'_> {
     /// The entries themselves, as far as the page has room, and where the next page begins.
     fn read(&self, indexes: &[(u64, bool)], next: u64) -> Result<(Vec<LoggedEntry>, u64), SearchFault> {
         let (mut entries, mut bytes) = (Vec::new(), 0);
-        for some in indexes.chunks(100) {
+        for some in indexes.chunks(CHUNK) {
+            if entries.len() >= LEAST_ENTRIES && self.view.is_long() {
+                return Ok((entries, some[0].0));
+            }
             let numbers: Vec<_> = some.iter().map(|(index, _)| *index).collect();
             let read = self.view.entries(&numbers)?;
             let mut read = read.into_iter().peekable();

@@ -31,6 +31,7 @@ mod sheet;
 mod signatures;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 pub(super) use self::counts::counts;
 pub(super) use self::dictionary::Dictionary;
@@ -66,7 +67,20 @@ pub(super) trait View {
 
     /// The lowest index that the log's store holds: what is below is archived.
     fn first(&self) -> Result<u64, SearchFault>;
+
+    /// Whether the question has taken as long as a page may, so that it ends with what it has.
+    fn is_long(&self) -> bool;
 }
+
+/// How long a page may take before it ends early, once it has looked at [`LEAST_SHEETS`] and read [`LEAST_ENTRIES`]: where little is in
+/// memory, a whole page would take many times that.
+pub(in crate::store) const PAGE_TIME: Duration = Duration::from_millis(15);
+
+/// Sheets that a page looks at, however long it takes, where there are so many.
+const LEAST_SHEETS: usize = 14;
+
+/// Entries that a page reads, however long it takes, where there are so many.
+const LEAST_ENTRIES: usize = 100;
 
 /// The entry `index` is not there.
 ///

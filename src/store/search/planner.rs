@@ -82,6 +82,11 @@ impl Candidates {
         })
     }
 
+    /// The sheet that comes behind the first `done`, of those for one page.
+    pub(super) fn behind(&self, done: usize) -> Option<u32> {
+        self.sheets.get(done).copied()
+    }
+
     /// The first sheet that is for another page, of those before `end`.
     pub(super) fn beyond(&self, end: u32) -> Option<u32> {
         self.sheets.get(LOOKED_AT).copied().or(Some(self.end).filter(|known| *known < end))

@@ -7,11 +7,14 @@ use super::keys::{self, Dimension, Hashed, Sheets};
 use super::planner::{Wanted, candidates};
 use super::project::sheet_number;
 use super::sheet::{ENTRIES, SIGNATURE, SIGNATURES, SignatureRow, decode, state_code};
-use super::{Dictionary, Meta, SearchFault, View, beginning, is_archived};
+use super::{Dictionary, LEAST_ENTRIES, LEAST_SHEETS, Meta, SearchFault, View, beginning, is_archived};
 use crate::domain::{Entry, Event, Outcome};
 use crate::ports::{
     EntryQuery, ListedSignature, LoggedEntry, SearchProgress, SignatureFilter, SignaturePage, SignatureQuery,
 };
+
+/// Signatures of which entries are read at once.
+const CHUNK: usize = 50;
 
 /// Signatures of one digest that one page looks at.
 const OF_DIGEST: usize = 1500;
@@ -32,7 +35,7 @@ pub(in crate::store) fn page(
         Some(digest) => search.by_digest(beginning(digest.as_bytes()), query.begin)?,
         None => search.by_sheet(query.begin)?,
     };
-    let signatures = search.list(&rows)?;
+    let (signatures, next) = search.list(&rows, next)?;
     Ok(SignaturePage { signatures, size, next, progress: SearchProgress { log_size, indexed: meta.indexed } })
 }
 
@@ -66,7 +69,8 @@ struct Search<'a> {
     limit: usize,
 }
 
-type Found = (Vec<SignatureRow>, Option<u64>);
+/// Rows with their numbers, and the first number that is for another page.
+type Found = (Vec<(u64, SignatureRow)>, Option<u64>);
 
 impl Search<'_> {
     fn by_digest(&self, beginning: u64, begin: u64) -> Result<Found, SearchFault> {
@@ -80,7 +84,7 @@ impl Search<'_> {
                 if found.len() == self.limit {
                     return Ok((found, Some(*number)));
                 }
-                found.push(row);
+                found.push((*number, row));
             }
         }
         let next = numbers.last().filter(|_| numbers.len() == OF_DIGEST).map(|last| last + 1);
@@ -94,8 +98,15 @@ impl Search<'_> {
         }
         let (first, last) = self.period(begin)?;
         let candidates = candidates(self.view, Sheets::Signatures, &wanted, first, last)?;
-        let mut found = Vec::new();
+        let (mut found, mut done) = (Vec::new(), 0);
         for some in candidates.groups() {
+            if done >= LEAST_SHEETS
+                && self.view.is_long()
+                && let Some(sheet) = candidates.behind(done)
+            {
+                return Ok((found, Some(u64::from(sheet) * SIGNATURES)));
+            }
+            done += some.len();
             let keys: Vec<_> = some.iter().map(|number| keys::sheet(Sheets::Signatures, *number)).collect();
             for (number, bytes) in some.iter().zip(self.view.large(&keys)?) {
                 let bytes = bytes.ok_or_else(|| SearchFault::damaged("a sheet of signatures is missing"))?;
@@ -107,7 +118,7 @@ impl Search<'_> {
                     if found.len() == self.limit {
                         return Ok((found, Some(number)));
                     }
-                    found.push(*row);
+                    found.push((number, *row));
                 }
             }
         }
@@ -181,14 +192,33 @@ impl Search<'_> {
         Ok(low)
     }
 
+    /// Tells of the signatures, as far as there is time, and where the next page begins.
+    fn list(
+        &self,
+        rows: &[(u64, SignatureRow)],
+        next: Option<u64>,
+    ) -> Result<(Vec<ListedSignature>, Option<u64>), SearchFault> {
+        let mut listed = Vec::with_capacity(rows.len());
+        for some in rows.chunks(CHUNK) {
+            if listed.len() >= LEAST_ENTRIES && self.view.is_long() {
+                return Ok((listed, Some(some[0].0)));
+            }
+            self.tell(some, &mut listed)?;
+        }
+        Ok((listed, next))
+    }
+
     /// Tells of each signature what the entry says that brought it into its state.
-    fn list(&self, rows: &[SignatureRow]) -> Result<Vec<ListedSignature>, SearchFault> {
-        let mut indexes: Vec<_> = rows.iter().map(SignatureRow::last).collect();
+    fn tell(
+        &self,
+        rows: &[(u64, SignatureRow)],
+        listed: &mut Vec<ListedSignature>,
+    ) -> Result<(), SearchFault> {
+        let mut indexes: Vec<_> = rows.iter().map(|(_, row)| row.last()).collect();
         indexes.sort_unstable();
         let read = self.view.entries(&indexes)?;
         let read: BTreeMap<u64, LoggedEntry> = read.into_iter().map(|entry| (entry.index, entry)).collect();
-        let mut listed = Vec::with_capacity(rows.len());
-        for row in rows {
+        for (_, row) in rows {
             let missing = || SearchFault::damaged("it knows entries that the log does not have");
             let Some(logged) = read.get(&row.last()) else {
                 is_archived(self.view, row.last())?;
@@ -225,6 +255,6 @@ impl Search<'_> {
                 failure,
             });
         }
-        Ok(listed)
+        Ok(())
     }
 }

@@ -11,7 +11,7 @@ use super::readers::logged;
 use super::recent::Recent;
 use super::{SqliteStore, WAL_BYTES, create};
 use crate::ports::LoggedEntry;
-use crate::store::search::{Changes, Dictionary, Meta, Pair, Range, SearchFault, View};
+use crate::store::search::{Changes, Dictionary, Meta, PAGE_TIME, Pair, Range, SearchFault, View};
 
 /// What the reading half and the projector share.
 #[derive(Debug)]
@@ -148,7 +148,8 @@ impl IndexFile {
             None => self.reader().map_err(of_index)?,
         };
         let transaction = connection.transaction().map_err(of_index)?;
-        let view = SqliteView { index: &transaction, log, until: Instant::now() + TIME_LIMIT };
+        let now = Instant::now();
+        let view = SqliteView { index: &transaction, log, until: now + TIME_LIMIT, long: now + PAGE_TIME };
         let meta =
             Meta::read(&view)?.ok_or_else(|| SearchFault::damaged("it does not say how far it has come"))?;
         let dictionary = self.dictionary(&view, &meta)?;
@@ -212,12 +213,15 @@ pub(super) struct SqliteView<'a> {
     pub(super) index: &'a Connection,
     pub(super) log: &'a Connection,
     pub(super) until: Instant,
+    /// When a page has taken long.
+    pub(super) long: Instant,
 }
 
 impl SqliteView<'_> {
     /// For the projector, whom nobody waits for.
     pub(super) fn patient<'a>(index: &'a Connection, log: &'a Connection) -> SqliteView<'a> {
-        SqliteView { index, log, until: Instant::now() + Duration::from_secs(3600) }
+        let now = Instant::now();
+        SqliteView { index, log, until: now + Duration::from_secs(3600), long: now + PAGE_TIME }
     }
 
     fn in_time(&self) -> Result<(), SearchFault> {
@@ -232,6 +236,10 @@ impl SqliteView<'_> {
 }
 
 impl View for SqliteView<'_> {
+    fn is_long(&self) -> bool {
+        Instant::now() >= self.long
+    }
+
     fn small(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, SearchFault> {
         self.in_time()?;
         let all = || -> rusqlite::Result<_> {
