@@ -29,7 +29,7 @@ impl Hash {
         Self(Sha256::new().chain_update([1]).chain_update(left.0).chain_update(right.0).finalize().into())
     }
 
-    /// What [`Hash`] prints; none where a text is nothing else.
+    /// What [`struct@Hash`] prints; none where a text is nothing else.
     pub fn from_base64(text: &str) -> Option<Self> {
         STANDARD.decode(text).ok()?.try_into().ok().map(Self)
     }

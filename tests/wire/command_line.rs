@@ -5,6 +5,7 @@ mod endings;
 mod files;
 mod keys;
 mod log;
+mod log_check;
 mod retries;
 mod sign;
 mod verify;
