@@ -1,6 +1,7 @@
 //! Publishing the log's head, signed, so that what is in the log can be proven.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -30,8 +31,18 @@ pub struct Checkpointer {
     published: watch::Sender<Option<Arc<SignedCheckpoint>>>,
     /// The largest size that somebody waits for.
     wanted: watch::Sender<u64>,
-    /// Since when signing fails, and how it failed last.
-    failing: watch::Sender<Option<(Instant, LogError)>>,
+    /// Attempts that have begun.
+    attempts: AtomicU64,
+    failing: watch::Sender<Option<Failing>>,
+}
+
+/// How signing fails.
+#[derive(Debug, Clone)]
+struct Failing {
+    since: Instant,
+    /// Which attempt failed last, counted from 1.
+    attempt: u64,
+    error: LogError,
 }
 
 impl Checkpointer {
@@ -60,6 +71,7 @@ impl Checkpointer {
             log,
             published: watch::Sender::new(None),
             wanted: watch::Sender::new(0),
+            attempts: AtomicU64::new(0),
             failing: watch::Sender::new(None),
         });
         let work =
@@ -105,8 +117,12 @@ impl Transparency for Checkpointer {
         let covers = published.wait_for(|checkpoint| {
             checkpoint.as_ref().is_some_and(|checkpoint| checkpoint.head.size > index)
         });
+        // An attempt that had begun before says nothing: what it failed for may be over.
+        let begun = self.attempts.load(Ordering::Acquire);
         let fails = failing.wait_for(|failing| {
-            failing.as_ref().is_some_and(|(since, _)| since.elapsed() >= Self::PATIENCE.0)
+            failing
+                .as_ref()
+                .is_some_and(|failing| failing.attempt > begun && failing.since.elapsed() >= Self::PATIENCE.0)
         });
         let ended = || LogError("no checkpoints are signed any more: Signet is stopping".to_owned());
         let waited = timeout(Self::PATIENCE.1, async {
@@ -114,7 +130,7 @@ impl Transparency for Checkpointer {
                 biased;
                 covered = covers => covered.map(drop).map_err(|_| ended()),
                 failed = fails => Err(match failed.as_deref() {
-                    Ok(Some((_, error))) => error.clone(),
+                    Ok(Some(failing)) => failing.error.clone(),
                     _ => ended(),
                 }),
             }
@@ -186,6 +202,7 @@ impl Work {
         let mut due = true;
         let mut failures = 0;
         loop {
+            let attempt = self.to.attempts.fetch_add(1, Ordering::AcqRel) + 1;
             let worked = self.step(due).await;
             match worked {
                 Ok(()) => {
@@ -199,8 +216,8 @@ impl Work {
                         tracing::error!(%error, "no checkpoint of the log could be published");
                     }
                     self.to.failing.send_modify(|failing| {
-                        let since = failing.as_ref().map_or_else(Instant::now, |(since, _)| *since);
-                        *failing = Some((since, error));
+                        let since = failing.as_ref().map_or_else(Instant::now, |failing| failing.since);
+                        *failing = Some(Failing { since, attempt, error });
                     });
                     let pause = Checkpointer::PAUSES.0 * 2_u32.saturating_pow(failures - 1);
                     sleep(pause.min(Checkpointer::PAUSES.1)).await;
