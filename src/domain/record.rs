@@ -138,7 +138,6 @@ impl Record {
                 }
             }
             // A failed attempt takes nothing away: where it hung before, it may still hang.
-            Event::Attach { result: AttachResult::Failed { .. }, .. } => {}
             _ => {}
         }
         if self.state != State::Pending {

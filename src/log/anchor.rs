@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Checkpointer, GroupCommitLog};
 use crate::ports::{Anchor, AnchorError, LogError, NoteSigner};
-use crate::tlog::{Checkpoint, Edge, TileId, TreeHead, VerifierKey};
+use crate::tlog::{Checkpoint, TreeHead, VerifierKey};
 
 /// Who keeps the anchor. Until it has been compared with the database, nothing is written ([`super::Guard`]); from then on
 /// each published checkpoint follows, in nobody's way.
@@ -154,21 +154,13 @@ impl AnchorKeeper {
 
     /// The tree of the first `size` entries as the database has it, or how many there are where it has fewer.
     async fn tree_at(&self, size: u64) -> Result<Result<TreeHead, u64>, LogError> {
-        self.log
-            .read(&self.log.lookups, move |reader| {
-                let (now, _) = reader.head()?;
-                if now.size < size {
-                    return Ok(Err(now.size));
-                }
-                let ids: Vec<_> = TileId::at_edge(size).collect();
-                let rows = reader.tiles(&ids)?;
-                let tile = |id| rows[ids.iter().position(|other| *other == id)?].clone();
-                let edge = Edge::of_tiles(size, tile);
-                let damaged =
-                    || LogError(format!("the tiles of the tree of {size} entries are damaged or missing"));
-                Ok(Ok(edge.ok_or_else(damaged)?.head()))
-            })
-            .await
+        let (now, _) = self.log.stored_head().await?;
+        if now.size < size {
+            return Ok(Err(now.size));
+        }
+        let [head] = self.log.trees_at([size]).await?;
+        let damaged = || LogError(format!("the tiles of the tree of {size} entries are damaged or missing"));
+        head.ok_or_else(damaged).map(Ok)
     }
 }
 

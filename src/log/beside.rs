@@ -15,7 +15,8 @@ impl LogRange for GroupCommitLog {
 
     async fn range(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {
         let entries = self.read(&self.queries, move |reader| reader.entries(first, limit)).await?;
-        Ok(beginning_at(first, entries))
+        // Where the first is archived, what follows is not what was asked for.
+        Ok(if entries.first().is_some_and(|entry| entry.index == first) { entries } else { Vec::new() })
     }
 }
 
@@ -60,9 +61,4 @@ impl GroupCommitLog {
     pub(super) async fn first_open(&self) -> Result<Option<u64>, LogError> {
         self.read(&self.lookups, |reader| reader.first_open()).await
     }
-}
-
-/// `entries`, where they begin at `first`: where that is archived, what follows is not what was asked for.
-pub(super) fn beginning_at(first: u64, entries: Vec<LoggedEntry>) -> Vec<LoggedEntry> {
-    if entries.first().is_some_and(|entry| entry.index == first) { entries } else { Vec::new() }
 }

@@ -10,11 +10,10 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::GroupCommitLog;
-use super::beside::beginning_at;
 use super::heads::Reached;
 use crate::domain::Clock;
 use crate::metrics::Metrics;
-use crate::ports::{LogError, LoggedEntry, NoteSigner, SignedCheckpoint, Transparency};
+use crate::ports::{LogError, LogRange as _, LoggedEntry, NoteSigner, SignedCheckpoint, Transparency};
 use crate::tlog::{
     Checkpoint, Edge, Hash, Proof, Row, TileId, TilePath, TreeHead, inclusion_proof, tiles_for,
 };
@@ -170,7 +169,7 @@ impl Transparency for Checkpointer {
         let rest = usize::try_from(self.size().saturating_sub(first)).unwrap_or(usize::MAX);
         match limit.min(rest) {
             0 => Ok(Vec::new()),
-            limit => self.log.entries(first, limit).await,
+            limit => self.log.range(first, limit).await,
         }
     }
 }
@@ -297,13 +296,7 @@ impl Work {
         if others.is_some() && others == then && before.size <= head.size {
             return Ok(());
         }
-        let ids: Vec<_> = [before.size, head.size].into_iter().flat_map(TileId::at_edge).collect();
-        let tiles = self.to.log.rows(ids.clone()).await?;
-        let read = |size| {
-            let tile = |id| tiles[ids.iter().position(|other| *other == id)?].clone();
-            Edge::of_tiles(size, tile).map(|edge| edge.head())
-        };
-        if read(before.size) == Some(before) && read(head.size) == Some(head) {
+        if self.to.log.trees_at([before.size, head.size]).await? == [Some(before), Some(head)] {
             return Ok(());
         }
         let error = LogError(format!(
@@ -333,16 +326,22 @@ impl GroupCommitLog {
         Ok(rows.into_iter().zip(&paths).map(|(row, path)| row.and_then(|row| cut((row, path)))).collect())
     }
 
+    /// The trees of the first entries, so many each time, as the tiles tell of them; none where a tile is damaged or missing.
+    pub(super) async fn trees_at<const N: usize>(
+        &self,
+        sizes: [u64; N],
+    ) -> Result<[Option<TreeHead>; N], LogError> {
+        let ids: Vec<_> = sizes.into_iter().flat_map(TileId::at_edge).collect();
+        let tiles = self.rows(ids.clone()).await?;
+        let tile = |id| tiles[ids.iter().position(|other| *other == id)?].clone();
+        Ok(sizes.map(|size| Edge::of_tiles(size, tile).map(|edge| edge.head())))
+    }
+
     async fn rows(&self, ids: Vec<TileId>) -> Result<Vec<Option<Vec<u8>>>, LogError> {
         self.read(&self.lookups, move |reader| reader.tiles(&ids)).await
     }
 
-    async fn entries(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {
-        let entries = self.read(&self.lookups, move |reader| reader.entries(first, limit)).await?;
-        Ok(beginning_at(first, entries))
-    }
-
-    async fn stored_head(&self) -> Result<(TreeHead, Option<SignedCheckpoint>), LogError> {
+    pub(super) async fn stored_head(&self) -> Result<(TreeHead, Option<SignedCheckpoint>), LogError> {
         self.read(&self.lookups, |reader| reader.head()).await
     }
 }

@@ -93,7 +93,7 @@ impl Service {
     }
 
     /// Lets those read who may, and has it logged. `asked` is the question, by name and value: pages of the same
-    /// question are told apart by `after`, `size`, `limit` and `index` alone.
+    /// question are told apart by what [`super::Repeats`] takes for a page alone.
     ///
     /// # Errors
     /// [`ServiceError::Forbidden`] where policy denies, which is logged.

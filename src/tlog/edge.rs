@@ -1,22 +1,18 @@
 //! Appending to a tree that is kept as tiles.
 //! <https://github.com/C2SP/C2SP/blob/main/tlog-tiles.md#merkle-tree>
 
-use super::{Hash, TreeHead};
+use super::{Fold, Hash, TilePath, TreeHead};
 
 /// Hashes of a full tile.
-pub const TILE_WIDTH: u64 = 256;
+pub const TILE_WIDTH: u64 = TilePath::WIDTH as u64;
 
 /// Levels of hashes that one level of tiles stands for: the hash in a tile of the next level is the root of a full tile.
-const TILE_HEIGHT: usize = 8;
+const TILE_HEIGHT: u32 = 8;
 
 /// All that is needed of a tree to append to it and to know its root: the roots of its full subtrees, of which there is at
 /// most one of each height. A leaf costs two hashes on average, whatever the size.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Edge {
-    size: u64,
-    /// The largest first, as many as `size` has binary ones.
-    peaks: Vec<Hash>,
-}
+pub struct Edge(Fold);
 
 /// Hashes that come into a tile.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,70 +34,55 @@ pub struct TileId {
 
 impl Edge {
     /// Of the tree without leaves.
-    pub const fn empty() -> Self {
-        Self { size: 0, peaks: Vec::new() }
+    pub fn empty() -> Self {
+        Self(Fold::default())
     }
 
     /// Of a tree of `size` leaves, from [`Edge::to_bytes`]; none where a tree of that size has another number of
     /// full subtrees.
     pub fn from_bytes(size: u64, bytes: &[u8]) -> Option<Self> {
-        let peaks = hashes(bytes)?;
-        (peaks.len() == size.count_ones() as usize).then_some(Self { size, peaks })
+        let edge = hashes(bytes)?;
+        (edge.len() == size.count_ones() as usize).then_some(Self(Fold { size, edge }))
     }
 
     /// Of a tree of `size` leaves, from its tiles: each of [`TileId::at_edge`] is asked for, in that order. None where one
     /// of them is not there, or has too few hashes.
     pub fn of_tiles(size: u64, mut tile: impl FnMut(TileId) -> Option<Vec<u8>>) -> Option<Self> {
-        let mut peaks = Vec::new();
+        let mut fold = Fold::default();
         for id in TileId::at_edge(size) {
-            let width = id.width_at(size);
             let row = tile(id)?;
-            let hashes = hashes(row.get(..width * Hash::BYTES)?)?;
-            let mut rest = &hashes[..];
-            while !rest.is_empty() {
-                let (full, behind) = rest.split_at(1 << rest.len().ilog2());
-                peaks.push(root_of_full(full));
-                rest = behind;
+            for hash in hashes(row.get(..id.width_at(size) * Hash::BYTES)?)? {
+                fold.push_subtree(u32::from(id.level) * TILE_HEIGHT, hash);
             }
         }
-        (peaks.len() == size.count_ones() as usize).then_some(Self { size, peaks })
+        Some(Self(fold))
     }
 
     /// 32 bytes for each full subtree, the largest first.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.peaks.iter().flat_map(|peak| peak.0).collect()
+        self.0.edge.iter().flat_map(|peak| peak.0).collect()
     }
 
     pub const fn size(&self) -> u64 {
-        self.size
+        self.0.size()
     }
 
     pub fn head(&self) -> TreeHead {
-        let mut smallest_first = self.peaks.iter().rev().copied();
-        let root = match smallest_first.next() {
-            Some(last) => smallest_first.fold(last, |right, left| Hash::of_node(left, right)),
-            None => Hash::empty(),
-        };
-        TreeHead { size: self.size, root }
+        self.0.head()
     }
 
     /// Appends leaves, and says how the tiles grow: each of them once, those of the lowest level first.
     pub fn append(&mut self, leaves: impl IntoIterator<Item = Hash>) -> Vec<Growth> {
         let mut grown: Vec<Growth> = Vec::new();
         for leaf in leaves {
-            add(&mut grown, TileId::of(0, self.size), self.size, leaf);
-            let mut hash = leaf;
-            // Each binary one at the end of the size is a subtree that the new one makes full.
-            for height in 1..=self.size.trailing_ones() as usize {
-                let left = self.peaks.pop().expect("invariant: a peak for each binary one of the size");
-                hash = Hash::of_node(left, hash);
+            let size = self.size();
+            add(&mut grown, TileId::of(0, size), size, leaf);
+            self.0.push_told(0, leaf, |height, hash| {
                 if height.is_multiple_of(TILE_HEIGHT) {
-                    let place = self.size >> height;
+                    let place = size >> height;
                     add(&mut grown, TileId::of(height / TILE_HEIGHT, place), place, hash);
                 }
-            }
-            self.peaks.push(hash);
-            self.size += 1;
+            });
         }
         grown.sort_by_key(|growth| growth.tile);
         grown
@@ -119,7 +100,7 @@ fn add(grown: &mut Vec<Growth>, tile: TileId, place: u64, hash: Hash) {
 
 impl TileId {
     /// The tile of the hash at `place` of a level.
-    const fn of(level: usize, place: u64) -> Self {
+    const fn of(level: u32, place: u64) -> Self {
         Self { level: level as u8, number: place / TILE_WIDTH }
     }
 
@@ -141,7 +122,7 @@ impl TileId {
 
     /// How many hashes the tile has in a tree of `size` leaves: 256 where it is full, 0 where it is beyond the tree.
     pub fn width_at(self, size: u64) -> usize {
-        let hashes = match usize::from(self.level) {
+        let hashes = match u32::from(self.level) {
             level if level < TILE_HEIGHT => hashes_of_level(level, size),
             _ => 0,
         };
@@ -151,19 +132,8 @@ impl TileId {
 }
 
 /// Full subtrees of as many leaves as a hash of `level` stands for.
-const fn hashes_of_level(level: usize, size: u64) -> u64 {
+const fn hashes_of_level(level: u32, size: u64) -> u64 {
     size >> (level * TILE_HEIGHT)
-}
-
-/// The root over as many hashes as is a power of two.
-fn root_of_full(hashes: &[Hash]) -> Hash {
-    match hashes {
-        [one] => *one,
-        _ => {
-            let (left, right) = hashes.split_at(hashes.len() / 2);
-            Hash::of_node(root_of_full(left), root_of_full(right))
-        }
-    }
 }
 
 /// Hashes that stand side by side; none where the last is cut.

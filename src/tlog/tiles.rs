@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::convert::Infallible;
 
-use super::{Hash, TilePath};
+use super::{Fold, Hash, TilePath};
 
 /// Why a hash of a tree can not be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,14 +97,7 @@ impl<E, T: FnMut(TilePath) -> Result<Vec<u8>, E>> Reader<T> {
         let from = (first % u64::from(TilePath::WIDTH)) as usize;
         let hashes = bytes.as_chunks::<{ Hash::BYTES }>().0.get(from..from + (1 << within));
         let hashes = hashes.ok_or(TilesError::Width(path))?;
-        Ok(perfect(hashes.iter().copied().map(Hash).collect()))
+        // Its hashes stand for complete subtrees of one height: over them it is a tree as over leaves.
+        Ok(Fold::over(hashes.iter().copied().map(Hash)).head().root)
     }
-}
-
-/// The root over as many hashes as a power of two.
-fn perfect(mut hashes: Vec<Hash>) -> Hash {
-    while hashes.len() > 1 {
-        hashes = hashes.as_chunks().0.iter().map(|[left, right]| Hash::of_node(*left, *right)).collect();
-    }
-    hashes[0]
 }

@@ -32,7 +32,7 @@ impl<'a> TileCheck<'a> {
             }
             let (full, at) = (std::mem::take(hashes), *number);
             *number += 1;
-            hash = root(&full);
+            hash = Fold::over(full.iter().copied()).head().root;
             self.compare(level, at, &full).await?;
             level += 1;
         }
@@ -59,11 +59,4 @@ impl<'a> TileCheck<'a> {
             "the tile {path} is not that of the entries: it, or an entry below it, was changed"
         )))
     }
-}
-
-/// Over a full tile.
-fn root(hashes: &[Hash]) -> Hash {
-    let mut fold = Fold::default();
-    hashes.iter().for_each(|hash| fold.push(*hash));
-    fold.head().root
 }

@@ -4,11 +4,10 @@ use super::keys::{self, Dimension, Hashed, Sheets};
 use super::planner::{Wanted, candidates};
 use super::project::sheet_number;
 use super::sheet::{ENTRIES, ENTRY, EntryRow, decode};
-use super::{
-    Dictionary, LEAST_ENTRIES, LEAST_SHEETS, Meta, PAGE_BYTES, SearchFault, View, beginning, is_archived,
-};
+use super::{Dictionary, LEAST_ENTRIES, LEAST_SHEETS, Meta, SearchFault, View, beginning, is_archived};
 use crate::domain::{Digest, Entry, EntryFilter};
 use crate::ports::{EntryPage, EntryQuery, LoggedEntry, SearchProgress};
+use crate::store::PAGE_BYTES;
 
 /// Entries that are read at once.
 const CHUNK: usize = 50;

@@ -129,9 +129,6 @@ impl From<SearchFault> for LogError {
     }
 }
 
-/// Bytes of a page's entries, roughly: large entries make short pages.
-const PAGE_BYTES: usize = 4 * 1024 * 1024;
-
 /// The first eight bytes of a hash: what is looked up. What is found is compared in full.
 fn beginning(hash: &[u8; 32]) -> u64 {
     let (first, _) = hash.split_first_chunk().expect("invariant: a hash has 32 bytes");

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params};
 
-use super::readers::logged;
+use super::readers::{Readers, logged};
 use super::recent::Recent;
 use super::{SqliteStore, WAL_BYTES, create};
 use crate::ports::LoggedEntry;
@@ -145,7 +145,7 @@ impl IndexFile {
         let idle = self.idle().pop();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => self.reader().map_err(of_index)?,
+            None => Readers::open(&self.path).map_err(of_index)?,
         };
         let transaction = connection.transaction().map_err(of_index)?;
         let now = Instant::now();
@@ -168,15 +168,6 @@ impl IndexFile {
             Arc::make_mut(&mut dictionary).follow(view, meta)?;
         }
         Ok(Arc::clone(&dictionary))
-    }
-
-    fn reader(&self) -> rusqlite::Result<Connection> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
-        connection.busy_timeout(SqliteStore::BUSY)?;
-        connection.pragma_update(None, "query_only", true)?;
-        connection.pragma_update(None, "trusted_schema", false)?;
-        Ok(connection)
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
