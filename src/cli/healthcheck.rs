@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Failure;
-use crate::client::authorities;
+use crate::authorities;
 use crate::config;
 use crate::server::install_crypto;
 
@@ -50,7 +50,7 @@ impl Healthcheck {
                     None => client,
                 };
                 let client = match &self.ca_file {
-                    Some(file) => client.tls_certs_only(authorities(file).map_err(Failure::usage)?),
+                    Some(file) => client.tls_certs_only(authorities::of_file(file).map_err(Failure::usage)?),
                     None => client,
                 };
                 (format!("https://{}/{path}", authority(&host, address.port())), client)

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::Value;
 use url::Url;
 
+use crate::authorities::UnusableAuthorities;
 use crate::causes;
 
 /// What the command line or the environment says of the server can not be used. The sentences are for people.
@@ -20,8 +21,8 @@ pub enum SetupError {
     PlainHttp,
     #[error("the token is empty, or has characters that no token has")]
     Token,
-    #[error("the CA file {file}: {reason}")]
-    CaFile { file: String, reason: String },
+    #[error("the CA file {0}")]
+    CaFile(#[from] UnusableAuthorities),
     #[error("the client certificate {file}: {reason}")]
     Certificate { file: String, reason: String },
     #[error("a client certificate can be shown over TLS alone: use `https://`")]

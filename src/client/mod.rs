@@ -15,6 +15,8 @@ use reqwest::{Method, RequestBuilder};
 use secrecy::{ExposeSecret as _, SecretString};
 use url::{Host, Url};
 
+use crate::authorities;
+
 pub use self::error::{ClientError, Refusal, SetupError};
 pub use self::patience::{Patience, Pauses};
 pub use self::reply::Reply;
@@ -210,7 +212,7 @@ fn http_client(server: &Server, url: &Url) -> Result<reqwest::Client, SetupError
         // The platform's roots need not be read, and this machine not be reached through a proxy.
         builder = builder.tls_certs_only(Vec::new()).no_proxy();
     } else if let Some(file) = &server.ca_file {
-        builder = builder.tls_certs_only(authorities(file)?);
+        builder = builder.tls_certs_only(authorities::of_file(file)?);
     }
     if let Some(files) = &server.certificate {
         if url.scheme() == "http" {
@@ -219,20 +221,6 @@ fn http_client(server: &Server, url: &Url) -> Result<reqwest::Client, SetupError
         builder = builder.identity(identity(files)?);
     }
     builder.build().map_err(|error| SetupError::Tls(error.to_string()))
-}
-
-/// The certificates of a PEM bundle, to be trusted alone.
-///
-/// # Errors
-/// Where `file` has none that can be used.
-pub fn authorities(file: &Path) -> Result<Vec<reqwest::Certificate>, SetupError> {
-    let problem = |reason: String| SetupError::CaFile { file: file.display().to_string(), reason };
-    let pem = std::fs::read(file).map_err(|error| problem(error.to_string()))?;
-    let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| problem(error.to_string()))?;
-    if roots.is_empty() {
-        return Err(problem("it has no certificate in PEM".to_owned()));
-    }
-    Ok(roots)
 }
 
 fn identity(files: &CertificateFiles) -> Result<reqwest::Identity, SetupError> {

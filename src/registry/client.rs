@@ -18,6 +18,7 @@ use super::retry::{Pauses, Retry};
 use super::support::Support;
 use super::transport::{Call, Transport};
 use super::written::Written;
+use crate::authorities;
 use crate::config::{ReferrersMode, RegistryConfig};
 use crate::domain::RegistryHost;
 use crate::metrics::Metrics;
@@ -155,12 +156,7 @@ fn http_client(config: &RegistryConfig, base: &Url) -> Result<reqwest::Client, S
         builder = builder.no_proxy();
     }
     if let Some(path) = &config.ca_file {
-        let problem = |reason: String| format!("the CA file {}: {reason}", path.display());
-        let pem = std::fs::read(path).map_err(|error| problem(error.to_string()))?;
-        let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| problem(causes(error)))?;
-        if roots.is_empty() {
-            return Err(problem("it has no certificate in PEM".to_owned()));
-        }
+        let roots = authorities::of_file(path).map_err(|error| format!("the CA file {error}"))?;
         builder = builder.tls_certs_only(roots);
     } else if config.plain_http && config.token_hosts.is_empty() {
         // Nothing is ever asked over TLS, so the platform's roots need not be read.

@@ -14,6 +14,7 @@ use super::group::GroupSigner;
 use super::keys::{self, TransitKey};
 use super::notes::TransitNotes;
 use super::ready::Readiness;
+use crate::authorities::UnusableAuthorities;
 use crate::config::{KeyConfig, LogConfig, VaultConfig};
 use crate::domain::{Clock, HashAlgorithm, IdSource, Key, KeyName, SigningInput};
 use crate::metrics::Metrics;
@@ -38,8 +39,8 @@ pub enum StartError {
     Address { setting: &'static str, reason: &'static str },
     #[error("vault.namespace: a header can not carry it")]
     Namespace,
-    #[error("vault.ca_file: {path}: {reason}")]
-    CaFile { path: String, reason: String },
+    #[error("vault.ca_file: {0}")]
+    CaFile(#[from] UnusableAuthorities),
     #[error("vault.auth: the method {method} needs {keys}")]
     Auth { method: &'static str, keys: &'static str },
     #[error("vault.auth.token: it is empty, or a header can not carry it")]

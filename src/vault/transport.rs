@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use url::{Origin, Url};
 
 use super::signer::StartError;
+use crate::authorities;
 use crate::config::VaultConfig;
 
 /// Sends requests to the configured address. A standby's redirect to a configured node is followed, and that node is
@@ -68,7 +69,7 @@ impl Transport {
         let authorities = match &config.ca_file {
             // Reading the system's authorities takes time and memory that plain HTTP has no use for.
             _ if config.address.scheme() == "http" => Some(Vec::new()),
-            Some(path) => Some(authorities(path)?),
+            Some(path) => Some(authorities::of_file(path)?),
             None => None,
         };
         let connections = Connections { authorities, timeout: config.request_timeout };
@@ -212,14 +213,4 @@ impl Node {
 /// The two that keep method and body. Vault uses the first.
 const fn is_redirect(status: StatusCode) -> bool {
     matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT)
-}
-
-fn authorities(path: &std::path::Path) -> Result<Vec<Certificate>, StartError> {
-    let problem = |reason: String| StartError::CaFile { path: path.display().to_string(), reason };
-    let pem = std::fs::read(path).map_err(|error| problem(error.to_string()))?;
-    let certificates = Certificate::from_pem_bundle(&pem).map_err(|error| problem(error.to_string()))?;
-    if certificates.is_empty() {
-        return Err(problem("it holds no PEM block `CERTIFICATE`".to_owned()));
-    }
-    Ok(certificates)
 }

@@ -170,3 +170,19 @@ fn acceptor(authority: &Authority) -> TlsAcceptor {
     let config = rustls::ServerConfig::builder().with_no_client_auth();
     TlsAcceptor::from(Arc::new(config.with_single_cert(vec![certificate], key).unwrap()))
 }
+
+/// An address at which nobody listens, for as long as this lives: its port is bound, so that no other test can get it, and
+/// connections to it are refused.
+pub struct Away(tokio::net::TcpSocket);
+
+impl Away {
+    pub fn new() -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        Self(socket)
+    }
+
+    pub fn address(&self) -> String {
+        self.0.local_addr().unwrap().to_string()
+    }
+}

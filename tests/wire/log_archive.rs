@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use signet::tlog::{Checkpoint, Hash, Note, Row, TilePath, entries_of, root_of};
 
+use crate::support::receiver::Away;
 use crate::support::world::Settings;
 use crate::support::{Answer, World};
 
@@ -144,7 +145,8 @@ async fn old_entries_become_files_that_verify_and_the_log_goes_on() {
 
 #[tokio::test]
 async fn nothing_is_archived_that_a_receiver_was_not_sent_or_that_can_not_be_written() {
-    let away = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let nobody = Away::new();
+    let away = nobody.address();
     let mut world = World::with(Settings {
         lines: vec![("attach", "look_again = []".to_owned())],
         sections: format!(

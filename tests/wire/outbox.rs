@@ -117,12 +117,16 @@ async fn who_does_not_want_to_wait_is_still_told_what_can_not_be_signed() {
 #[tokio::test]
 async fn a_signature_that_somebody_overwrote_is_put_back_and_both_are_logged() {
     for format in FORMATS {
-        let world = World::with(settings(&["look_again = ['500ms', '1s']"])).await;
+        // It is also looked at again before it is overwritten, and once more however long that takes.
+        let world = World::with(settings(&["look_again = ['500ms', '1s', '2s', '4s', '8s', '16s']"])).await;
         let image = world.push_image().await;
         let answer = world.sign(json!({"image": image, "format": format})).await;
         assert_eq!(answer.status, 201, "{answer:?}");
+        // A look in the midst of it would see half of it, and mend that.
+        world.registry_proxy.break_with(|_| Some(Fault::status(503)));
         overwrite(&world, &image, format).await;
         assert_eq!(world.signatures(&image).await, 0, "{format}: nothing of ours is left");
+        world.registry_proxy.mend();
         let back = async || (world.signatures(&image).await == 1).then_some(());
         world.eventually("it is put back", back).await;
         let logged =

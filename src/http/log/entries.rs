@@ -1,5 +1,7 @@
 //! `/v1/log/entries`: what auditors ask.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
@@ -61,12 +63,15 @@ pub async fn list(
     caller: Caller,
     Asked { filter, other }: Asked<PageParameters>,
 ) -> Result<Json<EntryPageBody>, Problem> {
+    let filter = filter.read()?;
+    let mut question = filter.words();
+    question.extend(other.limit.map(|limit| ("limit".to_owned(), limit.to_string())));
     let limit = limit(other.limit)?;
-    let query = EntryQuery { filter: filter.read()?, after: other.after, size: other.size, limit };
+    let query = EntryQuery { filter, after: other.after, size: other.size, limit };
     let (service, principal) = (state.service.clone(), caller.principal.clone());
     let asking = async move { service.log_entries(&caller, query).await };
     let page = state.admission.run(&principal, asking).await??;
-    Ok(Json(body(&filter, other.limit, page)?))
+    Ok(Json(body(question, page)?))
 }
 
 /// One entry, in the exact bytes that the log keeps
@@ -87,13 +92,11 @@ pub async fn read(
     }
 }
 
-fn body(filter: &FilterParameters, limit: Option<usize>, page: EntryPage) -> Result<EntryPageBody, Problem> {
+fn body(question: BTreeMap<String, String>, page: EntryPage) -> Result<EntryPageBody, Problem> {
     let EntryPage { entries, size, next, progress } = page;
     let searched = next.unwrap_or(size);
     let next = next.map(|next| {
-        let limit = limit.map(|limit| ("limit", limit.to_string()));
         let after = next.checked_sub(1).map(|after| ("after", after));
-        let question = filter.given().into_iter().chain(limit);
         next_page("/v1/log/entries", question, after.into_iter().chain([("size", size)]))
     });
     let entries = entries.into_iter().map(entry_body).collect::<Result<_, _>>()?;

@@ -1,7 +1,5 @@
 //! Conditions on entries, as query parameters: the same for every resource that is asked for some of the log's entries.
 
-use std::collections::BTreeMap;
-
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
@@ -94,39 +92,6 @@ impl FilterParameters {
             from,
             to,
         })
-    }
-
-    /// The parameters that are there, with their values as they came.
-    pub fn given(&self) -> BTreeMap<&'static str, String> {
-        let Self {
-            digest,
-            repository,
-            principal,
-            key,
-            key_version,
-            kind,
-            operation,
-            rule,
-            request_id,
-            decision,
-            from,
-            to,
-        } = self;
-        let texts = [
-            ("digest", digest),
-            ("repository", repository),
-            ("principal", principal),
-            ("key", key),
-            ("kind", kind),
-            ("operation", operation),
-            ("rule", rule),
-            ("request_id", request_id),
-            ("decision", decision),
-            ("from", from),
-            ("to", to),
-        ];
-        let given = texts.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
-        given.chain(key_version.map(|version| ("key_version", version.to_string()))).collect()
     }
 }
 

@@ -112,7 +112,7 @@ pub(super) const fn indexed_through(progress: SearchProgress) -> Option<u64> {
 /// The path of the next page: the same question, from there on.
 pub(super) fn next_page(
     path: &str,
-    question: impl IntoIterator<Item = (&'static str, String)>,
+    question: impl IntoIterator<Item = (impl AsRef<str>, String)>,
     next: impl IntoIterator<Item = (&'static str, u64)>,
 ) -> String {
     let mut query = url::form_urlencoded::Serializer::new(String::new());

@@ -8,9 +8,9 @@ use http::header::{ACCEPT, CACHE_CONTROL, HeaderMap};
 use serde::Deserialize;
 use url::Url;
 
-use crate::causes;
 use crate::config::{IssuerConfig, is_trustworthy};
 use crate::input;
+use crate::{authorities, causes};
 
 /// Where an issuer's keys come from.
 pub(super) enum Source {
@@ -176,12 +176,7 @@ fn client(config: &IssuerConfig, url: &Url) -> Result<reqwest::Client, String> {
         builder = builder.no_proxy().tls_certs_only(Vec::new());
     }
     if let Some(path) = &config.ca_file {
-        let problem = |reason: String| format!("`ca_file`: {}: {reason}", path.display());
-        let pem = std::fs::read(path).map_err(|error| problem(error.to_string()))?;
-        let roots = reqwest::Certificate::from_pem_bundle(&pem).map_err(|error| problem(causes(error)))?;
-        if roots.is_empty() {
-            return Err(problem("it has no certificate in PEM".to_owned()));
-        }
+        let roots = authorities::of_file(path).map_err(|error| format!("`ca_file`: {error}"))?;
         builder = builder.tls_certs_only(roots);
     }
     builder.build().map_err(causes)

@@ -10,6 +10,7 @@ use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::{Message, Refused, Sink};
+use crate::authorities;
 use crate::causes::causes;
 use crate::config::{PushConfig, PushFormat, Secret};
 
@@ -41,13 +42,7 @@ impl Https {
             builder = builder.no_proxy().tls_certs_only(Vec::new());
         }
         if let Some(path) = &config.ca_file {
-            let problem = |reason: String| format!("ca_file: {}: {reason}", path.display());
-            let pem = std::fs::read(path).map_err(|error| problem(error.to_string()))?;
-            let roots = reqwest::Certificate::from_pem_bundle(&pem);
-            let roots = roots.map_err(|error| problem(causes(&error)))?;
-            if roots.is_empty() {
-                return Err(problem("it has no certificate in PEM".to_owned()));
-            }
+            let roots = authorities::of_file(path).map_err(|error| format!("ca_file: {error}"))?;
             builder = builder.tls_certs_only(roots);
         }
         let media_type = match config.format {

@@ -1,19 +1,16 @@
 //! Syslog over TCP or TLS.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_platform_verifier::BuilderVerifierExt as _;
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::{Message, Refused, Sink};
+use crate::authorities::tls_client;
 use crate::config::PushConfig;
 use crate::format::syslog;
 
@@ -37,7 +34,9 @@ impl Syslog {
                 let host = address.rsplit_once(':').map_or(address.as_str(), |(host, _)| host);
                 let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
                 let name = ServerName::try_from(host).map_err(|error| format!("address: {error}"))?;
-                Some((TlsConnector::from(Arc::new(client(config.ca_file.as_deref())?)), name))
+                let client = tls_client(config.ca_file.as_deref());
+                let client = client.map_err(|reason| format!("ca_file: {reason}"))?;
+                Some((TlsConnector::from(Arc::new(client)), name))
             }
         };
         Ok(Self { address, tls, timeout: config.timeout })
@@ -81,25 +80,4 @@ async fn finish(mut stream: impl AsyncRead + AsyncWrite + Unpin, bytes: &[u8]) -
             Err(error) => return Err(error),
         }
     }
-}
-
-fn client(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    let Some(path) = ca_file else {
-        let builder = builder.with_platform_verifier().map_err(|error| error.to_string())?;
-        return Ok(builder.with_no_client_auth());
-    };
-    let failed = |reason: String| format!("ca_file: {}: {reason}", path.display());
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))? {
-        let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-        roots.add(certificate).map_err(|error| failed(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(failed("it has no certificates".to_owned()));
-    }
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }

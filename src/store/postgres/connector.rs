@@ -1,20 +1,15 @@
 //! A connection to the configured database, ready to be used.
 
 use std::net::IpAddr;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::{ClientConfig, RootCertStore};
-use rustls_platform_verifier::BuilderVerifierExt as _;
 use secrecy::ExposeSecret as _;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::fault::{Fault, within};
+use crate::authorities::tls_client;
 use crate::config::{LogConfig, Secret};
 use crate::store::StoreError;
 
@@ -40,9 +35,11 @@ impl Connector {
     pub(super) fn new(config: &LogConfig) -> Result<Self, StoreError> {
         let url =
             Secret::either(config.url.clone(), config.url_file.clone()).ok_or(StoreError::Url(NO_URL))?;
+        let client = tls_client(config.ca_file.as_deref());
+        let client = client.map_err(|reason| StoreError::Authorities { reason })?;
         let connector = Self {
             url,
-            tls: MakeRustlsConnect::new(tls(config.ca_file.as_deref())?),
+            tls: MakeRustlsConnect::new(client),
             allow_plaintext: config.allow_plaintext,
             connect_timeout: config.connect_timeout,
             statement_timeout: config.statement_timeout,
@@ -146,28 +143,6 @@ fn is_local(config: &Config) -> bool {
         }
     });
     named && config.get_hostaddrs().iter().all(IpAddr::is_loopback)
-}
-
-fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, StoreError> {
-    let failed = |reason: String| StoreError::Authorities { reason };
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| failed(error.to_string()))?;
-    let Some(path) = ca_file else {
-        let builder = builder.with_platform_verifier().map_err(|error| failed(error.to_string()))?;
-        return Ok(builder.with_no_client_auth());
-    };
-    let failed = |reason: String| failed(format!("{}: {reason}", path.display()));
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_file_iter(path).map_err(|error| failed(error.to_string()))? {
-        let certificate = certificate.map_err(|error| failed(error.to_string()))?;
-        roots.add(certificate).map_err(|error| failed(error.to_string()))?;
-    }
-    if roots.is_empty() {
-        return Err(failed("it has no certificates".to_owned()));
-    }
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
 #[cfg(test)]

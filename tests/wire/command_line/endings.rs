@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::Signet;
-use crate::support::{Fault, Proxy, World, servers};
+use crate::support::receiver::Away;
+use crate::support::{Fault, Proxy, World};
 
 #[tokio::test]
 async fn a_refusal_is_1_and_says_what_to_do() {
@@ -75,7 +76,8 @@ async fn wrong_usage_is_2_and_nobody_is_asked() {
 async fn a_server_that_is_down_or_is_no_signet_is_3() {
     let world = World::start().await;
     let image = world.push_image().await;
-    let down = format!("http://127.0.0.1:{}", servers::free_port());
+    let nobody = Away::new();
+    let down = format!("http://{}", nobody.address());
     let proxy = Proxy::start(&world.signet.api).await;
     proxy.break_with(|_| Some(Fault::Answer { status: 200, headers: vec![], body: "<html>".to_owned() }));
     for url in [down, proxy.url()] {
