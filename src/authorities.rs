@@ -1,6 +1,7 @@
 //! Whom a client of ours believes when a server shows a certificate: the authorities of a file, or those of this machine.
 //! A leaf: every room may use it, nobody here knows a room.
 
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,7 +22,7 @@ pub struct UnusableAuthorities {
 }
 
 impl UnusableAuthorities {
-    fn new(path: &Path, error: &(dyn std::error::Error + 'static)) -> Self {
+    fn new(path: &Path, error: &(dyn Error + 'static)) -> Self {
         Self { path: path.to_owned(), reason: causes(error) }
     }
 
@@ -35,14 +36,11 @@ impl UnusableAuthorities {
 /// The certificates of a PEM file, for a client of HTTP; at least one.
 ///
 /// # Errors
-/// Where the file can not be read, or has none that can be used.
+/// Where the file can not be read, or has none, or one that can not be used.
 pub fn of_file(path: &Path) -> Result<Vec<Certificate>, UnusableAuthorities> {
-    let pem = std::fs::read(path).map_err(|error| UnusableAuthorities::new(path, &error))?;
-    let roots = Certificate::from_pem_bundle(&pem).map_err(|error| UnusableAuthorities::new(path, &error))?;
-    if roots.is_empty() {
-        return Err(UnusableAuthorities::empty(path));
-    }
-    Ok(roots)
+    let (certificates, _) = read(path)?;
+    let certificates = certificates.iter().map(|certificate| Certificate::from_der(certificate));
+    certificates.collect::<Result<_, _>>().map_err(|error| UnusableAuthorities::new(path, &error))
 }
 
 /// TLS for a client of another protocol than HTTP, which shows no certificate itself. It believes the authorities of
@@ -59,22 +57,23 @@ pub fn tls_client(ca_file: Option<&Path>) -> Result<ClientConfig, String> {
         let builder = builder.with_platform_verifier().map_err(|error| error.to_string())?;
         return Ok(builder.with_no_client_auth());
     };
-    let roots = roots_of(path).map_err(|error| error.to_string())?;
+    let (_, roots) = read(path).map_err(|error| error.to_string())?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-fn roots_of(path: &Path) -> Result<RootCertStore, UnusableAuthorities> {
+/// The certificates of a file, and the same as authorities: only so is it known that each can be used.
+fn read(path: &Path) -> Result<(Vec<CertificateDer<'static>>, RootCertStore), UnusableAuthorities> {
+    let unusable = |error: &(dyn Error + 'static)| UnusableAuthorities::new(path, error);
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unusable(&error))?;
+    let certificates = certificates.collect::<Result<Vec<_>, _>>().map_err(|error| unusable(&error))?;
     let mut roots = RootCertStore::empty();
-    for certificate in
-        CertificateDer::pem_file_iter(path).map_err(|error| UnusableAuthorities::new(path, &error))?
-    {
-        let certificate = certificate.map_err(|error| UnusableAuthorities::new(path, &error))?;
-        roots.add(certificate).map_err(|error| UnusableAuthorities::new(path, &error))?;
+    for certificate in &certificates {
+        roots.add(certificate.clone()).map_err(|error| unusable(&error))?;
     }
-    if roots.is_empty() {
+    if certificates.is_empty() {
         return Err(UnusableAuthorities::empty(path));
     }
-    Ok(roots)
+    Ok((certificates, roots))
 }
 
 #[cfg(test)]
@@ -113,7 +112,7 @@ mod tests {
         });
         let bundle = file(&format!("first\n{one}\nsecond\n{two}"));
         assert_eq!(of_file(bundle.path()).unwrap().len(), 2);
-        assert_eq!(roots_of(bundle.path()).unwrap().len(), 2);
+        assert_eq!(read(bundle.path()).unwrap().1.len(), 2);
         tls_client(Some(bundle.path())).unwrap();
     }
 }
