@@ -13,7 +13,9 @@ use signet::domain::{
 };
 use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
-use signet::ports::{EntryPage, EntryQuery, LogSearch as _, NewEntry, Store, StoreReader, Writes};
+use signet::ports::{
+    EntryPage, EntryQuery, LogSearch as _, LoggedEntry, NewEntry, Store, StoreReader, Writes,
+};
 use signet::store::{self, Opened, StoreError};
 use tempfile::TempDir;
 
@@ -257,16 +259,23 @@ pub async fn page(log: &GroupCommitLog, query: EntryQuery) -> EntryPage {
     log.entries(query).await.unwrap()
 }
 
-/// The indexes of the entries that `query` finds, on all pages.
-pub async fn indexes(log: &GroupCommitLog, mut query: EntryQuery) -> Vec<u64> {
-    let mut indexes = Vec::new();
+/// The entries that `query` finds, on all pages: one may end early where it takes long, so that no page has everything for sure.
+pub async fn entries_of(log: &GroupCommitLog, mut query: EntryQuery) -> Vec<LoggedEntry> {
+    let mut entries = Vec::new();
     loop {
         let found = page(log, query.clone()).await;
-        indexes.extend(found.entries.iter().map(|entry| entry.index));
-        let Some(next) = found.next else { return indexes };
+        assert!(found.entries.len() <= query.limit, "{query:?}");
+        entries.extend(found.entries);
+        let Some(next) = found.next else { return entries };
+        assert!(next > query.after.map_or(0, |after| after + 1), "{query:?}: a page goes on");
         query.after = next.checked_sub(1);
         query.size = Some(found.size);
     }
+}
+
+/// The indexes of the entries that `query` finds, on all pages.
+pub async fn indexes(log: &GroupCommitLog, query: EntryQuery) -> Vec<u64> {
+    entries_of(log, query).await.iter().map(|entry| entry.index).collect()
 }
 
 /// Does what blocks outside of the test's runtime.

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use signet::domain::{EntryFilter, Event, SystemClock};
-use signet::log::{GroupCommitLog, LoggedKeys};
+use signet::log::LoggedKeys;
 use signet::ports::{
     EntryQuery, Extent, KeyArchive as _, LogRange as _, LogSearch as _, Mark, Marks as _, NewEntry,
     SigningLog as _, Store, Writes,
 };
 
-use crate::fixtures::{Place, Story, all, contract, indexed, indexes, page, writes};
+use crate::fixtures::{Place, Story, all, contract, indexed, indexes, writes};
 use crate::key_archive::archived;
 
 contract! {
@@ -112,17 +112,6 @@ async fn the_log_goes_on_without_what_is_archived_and_the_search_with_it(place: 
     assert_eq!(log.progress().await.unwrap().indexed, 304, "the index took what is gone for no damage");
 }
 
-/// The indexes of all entries, page by page: a page may end early while an index is young.
-async fn walk(log: &GroupCommitLog) -> Vec<u64> {
-    let (mut found, mut query) = (Vec::new(), all());
-    loop {
-        let page = page(log, query.clone()).await;
-        found.extend(page.entries.iter().map(|entry| entry.index));
-        let Some(next) = page.next else { return found };
-        query = EntryQuery { after: next.checked_sub(1), size: Some(page.size), ..query };
-    }
-}
-
 async fn an_index_that_is_made_anew_knows_what_is_left(place: Place) {
     let (_, young) = with_archive(&place).await;
     let log = place.log();
@@ -130,12 +119,11 @@ async fn an_index_that_is_made_anew_knows_what_is_left(place: Place) {
     log.rebuild();
     // Before, while and after the new one takes the old one's place.
     for _ in 0..100 {
-        assert_eq!(walk(&log).await, (256..304).collect::<Vec<_>>());
+        assert_eq!(indexes(&log, all()).await, (256..304).collect::<Vec<_>>());
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     let of_young = EntryFilter { key_version: Some(2), ..EntryFilter::default() };
-    let found = page(&log, EntryQuery { filter: of_young, ..all() }).await;
-    assert_eq!(found.entries.iter().map(|entry| entry.index).collect::<Vec<_>>(), [300, 301, 302, 303]);
+    assert_eq!(indexes(&log, EntryQuery { filter: of_young, ..all() }).await, [300, 301, 302, 303]);
     assert_eq!(log.find(young.identity()).await.unwrap().unwrap().signing.id, young.id);
 }
 

@@ -10,7 +10,7 @@ use signet::log::GroupCommitLog;
 use signet::ports::{DeliveryChange, LogSearch as _, Outbox as _, Parcel, SigningLog as _};
 
 use super::connections::{Connections, Cut};
-use crate::fixtures::{Place, Story, all, at, indexes, page};
+use crate::fixtures::{Place, Story, all, at, entries_of, indexes};
 use crate::support::postgres;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -168,15 +168,10 @@ async fn wait_for(log: &GroupCommitLog, more: u64) {
 /// Every entry's signature, by index. Fails where an index is missing.
 async fn logged(log: &GroupCommitLog) -> HashMap<u64, SignatureId> {
     let mut found = HashMap::new();
-    let mut query = all();
-    loop {
-        let found_here = page(log, query.clone()).await;
-        for entry in &found_here.entries {
-            let parsed: signet::domain::Entry = serde_json::from_slice(&entry.bytes).unwrap();
-            assert_eq!(entry.index, found.len() as u64, "there is no gap");
-            found.insert(entry.index, parsed.signing().unwrap().id);
-        }
-        let Some(next) = found_here.next else { return found };
-        query.after = next.checked_sub(1);
+    for entry in entries_of(log, all()).await {
+        let parsed: signet::domain::Entry = serde_json::from_slice(&entry.bytes).unwrap();
+        assert_eq!(entry.index, found.len() as u64, "there is no gap");
+        found.insert(entry.index, parsed.signing().unwrap().id);
     }
+    found
 }
