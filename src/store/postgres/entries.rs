@@ -5,38 +5,25 @@ use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
 use super::pipeline::Pipeline;
-use super::tree;
 use crate::ports::NewEntry;
-use crate::store::tree_row::HeadRow;
 
-/// The place of new entries, held until the transaction ends.
-pub(super) struct Claimed {
-    pub(super) head: HeadRow,
-}
-
-/// Claims the indexes of `count` entries, from the size of the head on. Without entries nobody is held up.
-pub(super) async fn claim(client: &Client, count: usize) -> Result<Claimed, Error> {
-    Ok(Claimed { head: tree::head(client, count > 0).await? })
-}
-
-/// Appends `entries` at their place, with what requests look up before the search index has it.
+/// Appends `entries` from index `first` on, which the transaction has claimed, with what requests look up before the search index has it.
 pub(super) fn append<'a>(
     pipeline: &mut Pipeline<'a>,
     client: &'a Client,
-    claimed: &Claimed,
+    first: i64,
     entries: &'a [NewEntry],
 ) {
     if entries.is_empty() {
         return;
     }
     let bytes: Vec<_> = entries.iter().map(NewEntry::bytes).collect();
-    let first = claimed.head.size;
     pipeline.push(async move {
         let sql = "INSERT INTO entries
             SELECT $1 + place - 1, bytes FROM unnest($2) WITH ORDINALITY AS added (bytes, place)";
         client.execute_typed(sql, &[(&first, Type::INT8), (&bytes, Type::BYTEA_ARRAY)]).await
     });
-    let recent = Recent::of(claimed, entries);
+    let recent = Recent::of(first, entries);
     if !recent.indexes.is_empty() {
         pipeline.push(async move { recent.insert(client).await });
     }
@@ -53,9 +40,9 @@ struct Recent<'a> {
 }
 
 impl<'a> Recent<'a> {
-    fn of(claimed: &Claimed, entries: &'a [NewEntry]) -> Self {
+    fn of(first: i64, entries: &'a [NewEntry]) -> Self {
         let mut recent = Self::default();
-        for (index, entry) in (claimed.head.size..).zip(entries) {
+        for (index, entry) in (first..).zip(entries) {
             let Some(signing) = entry.entry().signing() else { continue };
             let identity = entry.entry().identity();
             let subject = entry.entry().subject.as_ref().filter(|_| identity.is_some());

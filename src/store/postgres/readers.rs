@@ -13,7 +13,7 @@ use super::fault::{Fault, within};
 use super::patience::Patience;
 use super::search::{PostgresView, Set, State, logged};
 use super::{archive, outbox, retention, tree};
-use crate::domain::{Entry, KeyName, SignatureId, SignatureIdentity};
+use crate::domain::{KeyName, SignatureId, SignatureIdentity};
 use crate::ports::{
     ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry,
     SearchProgress, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint, StoreReader, Waiting,
@@ -56,7 +56,8 @@ impl Readers {
 
     /// Asks one question of one statement.
     fn ask<T>(&self, ask: impl AsyncFn(&Client) -> Result<T, Error>) -> Result<T, LogError> {
-        self.database.wait(self.try_ask(ask)).map_err(LogError::from)
+        let patience = self.database.connector.patience();
+        self.on_a_connection(|client| Ok(self.database.wait(within(patience, ask(client)))?))
     }
 
     /// Asks within one transaction, so that every part of the answer is of the same moment.
@@ -69,41 +70,17 @@ impl Readers {
         })
     }
 
-    /// A connection that met an error is not used again. Asking twice is harmless.
-    async fn try_ask<T>(&self, ask: impl AsyncFn(&Client) -> Result<T, Error>) -> Result<T, Fault> {
-        let _turn = self.turns.acquire().await.map_err(|_| Fault::lasting("reading has ended"))?;
-        let mut attempt = 0;
-        loop {
-            let client = match self.take_idle() {
-                Some(client) => Ok(client),
-                None => self.database.connector.connect().await,
-            };
-            let answer = match client {
-                Ok(client) => {
-                    let answer = within(self.database.connector.patience(), ask(&client)).await;
-                    answer.map(|answer| (client, answer))
-                }
-                Err(fault) => Err(fault),
-            };
-            match answer {
-                Ok((client, answer)) => {
-                    self.idle().push(client);
-                    self.patience.succeeded();
-                    return Ok(answer);
-                }
-                Err(fault) => {
-                    attempt += 1;
-                    self.patience.pause(fault, attempt).await?;
-                }
-            }
-        }
-    }
-
-    /// Asks the search index and the log, as they are at one moment. Asking twice is harmless.
+    /// Asks the search index and the log, as they are at one moment.
     fn search<T>(
         &self,
         ask: impl Fn(&PostgresView<'_>, &State, &Meta, &Dictionary) -> Result<T, SearchFault>,
     ) -> Result<T, LogError> {
+        self.on_a_connection(|client| self.search_on(client, &ask))
+    }
+
+    /// Asks over one of the connections, and again over another where that may help: asking twice is harmless. A connection
+    /// that met an error is not used again.
+    fn on_a_connection<T>(&self, ask: impl Fn(&Client) -> Result<T, SearchFault>) -> Result<T, LogError> {
         let turn = self.database.wait(self.turns.acquire());
         let _turn = turn.map_err(|_| LogError("reading has ended".to_owned()))?;
         let mut attempt = 0;
@@ -113,7 +90,7 @@ impl Readers {
                 None => self.database.wait(self.database.connector.connect()),
             };
             let answer = client.map_err(SearchFault::from).and_then(|client| {
-                let answer = self.search_on(&client, &ask)?;
+                let answer = ask(&client)?;
                 Ok((client, answer))
             });
             match answer {
@@ -247,15 +224,9 @@ impl StoreReader for Readers {
     fn of_identity(&self, identity: SignatureIdentity) -> Result<Vec<LoggedEntry>, LogError> {
         let bytes = &identity.as_bytes()[..];
         let newest = self.look_up("identity", (&bytes, Type::BYTEA), |view, _, recent| {
-            let indexed = search::of_identity(view, identity)?;
-            let Some(last) = recent.last().copied() else { return Ok(indexed) };
-            let recent = view.entries(&[last])?.pop().and_then(|entry| {
-                let entry: Entry = serde_json::from_slice(&entry.bytes).ok()?;
-                Some((last, entry.signing()?.id))
-            });
-            Ok(indexed.max(recent))
+            search::of_identity(view, identity, recent.last().copied())
         })?;
-        newest.map_or_else(|| Ok(Vec::new()), |(_, id)| self.of_signature(id))
+        newest.map_or_else(|| Ok(Vec::new()), |id| self.of_signature(id))
     }
 
     fn of_subject(&self, of: &SignaturesOf) -> Result<Vec<LoggedEntry>, LogError> {

@@ -4,7 +4,6 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Error};
 
 use super::pipeline::Pipeline;
-use super::search::clamp;
 use crate::ports::{Extent, Writes};
 
 /// Entries below `archived.below` are in files and may go; all others stay. The last entry always stays.
@@ -59,7 +58,7 @@ pub(super) fn write<'a>(pipeline: &mut Pipeline<'a>, client: &'a Client, writes:
     if let Some(below) = writes.archived_below {
         pipeline.push(async move {
             let sql = "UPDATE archived SET below = greatest(below, $1)";
-            client.execute_typed(sql, &[(&clamp(below), Type::INT8)]).await
+            client.execute_typed(sql, &[(&i64::try_from(below).unwrap_or(i64::MAX), Type::INT8)]).await
         });
     }
 }

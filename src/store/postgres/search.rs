@@ -148,12 +148,16 @@ pub(super) fn write(view: &PostgresView<'_>, changes: &Changes) -> Result<(), Se
     Ok(())
 }
 
+/// What is asked for nothing is not asked of the database: new signatures are looked up, and are not there.
 impl View for PostgresView<'_> {
     fn is_long(&self) -> bool {
         Instant::now() >= self.long
     }
 
     fn small(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, SearchFault> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
         let sql = format!(
             "SELECT v FROM unnest($1) WITH ORDINALITY AS wanted (k, place) LEFT JOIN search_small_{} USING (k) ORDER BY place",
             self.set.name()
@@ -184,6 +188,9 @@ impl View for PostgresView<'_> {
     }
 
     fn large(&self, keys: &[i64]) -> Result<Vec<Option<Vec<u8>>>, SearchFault> {
+        if keys.is_empty() {
+            return Ok(Vec::new());
+        }
         let sql = format!(
             "SELECT v FROM unnest($1) WITH ORDINALITY AS wanted (k, place) LEFT JOIN search_large_{} USING (k) ORDER BY place",
             self.set.name()
@@ -200,6 +207,9 @@ impl View for PostgresView<'_> {
     }
 
     fn entries(&self, indexes: &[u64]) -> Result<Vec<LoggedEntry>, SearchFault> {
+        if indexes.is_empty() {
+            return Ok(Vec::new());
+        }
         let indexes: Vec<_> = indexes.iter().map(|index| index.cast_signed()).collect();
         let sql = "SELECT idx, bytes FROM entries WHERE idx = ANY($1) ORDER BY idx";
         Ok(self.query(sql, &[(&indexes, Type::INT8_ARRAY)])?.iter().map(logged).collect())
@@ -233,9 +243,4 @@ impl From<Fault> for SearchFault {
 /// A row of index and bytes.
 pub(super) fn logged(row: &Row) -> LoggedEntry {
     LoggedEntry { index: row.get::<_, i64>(0).cast_unsigned(), bytes: row.get(1) }
-}
-
-/// An index as PostgreSQL counts: beyond, there are no entries.
-pub(super) fn clamp(index: u64) -> i64 {
-    i64::try_from(index).unwrap_or(i64::MAX)
 }

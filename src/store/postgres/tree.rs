@@ -7,6 +7,7 @@ use tokio_postgres::{Client, Error, Row};
 
 use super::fault::Fault;
 use super::pipeline::Pipeline;
+use super::search::logged;
 use crate::ports::{LogError, LoggedEntry, SignedCheckpoint};
 use crate::store::tree_row::{CheckpointRow, HeadRow, Parts};
 use crate::store::{PAGE_BYTES, StoreError};
@@ -133,8 +134,7 @@ pub(super) async fn entries(client: &Client, first: i64, limit: i64) -> Result<V
         (&i64::try_from(PAGE_BYTES).unwrap_or(i64::MAX), Type::INT8),
     ];
     let rows = client.query_typed(sql, &parameters).await?;
-    let entry = |row: &Row| LoggedEntry { index: row.get::<_, i64>(0).cast_unsigned(), bytes: row.get(1) };
-    Ok(rows.iter().map(entry).collect())
+    Ok(rows.iter().map(logged).collect())
 }
 
 /// Brings the tree to the size of a log that an older Signet has written, holds the parts of the log against each

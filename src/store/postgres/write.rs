@@ -54,17 +54,18 @@ pub(super) async fn transact(
         try_join3(
             idempotency::keep(client, &writes.answers),
             used.count(client),
-            entries::claim(client, writes.entries.len()),
+            // Held until the transaction ends, with the indexes behind it; without entries nobody is held up.
+            tree::head(client, !writes.entries.is_empty()),
         ),
     );
-    let ((fresh, (), (), bound), (kept, (), claimed)) = within(limit, together).await?;
+    let ((fresh, (), (), bound), (kept, (), head)) = within(limit, together).await?;
     if !fresh {
         within(limit, client.batch_execute("ROLLBACK")).await?;
         return unknown
             .take()
             .ok_or_else(|| Fault::lasting("a transaction was done that nobody has asked for"));
     }
-    let edge = claimed.head.edge()?;
+    let edge = head.edge()?;
     let before = edge.head();
     witness.among_others(before)?;
     let grown = Grown::of(edge, writes.entries.iter().map(NewEntry::leaf));
@@ -81,8 +82,8 @@ pub(super) async fn transact(
     if !writes.entries.is_empty() {
         grown.write(&mut last, client, true);
     }
-    entries::append(&mut last, client, &claimed, &writes.entries);
-    outbox::change(&mut last, client, claimed.head.size, writes)?;
+    entries::append(&mut last, client, head.size, &writes.entries);
+    outbox::change(&mut last, client, head.size, writes)?;
     if let Some(checkpoint) = &writes.checkpoint {
         tree::keep(&mut last, client, checkpoint);
     }

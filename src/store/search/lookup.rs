@@ -1,7 +1,7 @@
 //! What requests ask on their way: by a name, and at once.
 
+use super::dictionary::key_of;
 use super::keys::{self, Dimension, Hashed};
-use super::project::is_version_of;
 use super::sheet::SignatureRow;
 use super::signatures::rows;
 use super::{Dictionary, SearchFault, View, beginning, is_archived};
@@ -19,14 +19,16 @@ pub(in crate::store) fn of_signature(view: &dyn View, id: SignatureId) -> Result
     Ok(row.as_ref().map(SignatureRow::telling).unwrap_or_default())
 }
 
-/// The newest signature of an identity, with the index of the entry that holds it.
+/// The newest signature of an identity. `recent` is the newest entry that holds one and that the index may not know yet.
 pub(in crate::store) fn of_identity(
     view: &dyn View,
     identity: SignatureIdentity,
-) -> Result<Option<(u64, SignatureId)>, SearchFault> {
+    recent: Option<u64>,
+) -> Result<Option<SignatureId>, SearchFault> {
     let mut holders: Vec<_> = by_hash(view, Hashed::Identity, identity.as_bytes())?
         .iter()
         .filter_map(SignatureRow::holder)
+        .chain(recent)
         .collect();
     holders.sort_unstable();
     while let Some(holder) = holders.pop() {
@@ -38,7 +40,7 @@ pub(in crate::store) fn of_identity(
             && entry.identity() == Some(identity)
             && let Some(signing) = entry.signing()
         {
-            return Ok(Some((holder, signing.id)));
+            return Ok(Some(signing.id));
         }
     }
     Ok(None)
@@ -59,7 +61,8 @@ pub(in crate::store) fn of_subject(
         },
     };
     let is_it = |row: &&SignatureRow| {
-        row.codes[0] == repository && is_version_of(dictionary.name(Dimension::Key, row.codes[2]), &of.key)
+        row.codes[0] == repository
+            && key_of(dictionary.name(Dimension::Key, row.codes[2])).0 == of.key.as_str()
     };
     let found = by_hash(view, Hashed::SignatureDigest, of.subject.digest.as_bytes())?;
     let mut holders: Vec<_> = found.iter().filter(is_it).filter_map(SignatureRow::holder).collect();

@@ -7,9 +7,9 @@ use jiff::tz::TimeZone;
 use super::cell::{CHUNK, Cell};
 use super::dictionary::key_name;
 use super::keys::{self, Dimension, Hashed, Period, Sheets};
-use super::sheet::{ENTRIES, ENTRY, EntryRow, SIGNATURE, SIGNATURES, SignatureRow, decode, encode};
+use super::sheet::{ENTRIES, ENTRY, EntryRow, Row, SIGNATURE, SIGNATURES, SignatureRow, decode, encode};
 use super::{Changes, Dictionary, Meta, STEP, SearchFault, View, beginning};
-use crate::domain::{Digest, Entry, KeyName, KeyVersion, SignatureId};
+use crate::domain::{Digest, Entry, KeyVersion, SignatureId};
 use crate::ports::LoggedEntry;
 
 /// Where the index stands, in memory. After a step that was not written it has to be read again.
@@ -37,7 +37,7 @@ pub(in crate::store) fn project(
     standing: &mut Standing,
     entries: &[LoggedEntry],
 ) -> Result<Changes, SearchFault> {
-    let mut step = Step { view, changes: Changes::default(), standing, presence: BTreeSet::new() };
+    let mut step = Step { view, changes: Changes::default(), standing };
     let read: Vec<_> = entries.iter().map(|logged| (logged, parse(logged))).collect();
     let mut rows = Vec::with_capacity(read.len());
     for (logged, entry) in &read {
@@ -46,8 +46,7 @@ pub(in crate::store) fn project(
     step.append(&rows)?;
     step.count(&rows)?;
     step.follow_signatures(&read, &rows)?;
-    let Step { mut changes, standing, presence, .. } = step;
-    changes.small.extend(presence.into_iter().map(|key| (key, Some(Vec::new()))));
+    let Step { mut changes, standing, .. } = step;
     if let Some(last) = entries.last() {
         standing.meta.indexed = last.index + 1;
         standing.meta.last = Digest::of(&last.bytes);
@@ -78,7 +77,6 @@ struct Step<'a> {
     view: &'a dyn View,
     changes: Changes,
     standing: &'a mut Standing,
-    presence: BTreeSet<Vec<u8>>,
 }
 
 impl Step<'_> {
@@ -126,14 +124,15 @@ impl Step<'_> {
             let number = sheet_number(index / ENTRIES)?;
             let mut sheet: Vec<EntryRow> = match index % ENTRIES {
                 0 => Vec::new(),
-                rows => read_sheet(self.view, Sheets::Entries, number, rows)?,
+                rows => read_sheet(self.view, number, rows)?,
             };
             let room = (ENTRIES - index % ENTRIES).min(rest.len() as u64) as usize;
             let (now, later) = rest.split_at(room);
+            for (dimension, code) in values(ENTRY, now) {
+                let key = keys::presence(Sheets::Entries, dimension, code, number);
+                self.changes.small.insert(key, Some(Vec::new()));
+            }
             for row in now {
-                for (dimension, code) in ENTRY.into_iter().zip(row.codes) {
-                    self.presence.insert(keys::presence(Sheets::Entries, dimension, code, number));
-                }
                 let meta = &mut self.standing.meta;
                 meta.latest = meta.latest.max(row.time);
                 meta.lag = meta.lag.max(meta.latest - row.time);
@@ -150,20 +149,19 @@ impl Step<'_> {
 
     /// Counts the rows in their cells.
     fn count(&mut self, rows: &[EntryRow]) -> Result<(), SearchFault> {
-        let mut added: BTreeMap<i64, Cell> = BTreeMap::new();
-        let mut periods = HashMap::new();
+        let mut days: BTreeMap<(Dimension, i32, u32), Cell> = BTreeMap::new();
         for row in rows {
-            let day = day(row.time);
-            let month = *periods.entry(day).or_insert_with(|| month(day));
-            for period in [Period::Day(day), Period::Month(month)] {
-                let kind = row.codes[0];
-                let all = [(Dimension::All, 0)];
-                let each = ENTRY.into_iter().zip(row.codes).skip(1);
-                for (dimension, code) in each.chain(all) {
-                    let cell = added.entry(keys::cell(dimension, period, code / CHUNK)).or_default();
-                    cell.add(code, kind, 1);
-                }
+            let (day, kind) = (day(row.time), row.codes[0]);
+            let each = ENTRY.into_iter().zip(row.codes).skip(1);
+            for (dimension, code) in each.chain([(Dimension::All, 0)]) {
+                days.entry((dimension, day, code / CHUNK)).or_default().add(code, kind, 1);
             }
+        }
+        let mut added: BTreeMap<i64, Cell> = BTreeMap::new();
+        for ((dimension, day, chunk), cell) in days {
+            let month = keys::cell(dimension, Period::Month(month(day)), chunk);
+            added.entry(month).or_default().merge(&cell);
+            added.insert(keys::cell(dimension, Period::Day(day), chunk), cell);
         }
         let keys: Vec<_> = added.keys().copied().collect();
         for ((key, mut cell), before) in added.into_iter().zip(self.view.large(&keys)?) {
@@ -251,11 +249,7 @@ impl Step<'_> {
         if sheet.before == sheet.now {
             return;
         }
-        let values = |rows: &[SignatureRow]| {
-            let each = rows.iter().flat_map(|row| SIGNATURE.into_iter().zip(row.codes));
-            each.collect::<BTreeSet<_>>()
-        };
-        let (before, now) = (values(&sheet.before), values(&sheet.now));
+        let (before, now) = (values(SIGNATURE, &sheet.before), values(SIGNATURE, &sheet.now));
         for (dimension, code) in before.symmetric_difference(&now) {
             let there = now.contains(&(*dimension, *code)).then(Vec::new);
             let key = keys::presence(Sheets::Signatures, *dimension, *code, number);
@@ -272,9 +266,17 @@ struct Changed {
     now: Vec<SignatureRow>,
 }
 
-/// A sheet that is there, with that many rows.
-fn read_sheet(view: &dyn View, sheets: Sheets, number: u32, rows: u64) -> Result<Vec<EntryRow>, SearchFault> {
-    let bytes = view.large(&[keys::sheet(sheets, number)])?.pop().flatten();
+/// What stands on a sheet, each value once.
+fn values<const DIMENSIONS: usize, const CODES: usize, const NUMBERS: usize>(
+    dimensions: [Dimension; DIMENSIONS],
+    rows: &[Row<CODES, NUMBERS>],
+) -> BTreeSet<(Dimension, u32)> {
+    rows.iter().flat_map(|row| dimensions.into_iter().zip(row.codes)).collect()
+}
+
+/// A sheet of entries that is there, with that many rows.
+fn read_sheet(view: &dyn View, number: u32, rows: u64) -> Result<Vec<EntryRow>, SearchFault> {
+    let bytes = view.large(&[keys::sheet(Sheets::Entries, number)])?.pop().flatten();
     let sheet = decode(&bytes.ok_or_else(|| SearchFault::damaged("a sheet is missing"))?)?;
     if sheet.len() as u64 == rows {
         Ok(sheet)
@@ -311,9 +313,4 @@ pub(super) fn first_day(month: i32) -> i32 {
     let month = i8::try_from(month.rem_euclid(12) + 1).unwrap_or(1);
     let first = jiff::civil::Date::new(year, month, 1).and_then(|date| date.to_zoned(TimeZone::UTC));
     first.map_or(0, |first| day(first.timestamp().as_microsecond()))
-}
-
-/// The name of a key's versions.
-pub(super) fn is_version_of(name: &str, key: &KeyName) -> bool {
-    super::dictionary::key_of(name).0 == key.as_str()
 }

@@ -9,6 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params}
 
 use super::readers::{Readers, logged};
 use super::recent::Recent;
+use super::retention;
 use super::{SqliteStore, WAL_BYTES, create};
 use crate::ports::LoggedEntry;
 use crate::store::search::{Changes, Dictionary, Meta, PAGE_TIME, Pair, Range, SearchFault, View};
@@ -286,10 +287,7 @@ impl View for SqliteView<'_> {
     }
 
     fn first(&self) -> Result<u64, SearchFault> {
-        let sql = "SELECT coalesce(min(idx), 0) FROM entries";
-        let first =
-            self.log.prepare_cached(sql).and_then(|mut select| select.query_row([], |row| row.get(0)));
-        first.map(i64::cast_unsigned).map_err(of_log)
+        retention::first(self.log).map_err(of_log)
     }
 }
 

@@ -70,15 +70,13 @@ impl SqliteStore {
         let mut connection =
             connect(&path).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
         schema::prepare(&mut connection, &path)?;
-        let witness = Witness::of(tree::open(&mut connection, &path)?);
+        let head = tree::open(&mut connection, &path)?;
+        let index = Arc::new(Index::of_size(head.size));
         outbox::release(&connection).map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
         let file = FileIdentity::of(&path).map_err(|source| StoreError::Io { path: path.clone(), source })?;
-        let size = size(&connection, "entries");
-        let size = size.map_err(|source| StoreError::Sqlite { path: path.clone(), source })?;
-        let index = Arc::new(Index::of_size(size.cast_unsigned()));
         catch_up(&mut SqliteProjector::new(path.clone(), index.clone()));
         let readers = Arc::new(Readers::of(path, index.clone()));
-        Ok(Self { connection, file, witness, readers, index, _lock: lock })
+        Ok(Self { connection, file, witness: Witness::of(head), readers, index, _lock: lock })
     }
 
     /// Only reads the database at `path`, which another process may write, without its search index.
@@ -241,10 +239,10 @@ impl FileIdentity {
     }
 }
 
-/// The number of entries that `table` knows of: entries are counted from 0, without gaps.
-fn size(connection: &Connection, table: &'static str) -> rusqlite::Result<i64> {
+/// The number of entries: they are counted from 0, without gaps.
+fn size(connection: &Connection) -> rusqlite::Result<i64> {
     connection
-        .prepare_cached(&format!("SELECT coalesce(max(idx) + 1, 0) FROM {table}"))?
+        .prepare_cached("SELECT coalesce(max(idx) + 1, 0) FROM entries")?
         .query_row([], |row| row.get(0))
 }
 

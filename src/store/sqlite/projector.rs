@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 use super::index::{self, Index, IndexFile, SqliteView, of_index, of_log};
-use super::readers::{Readers, logged};
+use super::readers::{Readers, entries};
 use super::size;
 use crate::domain::Digest;
 use crate::ports::{LogError, LoggedEntry, Projector, SearchProgress, Step};
@@ -159,7 +159,7 @@ impl Filling {
             }
         };
         let mut entries = read(log, standing.meta.indexed).map_err(of_log)?;
-        let log_size = size(log, "entries").map_err(of_log)?.cast_unsigned();
+        let log_size = size(log).map_err(of_log)?.cast_unsigned();
         if entries.first().is_some_and(|entry| entry.index != standing.meta.indexed) {
             entries = archived(&view, standing.meta.indexed)?;
         }
@@ -180,17 +180,7 @@ fn begin(connection: &mut Connection) -> Result<Transaction<'_>, SearchFault> {
 
 /// The next entries of the log, from `first` on.
 fn read(log: &Connection, first: u64) -> rusqlite::Result<Vec<LoggedEntry>> {
-    let mut select =
-        log.prepare_cached("SELECT idx, bytes FROM entries WHERE idx >= ?1 ORDER BY idx LIMIT ?2")?;
-    let mut rows = select.query_map((first.cast_signed(), STEP as i64), logged)?;
-    let (mut entries, mut bytes) = (Vec::new(), 0);
-    while bytes < STEP_BYTES
-        && let Some(entry) = rows.next().transpose()?
-    {
-        bytes += entry.bytes.len();
-        entries.push(entry);
-    }
-    Ok(entries)
+    entries(log, first.cast_signed(), STEP, STEP_BYTES)
 }
 
 /// The index that is there and has come furthest. One that is not of this log, or is damaged, goes.

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction};
 use super::index::{Index, of_log};
 use super::recent::Name;
 use super::{SqliteStore, archive, log_error, outbox, retention, size, tree};
-use crate::domain::{Entry, KeyName, SignatureId, SignatureIdentity};
+use crate::domain::{KeyName, SignatureId, SignatureIdentity};
 use crate::ports::{
     ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry,
     SearchProgress, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint, StoreReader, Waiting,
@@ -81,7 +81,7 @@ impl Readers {
         let file = self.index.live().ok_or_else(no_index)?;
         let answer = self.ask(|log| {
             Ok(file.ask(log, |view, meta, dictionary| {
-                let size = size(log, "entries").map_err(of_log)?;
+                let size = size(log).map_err(of_log)?;
                 ask(view, meta, dictionary, size.cast_unsigned())
             }))
         })?;
@@ -142,19 +142,7 @@ impl StoreReader for Readers {
 
     fn entries(&self, first: u64, limit: usize) -> Result<Vec<LoggedEntry>, LogError> {
         let Ok(first) = i64::try_from(first) else { return Ok(Vec::new()) };
-        self.ask(|transaction| {
-            let mut statement =
-                transaction.prepare_cached("SELECT idx, bytes FROM entries WHERE idx >= ?1 ORDER BY idx")?;
-            let rows = statement.query_map([first], logged)?;
-            let mut bytes = 0;
-            rows.take(limit)
-                .take_while(|entry| {
-                    let fits = bytes < PAGE_BYTES;
-                    bytes += entry.as_ref().map_or(0, |entry| entry.bytes.len());
-                    fits
-                })
-                .collect()
-        })
+        self.ask(|transaction| entries(transaction, first, limit, PAGE_BYTES))
     }
 
     fn head(&self) -> Result<(TreeHead, Option<SignedCheckpoint>), LogError> {
@@ -187,15 +175,9 @@ impl StoreReader for Readers {
 
     fn of_identity(&self, identity: SignatureIdentity) -> Result<Vec<LoggedEntry>, LogError> {
         let newest = self.look_up(Name::Identity(identity), |view, _, recent| {
-            let indexed = search::of_identity(view, identity)?;
-            let Some(last) = recent.last().copied() else { return Ok(indexed) };
-            let recent = view.entries(&[last])?.pop().and_then(|entry| {
-                let entry: Entry = serde_json::from_slice(&entry.bytes).ok()?;
-                Some((last, entry.signing()?.id))
-            });
-            Ok(indexed.max(recent))
+            search::of_identity(view, identity, recent.last().copied())
         })?;
-        newest.map_or_else(|| Ok(Vec::new()), |(_, id)| self.of_signature(id))
+        newest.map_or_else(|| Ok(Vec::new()), |id| self.of_signature(id))
     }
 
     fn of_subject(&self, of: &SignaturesOf) -> Result<Vec<LoggedEntry>, LogError> {
@@ -250,6 +232,26 @@ fn merged(mut indexed: Vec<u64>, recent: Vec<u64>) -> Vec<u64> {
     indexed.sort_unstable();
     indexed.dedup();
     indexed
+}
+
+/// Entries from `first` on, in their order: at most `limit`, and no more once there are so many bytes.
+pub(super) fn entries(
+    connection: &Connection,
+    first: i64,
+    limit: usize,
+    bytes: usize,
+) -> rusqlite::Result<Vec<LoggedEntry>> {
+    let mut select =
+        connection.prepare_cached("SELECT idx, bytes FROM entries WHERE idx >= ?1 ORDER BY idx")?;
+    let rows = select.query_map([first], logged)?;
+    let mut read = 0;
+    rows.take(limit)
+        .take_while(|entry| {
+            let fits = read < bytes;
+            read += entry.as_ref().map_or(0, |entry| entry.bytes.len());
+            fits
+        })
+        .collect()
 }
 
 /// A row of index and bytes.

@@ -19,7 +19,6 @@ pub(super) enum Name {
 #[derive(Debug, Default)]
 pub(super) struct Recent {
     floor: u64,
-    size: u64,
     entries: VecDeque<(u64, [Option<Name>; 3])>,
     by_name: HashMap<Name, Vec<u64>>,
 }
@@ -31,7 +30,7 @@ impl Recent {
 
     /// Of a log of which nothing is remembered.
     pub(super) fn of_size(size: u64) -> Self {
-        Self { floor: size, size, ..Self::default() }
+        Self { floor: size, ..Self::default() }
     }
 
     /// The index has to know every entry below.
@@ -47,10 +46,9 @@ impl Recent {
     /// Remembers entries that have just been committed.
     pub(super) fn add(&mut self, first: u64, entries: &[NewEntry]) {
         if self.entries.len() + entries.len() > Self::LIMIT {
-            *self = Self::of_size(self.size);
+            *self = Self::of_size(first);
         }
         for (index, entry) in (first..).zip(entries) {
-            self.size = index + 1;
             let Some(names) = names(entry.entry()) else { continue };
             for name in names.into_iter().flatten() {
                 self.by_name.entry(name).or_default().push(index);

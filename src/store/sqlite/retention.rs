@@ -47,7 +47,7 @@ pub(super) fn write(transaction: &Transaction<'_>, writes: &Writes) -> rusqlite:
 /// Drops some of what is archived.
 pub(super) fn drop_some(connection: &mut Connection) -> rusqlite::Result<usize> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let Extent { first, .. } = extent(&transaction)?;
+    let first = first(&transaction)?;
     let below: i64 = transaction.query_row("SELECT below FROM archived", [], |row| row.get(0))?;
     let end = below.min(first.cast_signed().saturating_add_unsigned(PART));
     let dropped = transaction.execute("DELETE FROM entries WHERE idx < ?1", [end])?;
@@ -56,11 +56,15 @@ pub(super) fn drop_some(connection: &mut Connection) -> rusqlite::Result<usize> 
 }
 
 pub(super) fn extent(transaction: &Transaction<'_>) -> rusqlite::Result<Extent> {
-    let size = size(transaction, "entries")?;
-    let first: i64 = transaction
+    Ok(Extent { first: first(transaction)?, size: size(transaction)?.cast_unsigned() })
+}
+
+/// The first entry that is there.
+pub(super) fn first(connection: &Connection) -> rusqlite::Result<u64> {
+    let first: i64 = connection
         .prepare_cached("SELECT coalesce(min(idx), 0) FROM entries")?
         .query_row([], |row| row.get(0))?;
-    Ok(Extent { first: first.cast_unsigned(), size: size.cast_unsigned() })
+    Ok(first.cast_unsigned())
 }
 
 pub(super) fn mark(transaction: &Transaction<'_>, name: &str) -> rusqlite::Result<Option<String>> {

@@ -20,7 +20,7 @@ const STEP: u64 = 10_000;
 pub(super) fn edge(transaction: &Transaction<'_>, witness: &mut Witness) -> Result<Edge, LogError> {
     let edge = head(transaction)?.0.edge()?;
     witness.alone(edge.head())?;
-    let entries = size(transaction, "entries")?.cast_unsigned();
+    let entries = size(transaction)?.cast_unsigned();
     if entries != edge.size() {
         witness
             .lose(edge.head(), &format!("there are {entries} entries, and somebody else has changed that"))?;
@@ -144,7 +144,7 @@ fn step(connection: &mut Connection, path: &Path) -> Result<Option<(u64, u64)>, 
         return Ok(None);
     }
     let mut edge = row.edge().map_err(damaged)?;
-    let entries = size(&transaction, "entries").map_err(failed)?.cast_unsigned();
+    let entries = size(&transaction).map_err(failed)?.cast_unsigned();
     let to = entries.min(edge.size() + STEP);
     let mut leaves = Vec::new();
     for index in edge.size()..to {
@@ -193,7 +193,7 @@ fn check(transaction: &Transaction<'_>) -> Result<TreeHead, Reason> {
             Ok(Hash::of_leaf(row.get_ref(0)?.as_blob()?))
         })?
         .collect::<rusqlite::Result<_>>()?;
-    let parts = Parts { entries: size(transaction, "entries")?, head, tiles, leaves, checkpoint };
+    let parts = Parts { entries: size(transaction)?, head, tiles, leaves, checkpoint };
     Ok(parts.check()?)
 }
 
