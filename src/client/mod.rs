@@ -82,7 +82,7 @@ impl Client {
     /// # Errors
     /// Where the server refuses, or nobody can tell.
     pub async fn get(&self, path: &str) -> Result<Reply, ClientError> {
-        self.send(|| self.request(Method::GET, path)).await
+        self.send(|| self.request(Method::GET, path), Reply::read).await
     }
 
     /// What is no JSON, as it is kept: whoever hashes it needs each byte.
@@ -90,18 +90,8 @@ impl Client {
     /// # Errors
     /// As [`Client::get`].
     pub async fn bytes(&self, path: &str) -> Result<Vec<u8>, ClientError> {
-        let mut attempts = 0;
-        loop {
-            let request = self.request(Method::GET, path).header(ACCEPT_ENCODING, "gzip");
-            let error = match self.within(request, |response| reply::bytes(&self.url, response)).await {
-                Ok(bytes) => return Ok(bytes),
-                Err(error) => error,
-            };
-            attempts += 1;
-            if !(error.may_pass() && self.patience.wait(attempts, error.retry_after(), &error).await) {
-                return Err(error);
-            }
-        }
+        let get = || self.request(Method::GET, path).header(ACCEPT_ENCODING, "gzip");
+        self.send(get, reply::bytes).await
     }
 
     /// Posts JSON.
@@ -118,7 +108,7 @@ impl Client {
             headers.insert("prefer", HeaderValue::from_static("respond-async"));
         }
         let post = || self.request(Method::POST, path).headers(headers.clone()).body(body.clone());
-        self.send(post).await
+        self.send(post, Reply::read).await
     }
 
     pub const fn patience(&self) -> &Patience {
@@ -139,11 +129,15 @@ impl Client {
     }
 
     /// The first answer that is final, or what was wrong with the last one.
-    async fn send(&self, request: impl Fn() -> RequestBuilder) -> Result<Reply, ClientError> {
+    async fn send<T>(
+        &self,
+        request: impl Fn() -> RequestBuilder,
+        read: impl AsyncFn(&Url, reqwest::Response) -> Result<T, ClientError>,
+    ) -> Result<T, ClientError> {
         let mut attempts = 0;
         loop {
-            let error = match self.attempt(request()).await {
-                Ok(reply) => return Ok(reply),
+            let error = match self.within(request(), &read).await {
+                Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
             attempts += 1;
@@ -154,19 +148,15 @@ impl Client {
         }
     }
 
-    async fn attempt(&self, request: RequestBuilder) -> Result<Reply, ClientError> {
-        self.within(request, |response| Reply::read(&self.url, response)).await
-    }
-
     async fn within<T>(
         &self,
         request: RequestBuilder,
-        read: impl AsyncFnOnce(reqwest::Response) -> Result<T, ClientError>,
+        read: impl AsyncFn(&Url, reqwest::Response) -> Result<T, ClientError>,
     ) -> Result<T, ClientError> {
         let left = self.patience.left();
         let exchange = async {
             let response = request.send().await.map_err(|error| ClientError::of(&self.url, error))?;
-            read(response).await
+            read(&self.url, response).await
         };
         tokio::time::timeout(left, exchange).await.map_err(|_| ClientError::no_answer(&self.url))?
     }

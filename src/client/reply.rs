@@ -25,16 +25,9 @@ impl Reply {
     pub(super) async fn read(url: &Url, response: Response) -> Result<Self, ClientError> {
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = read(url, response).await?;
-        let body = serde_json::from_slice(&bytes).ok();
-        match body {
-            Some(body) if status.is_success() => Ok(Self { status: status.as_u16(), body }),
-            body => {
-                let refusal = body.and_then(|body| Refusal::parse(status.as_u16(), &body));
-                Err(refusal.map_or_else(
-                    || ClientError::not_signet(url, status.as_u16()),
-                    |refusal| error_of(refusal, status, &headers),
-                ))
-            }
+        match serde_json::from_slice(&bytes) {
+            Ok(body) if status.is_success() => Ok(Self { status: status.as_u16(), body }),
+            _ => Err(refused(url, status, &headers, &bytes)),
         }
     }
 }
@@ -55,11 +48,16 @@ pub(super) async fn bytes(url: &Url, response: Response) -> Result<Vec<u8>, Clie
                 .map_err(|_| ClientError::not_signet(url, status.as_u16())),
         };
     }
-    let refusal = serde_json::from_slice(&bytes).ok().and_then(|body| Refusal::parse(status.as_u16(), &body));
-    Err(refusal.map_or_else(
+    Err(refused(url, status, &headers, &bytes))
+}
+
+/// What an answer says that is no success; also one that no Signet gives.
+fn refused(url: &Url, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> ClientError {
+    let refusal = serde_json::from_slice(body).ok().and_then(|body| Refusal::parse(status.as_u16(), &body));
+    refusal.map_or_else(
         || ClientError::not_signet(url, status.as_u16()),
-        |refusal| error_of(refusal, status, &headers),
-    ))
+        |refusal| error_of(refusal, status, headers),
+    )
 }
 
 fn error_of(refusal: Refusal, status: StatusCode, headers: &HeaderMap) -> ClientError {

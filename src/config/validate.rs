@@ -346,10 +346,11 @@ fn log(log: &LogConfig) -> Result<(), Wrong> {
 }
 
 fn anchor(log: &LogConfig) -> Result<(), Wrong> {
-    let Some(AnchorConfig { kind, path: place, mount: engine }) = &log.anchor else { return Ok(()) };
+    let Some(anchor) = &log.anchor else { return Ok(()) };
+    let AnchorConfig { kind, path: place, mount: engine } = anchor;
     match kind {
         AnchorKind::Vault => {
-            mount("log.anchor.mount", engine.as_deref().unwrap_or("secret"))?;
+            mount("log.anchor.mount", anchor.mount())?;
             mount("log.anchor.path", &place.to_string_lossy())
         }
         AnchorKind::File => {

@@ -1,10 +1,10 @@
 //! The log's newest checkpoint in a file.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use async_trait::async_trait;
 
+use super::durable_file;
 use crate::ports::{Anchor, AnchorError, Anchored};
 
 /// Keeps a checkpoint in a file of one process's own, which is replaced as a whole: neither a crash nor a full disk leaves
@@ -44,16 +44,7 @@ impl Anchor for FileAnchor {
 
     async fn replace(&self, _: u64, note: &str) -> Result<u64, AnchorError> {
         let note = note.to_owned();
-        let write = move |path: &Path| {
-            let folder =
-                path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            file.write_all(note.as_bytes())?;
-            file.as_file().sync_all()?;
-            file.persist(path).map_err(|error| error.error)?;
-            // The new name itself is durable with its folder.
-            std::fs::File::open(folder)?.sync_all()
-        };
+        let write = move |path: &Path| durable_file::replace(path, note.as_bytes());
         self.on_a_thread(write).await.map(|()| 1)
     }
 }

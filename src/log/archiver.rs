@@ -4,19 +4,19 @@
 //! entries below `tile/entries`, the hashes that lead from each of them to the root, and the checkpoint that signs it.
 
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::durable_file;
 use super::{GroupCommitLog, Push};
 use crate::config::ArchiveConfig;
 use crate::domain::{Clock, Entry, Event, Timestamp};
 use crate::ports::{
-    LogError, LogRange as _, LogSearch as _, LoggedEntry, Marks as _, SharedLocks, SignedCheckpoint,
-    Transparency, Writes,
+    LogError, LogRange as _, LogSearch as _, Marks as _, SharedLocks, SignedCheckpoint, Transparency, Writes,
 };
 use crate::tlog::{Hash, Row, TilePath, entries_of, push_entry};
 
@@ -69,10 +69,9 @@ impl Archiver {
         let mut moved = 0;
         loop {
             let Some(_lock) = self.locks.lock_work("archive").await? else { return Ok(moved) };
-            // What an earlier pass has archived and not deleted.
+            // What the step before has archived, or an earlier pass that did not come to it.
             self.log.drop_archived().await?;
             let Some(end) = self.step().await? else { return Ok(moved) };
-            self.log.drop_archived().await?;
             moved = end;
         }
     }
@@ -116,14 +115,12 @@ impl Archiver {
             if entries.is_empty() {
                 return Err(LogError(format!("entry {next} is not in the database")));
             }
-            for LoggedEntry { index, bytes } in entries {
-                let entry: Entry = serde_json::from_slice(&bytes)
-                    .map_err(|error| LogError(format!("entry {index} can not be read: {error}")))?;
-                if entry.time >= before {
+            for logged in entries {
+                if logged.entry()?.time >= before {
                     return Ok(false);
                 }
-                push_entry(&mut bundle, &bytes);
-                next = index + 1;
+                push_entry(&mut bundle, &logged.bytes);
+                next = logged.index + 1;
             }
         }
         let hashes = self.transparency.tile(0, number, TilePath::WIDTH).await?;
@@ -146,11 +143,12 @@ impl Archiver {
             let Some(edge) = TilePath::hashes_at(level, size).checked_sub(1).map(|last| last / WIDTH) else {
                 break;
             };
-            let (from, to) = match level {
-                0 => (edge, edge),
-                _ => (first >> (8 * u32::from(level)), (end - 1) >> (8 * u32::from(level))),
+            let numbers = match level {
+                0 => edge..=edge,
+                _ => first >> (8 * u32::from(level))..=(end - 1) >> (8 * u32::from(level)),
             };
-            for number in (from..=to).chain([edge]) {
+            let beside = (!numbers.contains(&edge)).then_some(edge);
+            for number in numbers.chain(beside) {
                 let Some(path) = TilePath::of_tree(level, number, size) else { continue };
                 let hashes = self.transparency.tile(level, number, path.width).await?;
                 let hashes = hashes.ok_or_else(|| LogError(format!("the tree has no tile {path}")))?;
@@ -194,11 +192,7 @@ fn replace(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, LogError> {
     let work = || {
         let directory = path.parent().unwrap_or_else(|| Path::new("."));
         create(directory)?;
-        let mut new = tempfile::NamedTempFile::new_in(directory)?;
-        new.write_all(bytes)?;
-        new.as_file().sync_all()?;
-        new.persist(path).map_err(|error| error.error)?;
-        File::open(directory)?.sync_all()?;
+        durable_file::replace(path, bytes)?;
         fs::read(path)
     };
     let read = work().map_err(|error| at(path, &error))?;

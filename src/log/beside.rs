@@ -48,13 +48,7 @@ impl GroupCommitLog {
 
     /// Drops what is archived and still there, until nothing is left of it.
     pub(super) async fn drop_archived(&self) -> Result<u64, LogError> {
-        let mut dropped = 0;
-        loop {
-            match self.ask(Request::DropArchived).await? {
-                0 => return Ok(dropped),
-                more => dropped += more,
-            }
-        }
+        self.ask_until_none(Request::DropArchived).await
     }
 
     /// The lowest index that an open delivery speaks of.

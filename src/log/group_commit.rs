@@ -120,6 +120,20 @@ impl GroupCommitLog {
         answered.await.map_err(|_| closed())?
     }
 
+    /// Asks for some of something to be done away with until nothing is left of it; how much that was.
+    pub(super) async fn ask_until_none(
+        &self,
+        request: impl Fn(oneshot::Sender<Result<u64, LogError>>) -> Request,
+    ) -> Result<u64, LogError> {
+        let mut all = 0;
+        loop {
+            match self.ask(&request).await? {
+                0 => return Ok(all),
+                more => all += more,
+            }
+        }
+    }
+
     /// Reads on a thread that may block.
     pub(super) async fn read<T: Send + 'static>(
         &self,
@@ -184,7 +198,7 @@ impl SigningLog for GroupCommitLog {
         self.read(&self.lookups, move |reader| {
             let mut signed = Vec::new();
             for logged in reader.of_subject(&of)? {
-                let entry = parse(&logged)?;
+                let entry = logged.entry()?;
                 if entry.subject.as_ref() == Some(&of.subject)
                     && let Event::Outcome { signing, result: Outcome::Signed { .. } }
                     | Event::Adopted { signing, .. } = entry.event
@@ -233,13 +247,9 @@ impl Drop for GroupCommitLog {
 fn record(entries: &[LoggedEntry]) -> Result<Option<Record>, LogError> {
     let entries = entries
         .iter()
-        .map(|logged| Ok((logged.index, parse(logged)?)))
+        .map(|logged| Ok((logged.index, logged.entry()?)))
         .collect::<Result<Vec<_>, LogError>>()?;
     Ok(Record::from_entries(entries.iter().map(|(index, entry)| (*index, entry))))
-}
-
-fn parse(LoggedEntry { index, bytes }: &LoggedEntry) -> Result<Entry, LogError> {
-    serde_json::from_slice(bytes).map_err(|error| LogError(format!("entry {index} can not be read: {error}")))
 }
 
 /// What would fail the transaction, and with it everybody else's part of it.

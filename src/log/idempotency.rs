@@ -27,13 +27,7 @@ impl Idempotency for GroupCommitLog {
     }
 
     async fn forget(&self, before: Timestamp) -> Result<u64, LogError> {
-        let mut forgotten = 0;
-        loop {
-            match self.ask(|answer| Request::Forget { before, answer }).await? {
-                0 => return Ok(forgotten),
-                more => forgotten += more,
-            }
-        }
+        self.ask_until_none(|answer| Request::Forget { before, answer }).await
     }
 }
 

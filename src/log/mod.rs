@@ -8,6 +8,7 @@ mod check;
 mod checkpointer;
 mod chronicle;
 mod clock_watch;
+mod durable_file;
 mod group_commit;
 mod guard;
 mod heads;

@@ -16,12 +16,6 @@ impl Quotas for GroupCommitLog {
     }
 
     async fn forget_uses(&self, before: Timestamp) -> Result<u64, LogError> {
-        let mut forgotten = 0;
-        loop {
-            match self.ask(|answer| Request::ForgetUses { before, answer }).await? {
-                0 => return Ok(forgotten),
-                more => forgotten += more,
-            }
-        }
+        self.ask_until_none(|answer| Request::ForgetUses { before, answer }).await
     }
 }

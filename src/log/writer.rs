@@ -145,9 +145,7 @@ struct Member {
     bindings: usize,
     answers: usize,
     takings: usize,
-    /// Refusals of which its entries tell, and entries of other kinds.
-    refusals: u64,
-    others: u64,
+    entries: usize,
     answer: Option<Answer<Written>>,
 }
 
@@ -160,9 +158,7 @@ impl Group {
                     bindings: writes.bindings.len(),
                     answers: writes.answers.len(),
                     takings: writes.takings.len(),
-                    refusals: writes.entries.iter().map(|entry| entry.entry().refusals()).sum(),
-                    others: writes.entries.iter().filter(|entry| entry.entry().refusals() == 0).count()
-                        as u64,
+                    entries: writes.entries.len(),
                     answer,
                 });
                 self.document_bytes += writes.document_bytes();
@@ -226,8 +222,10 @@ impl Group {
             match member.answer {
                 Some(answer) => drop(answer.send(share)),
                 None if share.is_err() => {
-                    metrics.refusals_dropped(member.refusals);
-                    metrics.offers_dropped(member.others);
+                    let lost = &self.writes.entries[member.offset..][..member.entries];
+                    let refusals = lost.iter().map(|entry| entry.entry().refusals());
+                    metrics.refusals_dropped(refusals.clone().sum());
+                    metrics.offers_dropped(refusals.filter(|refusals| *refusals == 0).count() as u64);
                 }
                 None => {}
             }

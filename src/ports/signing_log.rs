@@ -12,6 +12,17 @@ pub struct LoggedEntry {
     pub bytes: Vec<u8>,
 }
 
+impl LoggedEntry {
+    /// What it says.
+    ///
+    /// # Errors
+    /// Where the bytes are none of an entry.
+    pub fn entry(&self) -> Result<Entry, LogError> {
+        let unreadable = |error| LogError(format!("entry {} can not be read: {error}", self.index));
+        serde_json::from_slice(&self.bytes).map_err(unreadable)
+    }
+}
+
 /// The record of everything that was signed, append-only.
 #[async_trait]
 pub trait SigningLog: Send + Sync {

@@ -4,7 +4,7 @@ use crate::config::Config;
 use crate::log::{self, CheckError};
 use crate::ports::{SignedCheckpoint, StoreReader};
 use crate::store::{self, StoreError};
-use crate::tlog::{Checkpoint, CheckpointError, Note, NoteError, TreeHead, VerifierKey};
+use crate::tlog::{Checkpoint, TreeHead, VerifierKey};
 
 /// What is known of a log in which nothing is damaged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,8 +63,7 @@ fn verify(
     }
     let damaged =
         |what: String| CheckError::Damaged(format!("its stored checkpoint does not verify: {what}"));
-    let note: Note = checkpoint.note.parse().map_err(|error: NoteError| damaged(error.to_string()))?;
-    note.verify(&keys).map_err(|error| damaged(error.to_string()))?;
-    let says: Checkpoint = note.text.parse().map_err(|error: CheckpointError| damaged(error.to_string()))?;
+    let says = Checkpoint::open(&checkpoint.note, origin, &keys);
+    let says = says.map_err(|error| damaged(error.to_string()))?;
     if says.head == checkpoint.head { Ok(true) } else { Err(damaged("it speaks of another tree".to_owned())) }
 }

@@ -1,6 +1,6 @@
 //! A part of the log, from its first entry to its last.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::log::shortened;
@@ -177,20 +177,20 @@ impl Export {
     /// Writes those of the next few entries that match.
     async fn read(&mut self, chunk: &mut Vec<u8>) -> Result<(), LogError> {
         let limit = usize::try_from(self.end - self.next).unwrap_or(STEP).min(STEP);
-        let entries: VecDeque<_> = self.ranges.range(self.next, limit).await?.into();
+        let entries = self.ranges.range(self.next, limit).await?;
         if entries.is_empty() {
             return Err(LogError(format!("entry {} has been archived meanwhile", self.next)));
         }
-        for LoggedEntry { index, bytes } in entries {
+        for logged in &entries {
+            let LoggedEntry { index, bytes } = logged;
             self.next = index + 1;
-            let unreadable = |error| LogError(format!("entry {index} can not be read: {error}"));
             let is_whole = self.form == ExportForm::Ndjson && self.filter == EntryFilter::default();
             if is_whole {
-                chunk.extend(ndjson::entry(index, &bytes));
+                chunk.extend(ndjson::entry(*index, bytes));
                 self.count += 1;
                 continue;
             }
-            let entry: Entry = serde_json::from_slice(&bytes).map_err(unreadable)?;
+            let entry = logged.entry()?;
             if !self.filter.matches(&entry) {
                 self.barren += 1;
                 continue;
@@ -198,9 +198,9 @@ impl Export {
             self.barren = 0;
             self.count += 1;
             chunk.extend(match self.form {
-                ExportForm::Ndjson => ndjson::entry(index, &bytes),
-                ExportForm::Ocsf => ndjson::line(&ocsf::event(index, &entry, &bytes)),
-                ExportForm::Csv => csv::entry(index, &entry, &bytes),
+                ExportForm::Ndjson => ndjson::entry(*index, bytes),
+                ExportForm::Ocsf => ndjson::line(&ocsf::event(*index, &entry, bytes)),
+                ExportForm::Csv => csv::entry(*index, &entry, bytes),
             });
         }
         Ok(())

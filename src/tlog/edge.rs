@@ -106,34 +106,16 @@ impl TileId {
 
     /// The tiles at the right edge of a tree that are not full: of the highest level first. Only they ever change.
     pub fn at_edge(size: u64) -> impl Iterator<Item = Self> {
-        (0..TILE_HEIGHT)
+        (0..8)
             .rev()
-            .map(move |level| Self::of(level, hashes_of_level(level, size)))
+            .map(move |level| Self::of(u32::from(level), TilePath::hashes_at(level, size)))
             .filter(move |tile| tile.width_at(size) > 0)
-    }
-
-    /// All tiles of a tree, those of the lowest level first, each level from left to right.
-    pub fn all(size: u64) -> impl Iterator<Item = Self> {
-        (0..TILE_HEIGHT).flat_map(move |level| {
-            let tiles = hashes_of_level(level, size).div_ceil(TILE_WIDTH);
-            (0..tiles).map(move |number| Self { level: level as u8, number })
-        })
     }
 
     /// How many hashes the tile has in a tree of `size` leaves: 256 where it is full, 0 where it is beyond the tree.
     pub fn width_at(self, size: u64) -> usize {
-        let hashes = match u32::from(self.level) {
-            level if level < TILE_HEIGHT => hashes_of_level(level, size),
-            _ => 0,
-        };
-        let before = self.number.saturating_mul(TILE_WIDTH);
-        hashes.saturating_sub(before).min(TILE_WIDTH) as usize
+        TilePath::of_tree(self.level, self.number, size).map_or(0, |tile| usize::from(tile.width))
     }
-}
-
-/// Full subtrees of as many leaves as a hash of `level` stands for.
-const fn hashes_of_level(level: u32, size: u64) -> u64 {
-    size >> (level * TILE_HEIGHT)
 }
 
 /// Hashes that stand side by side; none where the last is cut.
@@ -151,6 +133,7 @@ mod tests {
     use sha2::Sha256;
 
     use super::*;
+    use crate::tlog::Row;
 
     /// The sizes at which something happens.
     const SIZES: [u64; 10] = [0, 1, 2, 255, 256, 257, 65_535, 65_536, 65_537, 70_000];
@@ -198,7 +181,11 @@ mod tests {
                 TreeHead { size, root: if size == 0 { Hash::empty() } else { oracle(size) } }
             );
             let rows: Vec<_> = tiles.0.keys().copied().collect();
-            assert_eq!(rows, TileId::all(size).collect::<Vec<_>>(), "{size}");
+            let all = TilePath::all_of_tree(size).map(|path| match path.row {
+                Row::Hashes(level) => TileId { level, number: path.number },
+                Row::Entries => unreachable!("a tree is of hashes"),
+            });
+            assert_eq!(rows, all.collect::<Vec<_>>(), "{size}");
             for (tile, row) in &tiles.0 {
                 assert_eq!(row.len(), tile.width_at(size) * Hash::BYTES, "{tile:?} at {size}");
             }

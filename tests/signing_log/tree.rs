@@ -4,7 +4,7 @@ use ct_merkle::mem_backed_tree::MemoryBackedTree;
 use futures::future::join_all;
 use sha2::Sha256;
 use signet::ports::{LogError, NewEntry, SigningLog as _, StoreReader, Writes};
-use signet::tlog::{Edge, Hash, TileId, TreeHead};
+use signet::tlog::{Edge, Hash, Row, TileId, TilePath, TreeHead};
 
 use crate::fixtures::{Place, Story, contract, outside, writes};
 
@@ -163,7 +163,11 @@ pub fn whole(reader: &dyn StoreReader) -> u64 {
         rows.entry(growth.tile).or_default().extend(growth.hashes.iter().flat_map(|hash| hash.0));
     }
     assert_eq!(edge.head(), head);
-    let ids: Vec<_> = TileId::all(head.size).collect();
+    let ids = TilePath::all_of_tree(head.size).map(|path| match path.row {
+        Row::Hashes(level) => TileId { level, number: path.number },
+        Row::Entries => unreachable!("a tree is of hashes"),
+    });
+    let ids: Vec<_> = ids.collect();
     let tiles: Result<_, LogError> = reader.tiles(&ids);
     for (id, tile) in ids.into_iter().zip::<Vec<_>>(tiles.unwrap()) {
         assert_eq!(tile.as_ref(), rows.get(&id), "{id:?}");

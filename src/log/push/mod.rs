@@ -175,9 +175,8 @@ impl Push {
         }
     }
 
-    fn message(&self, LoggedEntry { index, bytes }: &LoggedEntry) -> Result<Message, LogError> {
-        let entry: Entry = serde_json::from_slice(bytes)
-            .map_err(|error| LogError(format!("entry {index} can not be read: {error}")))?;
+    fn message(&self, logged: &LoggedEntry) -> Result<Message, LogError> {
+        let (entry, LoggedEntry { index, bytes }) = (logged.entry()?, logged);
         let mut text = match self.format {
             PushFormat::Json => ndjson::entry(*index, bytes),
             PushFormat::Ocsf => ndjson::line(&ocsf::event(*index, &entry, bytes)),
