@@ -17,7 +17,7 @@
 //! | [`server`] | wires everything | all above |
 //! | [`dev`] | embedded stand-ins for trying out and fast tests | `domain`, `format`, `config`, `server` |
 //! | [`client`] | a client of the API | `causes`, `authorities` |
-//! | [`cli`] | one file per subcommand | `domain`, `tlog`, `ports`, `config`, `policy`, `server`, `dev`, `client`, `authorities` |
+//! | [`cli`] | one file per subcommand | `domain`, `tlog`, `format`, `ports`, `config`, `policy`, `server`, `dev`, `client`, `authorities` |
 //! | `main` | the command | `cli` |
 //!
 //! `tests/project` reads this map and holds the source to it.

@@ -173,6 +173,14 @@ impl Output {
     }
 }
 
+/// The end of a command that can do nothing without the answer that did not come.
+pub fn failed(error: ClientError) -> Failure {
+    match &error {
+        ClientError::Refused { .. } => Failure::refused(error),
+        ClientError::Failed { .. } | ClientError::Unreachable { .. } => Failure::could_not_tell(error),
+    }
+}
+
 /// A line for people, on standard error.
 pub fn tell(line: &str) {
     eprintln!("signet: {line}");

@@ -6,8 +6,8 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::Failure;
-use super::api::{ApiArgs, Output, print_line, tell};
-use crate::client::{Client, ClientError};
+use super::api::{ApiArgs, Output, failed, print_line, tell};
+use crate::client::Client;
 
 /// Look at public keys; needs no token
 #[derive(Debug, Args)]
@@ -130,10 +130,7 @@ impl Export {
 }
 
 async fn keys(client: &Client) -> Result<Value, Failure> {
-    client.get("/v1/keys").await.map(|reply| reply.body).map_err(|error| match &error {
-        ClientError::Refused { .. } => Failure::refused(error),
-        ClientError::Failed { .. } | ClientError::Unreachable { .. } => Failure::could_not_tell(error),
-    })
+    client.get("/v1/keys").await.map(|reply| reply.body).map_err(failed)
 }
 
 /// The version that is asked for, else the one that signs.

@@ -4,9 +4,10 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::registries::demand_real_servers;
+use crate::support::World;
+use crate::support::anchor::{old_backup_is_found_out, opened, sign};
 use crate::support::servers::{policy_name, unique};
 use crate::support::world::Settings;
-use crate::support::{Answer, World};
 
 /// A world whose newest checkpoint is in Vault, with a token that may do what `config/vault-policy.hcl` says and no more.
 async fn world() -> (World, String) {
@@ -28,15 +29,6 @@ async fn world() -> (World, String) {
     (world, path)
 }
 
-async fn sign(world: &World) -> Answer {
-    let image = world.push_image().await;
-    world.sign_image(&image).await
-}
-
-async fn opened(world: &World) {
-    world.eventually("the log is open", async || (world.readiness().await.status == 200).then_some(())).await;
-}
-
 /// Entries that the checkpoint in Vault speaks of.
 async fn anchored(world: &World, path: &str) -> u64 {
     let read = world.client.get(format!("{}/v1/secret/data/{path}", world.vault.address));
@@ -49,35 +41,7 @@ async fn anchored(world: &World, path: &str) -> u64 {
 #[tokio::test]
 async fn an_old_backup_is_found_out_by_vault() {
     let (mut world, path) = world().await;
-    opened(&world).await;
-    assert_eq!(sign(&world).await.status, 201);
-    world.signet.terminate();
-    world.signet.wait().await;
-    let database = world.directory.path().join("signet.db");
-    let backup = std::fs::read(&database).unwrap();
-    world.serve();
-    opened(&world).await;
-    let size = sign(&world).await.body["log"]["index"].as_u64().unwrap() + 1;
-    world.eventually("it follows", async || (anchored(&world, &path).await >= size).then_some(())).await;
-    world.signet.terminate();
-    world.signet.wait().await;
-    for name in ["signet.db-wal", "signet.db-shm"] {
-        let _ = std::fs::remove_file(world.directory.path().join(name));
-    }
-    std::fs::write(&database, backup).unwrap();
-    world.serve();
-    world.logs("an old backup was restored").await;
-    assert_eq!(sign(&world).await.code(), "log-unavailable");
-
-    world.signet.kill();
-    let mut accept = tokio::process::Command::new(env!("CARGO_BIN_EXE_signet"));
-    let config = world.directory.path().join("signet.toml");
-    accept.args(["log", "anchor", "accept", "--reason", "the disk was lost", "--config"]).arg(config);
-    let ended = accept.output().await.unwrap();
-    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
-    world.serve();
-    opened(&world).await;
-    assert_eq!(sign(&world).await.status, 201);
+    old_backup_is_found_out(&mut world, async |world: &World| anchored(world, &path).await).await;
 }
 
 #[tokio::test]

@@ -4,15 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
-use signet::tlog::{
-    Checkpoint, Edge, Hash, Note, NoteSignature, Row, TileId, TilePath, VerifierKey, push_entry,
-};
+use signet::ports::NoteSigner as _;
+use signet::tlog::{Checkpoint, Edge, Hash, Row, TileId, TilePath, push_entry};
 
 use crate::registries::demand_real_servers;
+use crate::support::notes::{LocalNotes, ORIGIN};
 use crate::support::{World, servers, soak};
-
-const ORIGIN: &str = "signet.example.com/log";
 
 /// What Go says of the log in `place`.
 fn read_by_go(keys: &Path, place: &str, token: &str) -> (bool, String) {
@@ -23,7 +20,7 @@ fn read_by_go(keys: &Path, place: &str, token: &str) -> (bool, String) {
 }
 
 /// Writes a log of `size` entries into `folder`, and the key that has signed it into `keys`.
-fn write(folder: &Path, keys: &Path, size: u64) {
+async fn write(folder: &Path, keys: &Path, size: u64) {
     let put = |path: String, bytes: &[u8]| {
         let path = folder.join(path);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
@@ -44,23 +41,20 @@ fn write(folder: &Path, keys: &Path, size: u64) {
     for (id, bytes) in &tiles {
         put(format!("tile/{}", TilePath::of_tree(id.level, id.number, size).unwrap()), bytes);
     }
-    let pair = Ed25519KeyPair::generate().unwrap();
-    let key = VerifierKey::new(ORIGIN, pair.public_key().as_ref().try_into().unwrap()).unwrap();
-    let text = Checkpoint::new(ORIGIN, edge.head()).to_string();
-    let signature = pair.sign(text.as_bytes()).as_ref().to_vec();
-    let line = NoteSignature { name: ORIGIN.to_owned(), id: key.id(), signature };
-    put("checkpoint".to_owned(), Note { text, signatures: vec![line] }.to_string().as_bytes());
-    std::fs::write(keys, format!("{key}\n")).unwrap();
+    let notes = LocalNotes::new();
+    let note = notes.sign_note(&Checkpoint::new(ORIGIN, edge.head()).to_string()).await.unwrap();
+    put("checkpoint".to_owned(), note.as_bytes());
+    std::fs::write(keys, format!("{}\n", notes.key())).unwrap();
 }
 
-#[test]
-fn a_mirror_of_every_size_is_what_go_takes_for_a_log() {
+#[tokio::test]
+async fn a_mirror_of_every_size_is_what_go_takes_for_a_log() {
     demand_real_servers();
     let sizes = [0, 1, 255, 256, 257, 65_537].into_iter().chain(soak().then_some(1_000_000));
     for size in sizes {
         let directory = tempfile::tempdir().unwrap();
         let (folder, keys) = (directory.path().join("log"), directory.path().join("keys"));
-        write(&folder, &keys, size);
+        write(&folder, &keys, size).await;
         let place = folder.display().to_string();
         assert_eq!(read_by_go(&keys, &place, ""), (true, size.to_string()));
         if size > 0 {
@@ -82,9 +76,8 @@ async fn a_running_signet_is_what_go_takes_for_a_log() {
         let image = world.push_image().await;
         assert_eq!(world.sign_image(&image).await.status, 201);
     }
-    let keys = world.client.get(format!("{}/.well-known/signet/log-keys", world.signet.api));
     let file = world.directory.path().join("log.keys");
-    std::fs::write(&file, keys.send().await.unwrap().bytes().await.unwrap()).unwrap();
+    std::fs::write(&file, world.log_keys().await).unwrap();
     let (fits, words) = read_by_go(&file, &format!("{}/log", world.signet.api), &world.token);
     assert!(fits && words.parse::<u64>().unwrap() >= 6, "{words}");
 }

@@ -9,7 +9,7 @@ use signet::ports::{
     SigningLog as _, Store, Writes,
 };
 
-use crate::fixtures::{Place, Story, all, contract, indexed, indexes, writes};
+use crate::fixtures::{Place, Story, all, contract, indexed, indexes, outside, writes};
 use crate::key_archive::archived;
 
 contract! {
@@ -33,13 +33,8 @@ fn drop_all(store: &mut dyn Store) -> u64 {
     std::iter::from_fn(|| Some(store.drop_archived().unwrap()).filter(|dropped| *dropped > 0)).sum()
 }
 
-/// On a thread of its own: over PostgreSQL, a store waits.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.unwrap()
-}
-
 async fn what_is_archived_leaves_the_store_for_good_and_nothing_else_does(place: Place) {
-    blocking(move || {
+    outside(|| {
         let mut store = place.store();
         assert_eq!(store.reader().extent(), Ok(Extent::default()));
         store.commit(&entries(3000)).unwrap();
@@ -70,8 +65,7 @@ async fn what_is_archived_leaves_the_store_for_good_and_nothing_else_does(place:
         let mut store = place.store();
         assert_eq!(store.reader().extent(), Ok(Extent { size: 3002, ..extent }), "after a restart");
         assert_eq!(store.commit(&entries(1)).unwrap().first, 3002);
-    })
-    .await;
+    });
 }
 
 /// A log whose first 256 entries are archived: they have a signature, and another one is behind them.
@@ -84,13 +78,11 @@ async fn with_archive(place: &Place) -> (Story, Story) {
     indexed(&log).await;
     log.close().await.unwrap();
     drop(log);
-    let place = Place::at(place.directory.path().to_owned(), place.url.clone());
-    blocking(move || {
+    outside(|| {
         let mut store = place.store();
         store.commit(&below(256)).unwrap();
         assert_eq!(drop_all(&mut *store), 256);
-    })
-    .await;
+    });
     (old, young)
 }
 

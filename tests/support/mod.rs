@@ -4,6 +4,7 @@
 
 #![allow(dead_code, unused_imports, reason = "each test target uses its own part")]
 
+pub mod anchor;
 pub mod attached;
 pub mod authority;
 pub mod image;

@@ -377,6 +377,14 @@ impl World {
         self.client.get(url).send().await.unwrap().text().await.unwrap()
     }
 
+    /// The keys of the log, a verifier key a line, from the API.
+    pub async fn log_keys(&self) -> String {
+        let url = format!("{}/.well-known/signet/log-keys", self.signet.api);
+        let answer = self.client.get(url).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        answer.text().await.unwrap()
+    }
+
     /// Waits until Signet's log has `words`. Its lines come a little later than its answers.
     pub async fn logs(&self, words: &str) {
         let has = async || self.signet.log_lines().iter().any(|line| line.contains(words)).then_some(());

@@ -15,9 +15,7 @@ fn forbid_checkpoints(world: &World) {
 }
 
 async fn keys(world: &World) -> Vec<VerifierKey> {
-    let url = format!("{}/.well-known/signet/log-keys", world.signet.api);
-    let text = world.client.get(url).send().await.unwrap().text().await.unwrap();
-    text.lines().map(|line| line.parse().unwrap()).collect()
+    world.log_keys().await.lines().map(|line| line.parse().unwrap()).collect()
 }
 
 /// Holds the proof of an answer against the entry that it speaks of.

@@ -26,7 +26,7 @@ async fn text(world: &World, path: &str) -> String {
 }
 
 async fn keys(world: &World) -> Vec<VerifierKey> {
-    text(world, "/.well-known/signet/log-keys").await.lines().map(|line| line.parse().unwrap()).collect()
+    world.log_keys().await.lines().map(|line| line.parse().unwrap()).collect()
 }
 
 /// The newest checkpoint, of a log that nobody writes for a moment.

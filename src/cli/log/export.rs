@@ -1,19 +1,21 @@
 //! `signet log export`.
 
 use std::fs::OpenOptions;
-use std::io::{BufRead as _, BufReader, BufWriter, Seek as _, SeekFrom, Write};
+use std::io::{BufRead as _, BufReader, BufWriter, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use futures::{StreamExt as _, stream};
 use serde_json::Value;
 
-use super::source::{Source, from_fetched, proof_beside};
+use super::source::{AHEAD, Source, from_fetched, proof_beside};
 use crate::cli::Failure;
 use crate::cli::api::{ApiArgs, progress, tell};
 use crate::cli::keys::write_file;
-use crate::tlog::{Checkpoint, RangeProof};
-use crate::tlog::{Note, Row, TilePath, push_entry, range_hashes, tiles_for};
+use crate::format::ndjson;
+use crate::tlog::{
+    Checkpoint, Note, RangeProof, Row, TILE_WIDTH, TilePath, push_entry, range_hashes, tiles_for,
+};
 
 /// Take the log along, or a range of it, with what proves it
 ///
@@ -48,11 +50,6 @@ enum Form {
     /// A mirror of the whole log
     Tiles,
 }
-
-/// Tiles of entries that are on their way at once.
-const AHEAD: usize = 4;
-
-const WIDTH: u64 = TilePath::WIDTH as u64;
 
 impl Export {
     pub(super) async fn run(self) -> Result<(), Failure> {
@@ -92,19 +89,11 @@ impl Export {
         let mut out = BufWriter::new(file);
         let bar = progress(end.saturating_sub(first), "{bar:40} {pos}/{len} entries, {per_sec}, {eta} left");
         bar.set_position(next - first);
-        let bundles = stream::iter(next / WIDTH..end.div_ceil(WIDTH)).map(|number| {
-            let width = (size - number * WIDTH).min(WIDTH) as u16;
-            async move { source.entries(number, width).await.map(|entries| (number, entries)) }
-        });
-        let mut bundles = std::pin::pin!(bundles.buffered(AHEAD));
+        let mut bundles = std::pin::pin!(source.bundles(next, end, size));
         while let Some(bundle) = bundles.next().await {
-            let (number, entries) = bundle?;
-            for (index, entry) in
-                (number * WIDTH..).zip(&entries).filter(|(index, _)| (next..end).contains(index))
-            {
-                let written =
-                    write!(out, "{{\"index\":{index},\"entry\":").and_then(|()| out.write_all(entry));
-                written.and_then(|()| out.write_all(b"}\n")).map_err(here)?;
+            let (begin, entries) = bundle?;
+            for (index, entry) in (begin..).zip(&entries).filter(|(index, _)| (next..end).contains(index)) {
+                out.write_all(&ndjson::entry(index, entry)).map_err(here)?;
                 bar.inc(1);
             }
         }
@@ -126,11 +115,11 @@ impl Export {
     /// What is full never changes, and is fetched once.
     async fn mirror(&self, source: &Source<'_>, note: &str, size: u64) -> Result<(), Failure> {
         let place = |path: TilePath| self.out.join("tile").join(path.to_string());
-        let rows = size.div_ceil(WIDTH);
+        let rows = size.div_ceil(TILE_WIDTH);
         let entries = (0..rows).map(|number| TilePath {
             row: Row::Entries,
             number,
-            width: (size - number * WIDTH).min(WIDTH) as u16,
+            width: (size - number * TILE_WIDTH).min(TILE_WIDTH) as u16,
         });
         let missing: Vec<_> =
             entries.chain(TilePath::all_of_tree(size)).filter(|path| !place(*path).exists()).collect();

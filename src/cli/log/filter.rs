@@ -66,26 +66,8 @@ impl FilterArgs {
     /// The question as a path of the API, with more parameters behind it.
     pub(super) fn path(&self, more: &[(&str, String)]) -> String {
         let mut query = url::form_urlencoded::Serializer::new(String::new());
-        let mut put = |name: &str, value: Option<String>| {
-            if let Some(value) = value {
-                query.append_pair(name, &value);
-            }
-        };
-        put("digest", self.digest.map(|digest| digest.to_string()));
-        put("repository", self.repository.as_ref().map(|pattern| pattern.as_str().to_owned()));
-        put("principal", self.principal.clone());
-        put("key", self.key.clone());
-        put("key_version", self.key_version.map(|version| version.to_string()));
-        put("kind", self.kind.clone());
-        put("operation", self.operation.map(|operation| operation.to_string()));
-        put("rule", self.rule.clone());
-        put("request_id", self.request_id.clone());
-        put("decision", self.decision.clone());
-        put("from", self.from.map(|time| time.to_string()));
-        put("to", self.to.map(|time| time.to_string()));
-        for (name, value) in more {
-            put(name, Some(value.clone()));
-        }
+        query.extend_pairs(self.filter().words());
+        query.extend_pairs(more);
         format!("/v1/log/entries?{}", query.finish())
     }
 }

@@ -12,7 +12,6 @@ mod verify;
 use clap::{Args, Subcommand};
 
 use super::Failure;
-use crate::client::ClientError;
 
 /// Ask the signing log, take it along, and check it
 #[derive(Debug, Args)]
@@ -39,12 +38,5 @@ impl LogCommand {
             LogSubcommand::Export(export) => export.run().await,
             LogSubcommand::Verify(verify) => verify.run().await,
         }
-    }
-}
-
-fn failed(error: ClientError) -> Failure {
-    match &error {
-        ClientError::Refused { .. } => Failure::refused(error),
-        ClientError::Failed { .. } | ClientError::Unreachable { .. } => Failure::could_not_tell(error),
     }
 }

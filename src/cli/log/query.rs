@@ -3,10 +3,9 @@
 use clap::Args;
 use serde_json::Value;
 
-use super::failed;
 use super::filter::FilterArgs;
 use crate::cli::Failure;
-use crate::cli::api::{ApiArgs, Output, print_line, tell};
+use crate::cli::api::{ApiArgs, Output, failed, print_line, tell};
 use crate::client::Client;
 
 /// Ask which entries the log has, page by page until the last

@@ -2,10 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::failed;
+use futures::{Stream, StreamExt as _, stream};
+
 use crate::cli::Failure;
+use crate::cli::api::failed;
 use crate::client::Client;
-use crate::tlog::{Row, TilePath, entries_of};
+use crate::tlog::{Row, TILE_WIDTH, TilePath, entries_of};
+
+/// Tiles that are on their way at once.
+pub(super) const AHEAD: usize = 4;
 
 /// Reads what a log publishes. Nothing of it is believed here.
 pub(super) enum Source<'a> {
@@ -70,6 +75,23 @@ impl Source<'_> {
             )));
         }
         Ok(entries)
+    }
+
+    /// The tiles of entries that have those from `first` to below `end`, of a log of `size`: each whole, with the index of
+    /// its first entry.
+    pub(super) fn bundles(
+        &self,
+        first: u64,
+        end: u64,
+        size: u64,
+    ) -> impl Stream<Item = Result<(u64, Vec<Vec<u8>>), Failure>> {
+        let numbers = stream::iter(first / TILE_WIDTH..end.div_ceil(TILE_WIDTH));
+        let bundles = numbers.map(move |number| async move {
+            let begin = number * TILE_WIDTH;
+            let width = (size - begin).min(TILE_WIDTH) as u16;
+            self.entries(number, width).await.map(|entries| (begin, entries))
+        });
+        bundles.buffered(AHEAD)
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::{BufRead as _, BufReader, Lines};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use futures::{StreamExt as _, stream};
+use futures::StreamExt as _;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -19,8 +19,8 @@ use crate::cli::api::{ApiArgs, Output, print_line, progress};
 use crate::client::Client;
 use crate::domain::EntryFilter;
 use crate::tlog::{
-    Checkpoint, Hash, Proof, RangeCheck, RangeProof, TilePath, TreeHead, VerifierKey, consistency_proof,
-    range_hashes, tiles_for, verify_consistency,
+    Checkpoint, Hash, Proof, RangeCheck, RangeProof, TreeHead, VerifierKey, consistency_proof, range_hashes,
+    tiles_for, verify_consistency,
 };
 
 /// Prove what the log says: that entries are in it, that these are all, and that nothing was changed
@@ -84,19 +84,16 @@ struct Trust {
     keys: Vec<VerifierKey>,
 }
 
-/// Tiles of entries that are on their way at once.
-const AHEAD: usize = 4;
-
 impl Verify {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let trust = Trust::read(&self.key_file)?;
         match (&self.proof, &self.export, &self.mirror) {
             (Some(proof), ..) => self.proof(&trust, proof),
             (_, Some(export), _) => self.export(&trust, export).await,
-            (_, _, Some(folder)) => self.tiles(&trust, &Source::Mirror(folder), None).await,
+            (_, _, Some(folder)) => self.tiles(&trust, &Source::Mirror(folder)).await,
             _ => {
                 let client = self.api.client()?;
-                self.tiles(&trust, &Source::Server(&client), Some(&client)).await
+                self.tiles(&trust, &Source::Server(&client)).await
             }
         }
     }
@@ -119,13 +116,11 @@ impl Verify {
         let leaf = Hash::of_leaf(&read(entry)?);
         let checkpoint = proof.verify(leaf, &trust.origin, &trust.keys).map_err(Failure::refused)?;
         let (index, TreeHead { size, root }) = (proof.index, checkpoint.head);
-        match self.api.output {
-            Output::Json => print_line(
-                &json!({"verified": true, "origin": trust.origin, "index": index, "size": size, "root": root.to_string()})
-                    .to_string(),
-            ),
-            Output::Text => print_line(&format!("entry {index} is in {} with {size} entries", trust.origin)),
-        }
+        let answer = json!({
+            "verified": true, "origin": trust.origin, "index": index, "size": size, "root": root.to_string(),
+        });
+        let words = || format!("entry {index} is in {} with {size} entries", trust.origin);
+        self.api.output.answer(&answer, words);
         Ok(())
     }
 
@@ -178,12 +173,7 @@ impl Verify {
     }
 
     /// Everything, or a range, out of tiles.
-    async fn tiles(
-        &self,
-        trust: &Trust,
-        source: &Source<'_>,
-        client: Option<&Client>,
-    ) -> Result<(), Failure> {
+    async fn tiles(&self, trust: &Trust, source: &Source<'_>) -> Result<(), Failure> {
         let note = source.checkpoint().await?;
         let head = Checkpoint::open(&note, &trust.origin, &trust.keys).map_err(Failure::refused)?.head;
         let (first, end) = (self.from_index, self.to_index.unwrap_or(head.size));
@@ -205,19 +195,18 @@ impl Verify {
             goes_on(source, old, head).await?;
             since = None;
         }
+        let client = match source {
+            Source::Server(client) => Some(*client),
+            Source::Mirror(_) => None,
+        };
         let answers = self.answers(client, first, end)?;
         let mut walk = Walk::new(self, trust, proof, since, answers)?;
         // A mirror is checked as a whole: also the tiles from which nobody computes anything here.
         let mut check = matches!(source, Source::Mirror(_)).then(|| TileCheck::of(source, head.size));
-        let width = u64::from(TilePath::WIDTH);
-        let bundles = stream::iter(first / width..end.div_ceil(width)).map(|number| {
-            let width = (head.size - number * width).min(width) as u16;
-            async move { source.entries(number, width).await.map(|entries| (number, entries)) }
-        });
-        let mut bundles = std::pin::pin!(bundles.buffered(AHEAD));
+        let mut bundles = std::pin::pin!(source.bundles(first, end, head.size));
         while let Some(bundle) = bundles.next().await {
-            let (number, entries) = bundle?;
-            for (index, bytes) in (number * width..).zip(&entries) {
+            let (begin, entries) = bundle?;
+            for (index, bytes) in (begin..).zip(&entries) {
                 if let Some(check) = &mut check {
                     check.push(Hash::of_leaf(bytes)).await?;
                 }

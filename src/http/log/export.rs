@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::header::{ACCEPT_ENCODING, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
@@ -18,6 +18,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::filter::Asked;
 use super::filter::FilterParameters;
+use super::tiles::takes_gzip;
 use crate::http::ApiState;
 use crate::http::problem::{Problem, ProblemBody};
 use crate::ports::LogError;
@@ -98,7 +99,7 @@ pub async fn export(
     let (service, principal) = (state.service.clone(), caller.principal.clone());
     let beginning = async move { service.export(&caller, request).await };
     let export = state.admission.run(&principal, beginning).await??;
-    Ok(response(export, form, accepts_gzip(&headers), permit))
+    Ok(response(export, form, takes_gzip(&headers), permit))
 }
 
 fn response(export: Export, form: Form, gzip: bool, permit: OwnedSemaphorePermit) -> Response {
@@ -164,14 +165,4 @@ fn chunks(
 
 fn in_memory(error: std::io::Error) -> LogError {
     LogError(format!("an export could not be compressed: {error}"))
-}
-
-/// Whether gzip is among what the client takes (RFC 9110, 12.5.3).
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|coding| {
-        let (name, parameters) = coding.split_once(';').unwrap_or((coding, ""));
-        let weight = parameters.trim().strip_prefix("q=").and_then(|weight| weight.parse::<f32>().ok());
-        name.trim().eq_ignore_ascii_case("gzip") && weight.is_none_or(|weight| weight > 0.0)
-    })
 }

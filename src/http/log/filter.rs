@@ -1,13 +1,12 @@
 //! Conditions on entries, as query parameters: the same for every resource that is asked for some of the log's entries.
 
-use axum::extract::rejection::QueryRejection;
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
-use super::parameters::{denied, kind, operation, period, read_as, repository, text};
+use super::parameters::{denied, kind, operation, period, query, read_as, repository, text};
 use crate::domain::EntryFilter;
 use crate::http::ApiState;
 use crate::http::problem::Problem;
@@ -62,11 +61,8 @@ impl<P: DeserializeOwned + IntoParams> FromRequestParts<ApiState> for Asked<P> {
                 )));
             }
         }
-        let unreadable = |rejection: QueryRejection| {
-            Problem::invalid(format!("The query can not be read: {}.", rejection.body_text()))
-        };
-        let Query(filter) = Query::try_from_uri(&parts.uri).map_err(unreadable)?;
-        let Query(other) = Query::try_from_uri(&parts.uri).map_err(unreadable)?;
+        let filter = query(Query::try_from_uri(&parts.uri))?;
+        let other = query(Query::try_from_uri(&parts.uri))?;
         Ok(Self { filter, other })
     }
 }

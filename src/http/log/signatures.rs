@@ -1,5 +1,7 @@
 //! `/v1/log/signatures`: which signatures there are, and what became of them.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
@@ -117,10 +119,11 @@ pub async fn list(
     let parameters = query(parameters)?;
     let (query, wanted) = parse(&parameters)?;
     let (service, principal) = (state.service.clone(), caller.principal.clone());
-    let asking =
-        async move { service.log_signatures(&caller, asked("signatures", &uri), query, wanted).await };
+    let question = asked("signatures", &uri);
+    let logged = question.clone();
+    let asking = async move { service.log_signatures(&caller, logged, query, wanted).await };
     let list = state.admission.run(&principal, asking).await??;
-    Ok(Json(body(&parameters, list)))
+    Ok(Json(body(question, list)))
 }
 
 /// States by their names.
@@ -155,7 +158,7 @@ fn parse(parameters: &SignatureParameters) -> Result<(SignatureQuery, Option<Sta
     Ok((SignatureQuery { filter, begin, size: parameters.size, limit }, state.transpose()?))
 }
 
-fn body(parameters: &SignatureParameters, list: SignatureList) -> SignaturePageBody {
+fn body(question: BTreeMap<String, String>, list: SignatureList) -> SignaturePageBody {
     let SignatureList { page, indeterminate_before } = list;
     let SignaturePage { signatures, size, next, progress } = page;
     SignaturePageBody {
@@ -163,7 +166,7 @@ fn body(parameters: &SignatureParameters, list: SignatureList) -> SignaturePageB
         log_size: progress.log_size,
         size,
         indexed_through: indexed_through(progress),
-        next: next.map(|begin| next_path(parameters, begin, size)),
+        next: next.map(|begin| next_path(question, begin, size)),
     }
 }
 
@@ -201,31 +204,9 @@ fn listed(signature: ListedSignature, indeterminate_before: Timestamp) -> Listed
     }
 }
 
-fn next_path(parameters: &SignatureParameters, begin: u64, size: u64) -> String {
-    let SignatureParameters {
-        digest,
-        repository,
-        principal,
-        key,
-        key_version,
-        state,
-        from,
-        to,
-        begin: _,
-        size: _,
-        limit,
-    } = parameters;
-    let question = [
-        ("digest", digest.clone()),
-        ("repository", repository.clone()),
-        ("principal", principal.clone()),
-        ("key", key.clone()),
-        ("key_version", key_version.map(|version| version.to_string())),
-        ("state", state.clone()),
-        ("from", from.clone()),
-        ("to", to.clone()),
-        ("limit", limit.map(|limit| limit.to_string())),
-    ];
-    let question = question.into_iter().filter_map(|(name, value)| Some((name, value?)));
+/// The same question, from `begin` on.
+fn next_path(mut question: BTreeMap<String, String>, begin: u64, size: u64) -> String {
+    // `resource` is for the entry that tells of the question, and no parameter; the next page begins elsewhere.
+    question.retain(|name, _| !["resource", "begin", "size"].contains(&name.as_str()));
     next_page("/v1/log/signatures", question, [("begin", begin), ("size", size)])
 }

@@ -79,6 +79,11 @@ async fn notes(vault: &FakeVault, setup: &Setup, key: &Arc<Mutex<LogKey>>) -> Ar
         "transit/sign/signet-log" => Some(key.lock().unwrap().sign(call)),
         _ => None,
     });
+    started(setup)
+}
+
+/// A holder that starts anew, over what Vault answers now.
+fn started(setup: &Setup) -> Arc<TransitNotes> {
     let log = LogConfig::sqlite("log.sqlite".into());
     let (archive, stop) = (Arc::clone(&setup.archive) as _, setup.shutdown.clone());
     setup.start().notes((&setup.vault, &log), ORIGIN, archive, Arc::new(FixedClock), stop).unwrap()
@@ -118,32 +123,29 @@ async fn while_a_new_version_is_young_the_one_before_signs_too() {
     }
 }
 
-#[tokio::test]
-async fn a_rotation_that_archives_the_old_version_at_once_is_followed() {
+/// Puts `replacement` in the place of the only version, and asserts that it is what signs from then on.
+async fn assert_followed(replacement: (u32, u8, i64)) {
     let vault = FakeVault::start().await;
     let setup = Setup::new(&vault);
     let key = LogKey::of(&[(1, 1, 100)]);
     let notes = notes(&vault, &setup, &key).await;
     notes.sign_note(TEXT).await.unwrap();
-    *key.lock().unwrap() = LogKey { versions: vec![(2, 2, 0)], settings: json!({}) };
+    *key.lock().unwrap() = LogKey { versions: vec![replacement], settings: json!({}) };
     let note = notes.sign_note(TEXT).await.unwrap();
-    assert_eq!((signers(&note, &[verifier(2)]), signers(&note, &[verifier(1)])), (1, 0));
-    let keys = [verifier(2), verifier(1)].map(|key| key.to_string());
+    let (_, seed, _) = replacement;
+    assert_eq!((signers(&note, &[verifier(seed)]), signers(&note, &[verifier(1)])), (1, 0));
+    let keys = [verifier(seed), verifier(1)].map(|key| key.to_string());
     assert_eq!(notes.verifier_keys().await.unwrap(), keys, "what signed once is still to be verified");
 }
 
 #[tokio::test]
+async fn a_rotation_that_archives_the_old_version_at_once_is_followed() {
+    assert_followed((2, 2, 0)).await;
+}
+
+#[tokio::test]
 async fn a_key_that_was_made_anew_signs_as_itself() {
-    let vault = FakeVault::start().await;
-    let setup = Setup::new(&vault);
-    let key = LogKey::of(&[(1, 1, 100)]);
-    let notes = notes(&vault, &setup, &key).await;
-    notes.sign_note(TEXT).await.unwrap();
-    *key.lock().unwrap() = LogKey { versions: vec![(1, 7, 0)], settings: json!({}) };
-    let note = notes.sign_note(TEXT).await.unwrap();
-    assert_eq!(signers(&note, &[verifier(7)]), 1);
-    let keys = [verifier(7), verifier(1)].map(|key| key.to_string());
-    assert_eq!(notes.verifier_keys().await.unwrap(), keys);
+    assert_followed((1, 7, 0)).await;
 }
 
 #[tokio::test]
@@ -208,11 +210,8 @@ async fn while_vault_is_away_the_public_keys_that_were_kept_are_there() {
     let setup = Setup::new(&vault);
     let first = notes(&vault, &setup, &LogKey::of(&[(1, 1, 100), (2, 2, 50)])).await;
     let keys = first.verifier_keys().await.unwrap();
-    let (log, archive) = (LogConfig::sqlite("log.sqlite".into()), Arc::clone(&setup.archive) as _);
     vault.script(|_| Some(error(500, "internal error")));
-    let second = setup.start();
-    let stop = setup.shutdown.clone();
-    let second = second.notes((&setup.vault, &log), ORIGIN, archive, Arc::new(FixedClock), stop).unwrap();
+    let second = started(&setup);
     assert_eq!(second.verifier_keys().await.unwrap(), keys);
     assert!(second.sign_note(TEXT).await.is_err());
 }

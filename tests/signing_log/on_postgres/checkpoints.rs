@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures::future::join_all;
-use signet::ports::{NewEntry, SigningLog as _, Transparency as _, Writes};
+use signet::ports::{SigningLog as _, Transparency as _};
 
 use crate::checkpoints::Publishing;
-use crate::fixtures::{Place, Story, outside};
+use crate::fixtures::{Place, Story, outside, writes};
 use crate::support::postgres::Server;
 
 /// Two replicas, of which one signs and the other takes over.
@@ -33,8 +33,7 @@ async fn a_replica_covers_what_another_has_left_behind() {
     let place = Place::postgres().await;
     let publishing = Publishing::at(&place);
     publishing.reaches(0).await;
-    let entries = vec![NewEntry::try_from(Story::new().signed()).unwrap()];
-    outside(|| place.store().commit(&Writes { entries, ..Writes::default() }).unwrap());
+    outside(|| place.store().commit(&writes(Story::new().signed())).unwrap());
     publishing.checkpoints.covered(0).await.unwrap();
     assert_eq!(publishing.head().await.size, 1);
 }

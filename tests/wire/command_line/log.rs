@@ -26,8 +26,7 @@ async fn world() -> World {
 }
 
 async fn save_keys(world: &World, name: &str) {
-    let keys = world.client.get(format!("{}/.well-known/signet/log-keys", world.signet.api));
-    std::fs::write(file(world, name), keys.send().await.unwrap().text().await.unwrap()).unwrap();
+    std::fs::write(file(world, name), world.log_keys().await).unwrap();
 }
 
 fn file(world: &World, name: &str) -> PathBuf {
