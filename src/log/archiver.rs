@@ -18,7 +18,7 @@ use crate::domain::{Clock, Entry, Event, Timestamp};
 use crate::ports::{
     LogError, LogRange as _, LogSearch as _, Marks as _, SharedLocks, SignedCheckpoint, Transparency, Writes,
 };
-use crate::tlog::{Hash, Row, TilePath, entries_of, push_entry};
+use crate::tlog::{Hash, Row, TILE_WIDTH, TilePath, entries_of, push_entry};
 
 /// Archives what is old enough, now and again. Of replicas, one does.
 ///
@@ -34,9 +34,6 @@ pub struct Archiver {
     /// The receivers that have to be sent an entry before it leaves.
     pub receivers: Vec<String>,
 }
-
-/// Entries of one bundle.
-const WIDTH: u64 = TilePath::WIDTH as u64;
 
 /// Bundles that are written before the boundary moves.
 const BUNDLES: u64 = 256;
@@ -90,16 +87,16 @@ impl Archiver {
             bound = bound.min(sent.and_then(|sent| sent.parse().ok()).unwrap_or(0));
         }
         let before = self.clock.now().checked_sub(self.config.after).unwrap_or(Timestamp::MIN);
-        let first = extent.first / WIDTH;
+        let first = extent.first / TILE_WIDTH;
         let mut end = first;
-        while end < first + BUNDLES && (end + 1) * WIDTH <= bound && self.bundle(end, before).await? {
+        while end < first + BUNDLES && (end + 1) * TILE_WIDTH <= bound && self.bundle(end, before).await? {
             end += 1;
         }
         if end == first {
             return Ok(None);
         }
         self.frame(&checkpoint, first, end).await?;
-        let end = end * WIDTH;
+        let end = end * TILE_WIDTH;
         let entry = Entry::of_service(self.clock.now(), Event::Archive { end });
         let writes = Writes { archived_below: Some(end), ..Writes::default() };
         self.log.write_entries(vec![entry], writes).await?;
@@ -108,9 +105,9 @@ impl Archiver {
 
     /// Writes a bundle and its hashes, and reads them back; false where one of its entries is not old enough.
     async fn bundle(&self, number: u64, before: Timestamp) -> Result<bool, LogError> {
-        let (mut bundle, mut next) = (Vec::new(), number * WIDTH);
-        while next < (number + 1) * WIDTH {
-            let limit = usize::try_from((number + 1) * WIDTH - next).unwrap_or(usize::MAX);
+        let (mut bundle, mut next) = (Vec::new(), number * TILE_WIDTH);
+        while next < (number + 1) * TILE_WIDTH {
+            let limit = usize::try_from((number + 1) * TILE_WIDTH - next).unwrap_or(usize::MAX);
             let entries = self.log.range(next, limit).await?;
             if entries.is_empty() {
                 return Err(LogError(format!("entry {next} is not in the database")));
@@ -140,7 +137,8 @@ impl Archiver {
     async fn frame(&self, checkpoint: &SignedCheckpoint, first: u64, end: u64) -> Result<(), LogError> {
         let size = checkpoint.head.size;
         for level in 0..8 {
-            let Some(edge) = TilePath::hashes_at(level, size).checked_sub(1).map(|last| last / WIDTH) else {
+            let Some(edge) = TilePath::hashes_at(level, size).checked_sub(1).map(|last| last / TILE_WIDTH)
+            else {
                 break;
             };
             let numbers = match level {
