@@ -9,6 +9,7 @@
 #   VAULT_BIN CRANE_BIN COSIGN_2_BIN COSIGN_3_BIN
 #   COSIGN_2_VERSION COSIGN_3_VERSION
 #   DISTRIBUTION_2_BIN DISTRIBUTION_3_BIN OCIREGISTRY_BIN TLOG_BIN CARGO_DENY_BIN
+#   WRK_BIN WRK_LIBRARIES TOXIPROXY_BIN
 #   POSTGRES_BINARIES POSTGRES_LIBRARIES (folders; the second is empty for an installed one)
 #
 # The binaries are kept in $SIGNET_TEST_TOOLS, outside the checkout, so that they
@@ -123,6 +124,29 @@ tools_get_cosign() {
     COSIGN_BIN="$TOOLS/cosign-$version/cosign" COSIGN_VERSION=$version
 }
 
+# What `benches/run` needs beside the servers: something that makes load, and something that makes networks slow.
+tools_get_loads() { tools_get_wrk && tools_get_toxiproxy; }
+
+# WRK_LIBRARIES is a folder, and empty for an installed wrk.
+tools_get_wrk() {
+  WRK_LIBRARIES=""
+  WRK_BIN=$(type -P wrk || true)
+  if [[ -n $WRK_BIN ]]; then
+    tools_say "wrk: ready, installed as $WRK_BIN"
+    return
+  fi
+  tools_provide wrk debian-packages wrk tools_unpack_debian wrk || return
+  WRK_BIN="$TOOLS/wrk/usr/bin/wrk"
+  WRK_LIBRARIES=$(printf '%s:' "$TOOLS"/wrk/usr/lib/*-linux-gnu*)
+}
+
+tools_get_toxiproxy() {
+  local version
+  version=$(tools_pinned_version toxiproxy github.com/Shopify/toxiproxy/v2) &&
+    tools_provide_go toxiproxy "$version" toxiproxy github.com/Shopify/toxiproxy/v2/cmd/server &&
+    TOXIPROXY_BIN="$TOOLS/toxiproxy-$version/toxiproxy"
+}
+
 tools_get_cargo_deny() {
   local folder="cargo-deny-$CARGO_DENY_VERSION"
   tools_provide "$folder" "cargo-install $CARGO_DENY_VERSION" \
@@ -214,15 +238,18 @@ tools_find_postgres() {
   find "$1usr/lib/postgresql" -path '*/bin/postgres' 2>/dev/null | sort --version-sort | tail -n 1 | sed 's|/postgres$||'
 }
 
-# tools_unpack_postgres INTO
-tools_unpack_postgres() {
-  local into=$1 packages package
+# tools_unpack_debian PACKAGE INTO
+#
+# What `apt-get install PACKAGE` would bring.
+tools_unpack_debian() {
+  local wanted=$1 into=$2 packages package
   type -P apt-get dpkg-deb >/dev/null ||
-    tools_fail "PostgreSQL is not installed in /usr/lib/postgresql, and without apt-get it cannot be fetched" || return
+    tools_fail "$wanted is not installed, and without apt-get it cannot be fetched" || return
+  # Only root may refresh the package lists; the lists of a machine in use will do.
   if ((EUID == 0)); then
     apt-get update || return
   fi
-  packages=$(apt-get install --simulate --no-install-recommends postgresql | awk '$1 == "Inst" { print $2 }') || return
+  packages=$(apt-get install --simulate --no-install-recommends "$wanted" | awk '$1 == "Inst" { print $2 }') || return
   mkdir "$into/packages" || return
   # shellcheck disable=SC2086 # a name for each word
   (cd "$into/packages" && apt-get download $packages) || return
@@ -230,7 +257,12 @@ tools_unpack_postgres() {
     dpkg-deb --extract "$package" "$into" || return
   done
   rm -rf "$into/packages"
-  [[ -n $(tools_find_postgres "$into/") ]] || tools_fail "apt-get brought no PostgreSQL"
+}
+
+# tools_unpack_postgres INTO
+tools_unpack_postgres() {
+  tools_unpack_debian postgresql "$1" || return
+  [[ -n $(tools_find_postgres "$1/") ]] || tools_fail "apt-get brought no PostgreSQL"
 }
 
 tools_is_distribution_2() {

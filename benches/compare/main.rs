@@ -1,0 +1,106 @@
+//! Signet beside what users would take in its place, on real servers. `benches/run` starts it, and its `--help` says more.
+
+mod cosign;
+mod figures;
+#[path = "../common/gitlab.rs"]
+mod gitlab;
+mod images;
+mod load;
+mod parts;
+mod process;
+mod report;
+mod servers;
+mod signet;
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+
+use self::load::Loads;
+use self::parts::Bench;
+use self::servers::World;
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+#[derive(Parser)]
+struct Arguments {
+    /// A short run.
+    #[arg(long)]
+    quick: bool,
+    #[arg(long)]
+    rounds: Option<usize>,
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Where the figures go, as JSON.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// The page whose table is replaced.
+    #[arg(long)]
+    page: Option<PathBuf>,
+    parts: Vec<Part>,
+    /// What cargo passes on.
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    Files,
+    Images,
+    Calls,
+    Memory,
+    Overload,
+}
+
+/// How much is measured.
+#[derive(Debug, Clone, Copy)]
+pub struct Scale {
+    pub rounds: usize,
+    /// Of each load.
+    pub seconds: u64,
+    /// Pushed for one load of Signet, which must not run out of them.
+    pub images: usize,
+    pub cosign_images: usize,
+    /// Signatures after which memory is looked at again.
+    pub many: u64,
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let arguments = Arguments::parse();
+    if std::env::var_os("SIGNET_TEST_SERVERS").is_none() {
+        // `cargo bench` starts every target; this one does nothing by itself.
+        println!("started by benches/run");
+        return Ok(());
+    }
+    ::signet::server::install_crypto();
+    let mut scale = match arguments.quick {
+        true => Scale { rounds: 2, seconds: 3, images: 2500, cosign_images: 24, many: 0 },
+        false => Scale { rounds: 5, seconds: 8, images: 5000, cosign_images: 80, many: 1_000_000 },
+    };
+    scale.rounds = arguments.rounds.unwrap_or(scale.rounds);
+    scale.seconds = arguments.seconds.unwrap_or(scale.seconds);
+    let parts = match arguments.parts.as_slice() {
+        [] => Part::value_variants(),
+        parts => parts,
+    };
+    let world = World::new().await?;
+    let wrk = std::env::var_os("WRK").ok_or("WRK is not set: start benches/run")?;
+    let loads = Loads::new(wrk.into(), world.directory.path())?;
+    let bench = Bench { world, loads, scale };
+    let mut rows = Vec::new();
+    for part in parts {
+        rows.extend(match part {
+            Part::Files => bench.measure_files().await?,
+            Part::Images => bench.measure_images().await?,
+            Part::Calls => bench.measure_calls().await?,
+            Part::Memory => bench.measure_memory().await?,
+            Part::Overload => bench.measure_overload().await?,
+        });
+    }
+    print!("{}", report::table(&rows));
+    if let Some(path) = arguments.json {
+        std::fs::write(path, serde_json::to_string_pretty(&rows)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,101 @@
+//! Tables.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use crate::figures::Figures;
+
+/// One line: Signet beside what it is compared with.
+#[derive(Debug, Clone, Serialize)]
+pub struct Row {
+    pub name: String,
+    pub unit: &'static str,
+    pub signet: Figures,
+    /// None where nothing is compared.
+    pub other: Option<Figures>,
+    pub goal: Goal,
+}
+
+/// What is wanted. Ratios are of medians, Signet's divided by the other's.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Goal {
+    AtLeast(f64),
+    AtMost(f64),
+    /// So much more than the other, or less.
+    More(f64),
+    /// Signet's own figure.
+    OursAtMost(f64),
+    None,
+}
+
+impl Row {
+    pub fn new(name: &str, unit: &'static str, signet: Figures, other: Figures, goal: Goal) -> Self {
+        Self { name: name.to_owned(), unit, signet, other: Some(other), goal }
+    }
+
+    pub fn alone(name: &str, unit: &'static str, signet: Figures) -> Self {
+        Self { name: name.to_owned(), unit, signet, other: None, goal: Goal::None }
+    }
+
+    /// What the goal speaks of.
+    fn measured(&self) -> Option<f64> {
+        let other = self.other.as_ref()?.median();
+        Some(match self.goal {
+            Goal::AtLeast(_) | Goal::AtMost(_) | Goal::None => self.signet.median() / other,
+            Goal::More(_) => self.signet.median() - other,
+            Goal::OursAtMost(_) => self.signet.median(),
+        })
+    }
+
+    fn is_reached(&self) -> Option<bool> {
+        let measured = self.measured()?;
+        match self.goal {
+            Goal::AtLeast(goal) => Some(measured >= goal),
+            Goal::AtMost(goal) | Goal::More(goal) | Goal::OursAtMost(goal) => Some(measured <= goal),
+            Goal::None => None,
+        }
+    }
+}
+
+/// The rows as a table in Markdown.
+pub fn table(rows: &[Row]) -> String {
+    let mut text = "| | unit | Signet: min, **median**, max | the other: min, **median**, max | ratio | goal |\n|---|---|---|---|---|---|\n".to_owned();
+    for row in rows {
+        let other = row.other.as_ref().map_or_else(String::new, three);
+        let ratio = match (row.goal, row.measured()) {
+            (_, None) => String::new(),
+            (Goal::More(_), Some(more)) => format!("{more:+.2} {}", row.unit),
+            (Goal::OursAtMost(_), Some(_)) => String::new(),
+            (_, Some(ratio)) if ratio < 0.1 => format!("1/{:.0}", 1.0 / ratio),
+            (_, Some(ratio)) => format!("**{ratio:.2}**"),
+        };
+        let goal = match row.goal {
+            Goal::AtLeast(goal) => format!("≥ {goal}"),
+            Goal::AtMost(goal) if goal < 1.0 => format!("≤ 1/{:.0}", 1.0 / goal),
+            Goal::AtMost(goal) => format!("≤ {goal}"),
+            Goal::More(goal) => format!("≤ +{goal} {}", row.unit),
+            Goal::OursAtMost(goal) => format!("≤ {goal}"),
+            Goal::None => String::new(),
+        };
+        let mark = match row.is_reached() {
+            Some(true) => " reached",
+            Some(false) => " **not reached**",
+            None => "",
+        };
+        let _ = writeln!(
+            text,
+            "| {} | {} | {} | {other} | {ratio} | {goal}{mark} |",
+            row.name,
+            row.unit,
+            three(&row.signet)
+        );
+    }
+    text
+}
+
+fn three(figures: &Figures) -> String {
+    let show = |value: f64| if value.abs() < 100.0 { format!("{value:.2}") } else { format!("{value:.0}") };
+    format!("{}, **{}**, {}", show(figures.min()), show(figures.median()), show(figures.max()))
+}
