@@ -586,13 +586,15 @@ fn all_questions() -> Vec<(&'static str, Question)> {
         ),
         (
             "lookup: find",
-            Box::new(|reader, random, world| Ok(reader.of_identity(any(random, world).identity())?.len())),
+            Box::new(|reader, random, world| {
+                Ok(reader.of_identities(&[any(random, world).identity()])?.concat().len())
+            }),
         ),
         (
             "lookup: find, unknown",
             Box::new(|reader, random, world| {
                 let story = Story { digest: Digest::of(&random.random::<[u8; 8]>()), ..any(random, world) };
-                Ok(reader.of_identity(story.identity())?.len())
+                Ok(reader.of_identities(&[story.identity()])?.concat().len())
             }),
         ),
         (

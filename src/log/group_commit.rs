@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::Guard;
 use super::clock_watch::ClockWatch;
 use super::heads::Heads;
+use super::lookups::Lookups;
 use super::projector::{Bell, ProjectorThread};
 use super::writer::{self, Request};
 use crate::domain::{Entry, Event, Outcome, Record, SignatureId, SignatureIdentity, Signing};
@@ -33,7 +34,9 @@ pub struct GroupCommitLog {
     /// Taken when dropped, so that the projector's thread ends.
     pub(super) bell: Option<Bell>,
     reader: Arc<dyn StoreReader>,
-    /// Answers of one entry, signature or delivery being read at once. They are on the way of every request.
+    /// Signatures by what they say, which every request asks for.
+    signatures: Arc<Lookups>,
+    /// Answers of one entry, signature or delivery being read at once.
     pub(super) lookups: Arc<Semaphore>,
     /// Pages being read at once, counted apart: a slow question must not hold a signature up.
     pub(super) queries: Arc<Semaphore>,
@@ -59,7 +62,7 @@ impl GroupCommitLog {
     pub fn start(store: Box<dyn Store>, guard: Guard, metrics: Arc<Metrics>) -> Result<Self, LogError> {
         let reader = store.reader();
         let queries = (reader.width() / 3).max(1);
-        let lookups = reader.width().saturating_sub(queries).max(1);
+        let lookups = reader.width().saturating_sub(queries + Lookups::AT_ONCE).max(1);
         let (requests, waiting) = mpsc::channel(Self::WAITING);
         let (projector, bell) = ProjectorThread::start(store.projector(), metrics.clone())?;
         let heads = Heads::of(store.head());
@@ -80,6 +83,7 @@ impl GroupCommitLog {
             writer: Some(writer),
             projector: Some(projector),
             bell: Some(bell),
+            signatures: Lookups::over(Arc::clone(&reader)),
             reader,
             lookups: Arc::new(Semaphore::new(lookups)),
             queries: Arc::new(Semaphore::new(queries)),
@@ -149,13 +153,14 @@ impl GroupCommitLog {
         };
         let answer = tokio::task::spawn_blocking(read).await;
         let answer = answer.map_err(|error| LogError(format!("reading ended early: {error}")))?;
-        if answer.is_err()
-            && let Some(bell) = &self.bell
-        {
-            // The search index may be damaged, and who makes it again may be asleep.
+        answer.inspect_err(|_| self.wake_projector())
+    }
+
+    /// The search index may be damaged, and who makes it again may be asleep.
+    fn wake_projector(&self) {
+        if let Some(bell) = &self.bell {
             bell.ring();
         }
-        answer
     }
 }
 
@@ -183,7 +188,7 @@ impl SigningLog for GroupCommitLog {
     }
 
     async fn find(&self, identity: SignatureIdentity) -> Result<Option<Record>, LogError> {
-        self.read(&self.lookups, move |reader| record(&reader.of_identity(identity)?)).await
+        self.signatures.find(identity).await.inspect_err(|_| self.wake_projector())
     }
 
     async fn record(&self, id: SignatureId) -> Result<Option<Record>, LogError> {
@@ -244,7 +249,7 @@ impl Drop for GroupCommitLog {
 }
 
 /// What the entries say of their signature.
-fn record(entries: &[LoggedEntry]) -> Result<Option<Record>, LogError> {
+pub(super) fn record(entries: &[LoggedEntry]) -> Result<Option<Record>, LogError> {
     let entries = entries
         .iter()
         .map(|logged| Ok((logged.index, logged.entry()?)))

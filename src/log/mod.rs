@@ -14,6 +14,7 @@ mod guard;
 mod heads;
 mod idempotency;
 mod key_archive;
+mod lookups;
 mod outbox;
 mod projector;
 mod push;

@@ -159,8 +159,9 @@ pub trait StoreReader: Send + Sync {
     /// Also while the search index is being made for the first time, or after it was lost.
     fn of_signature(&self, id: SignatureId) -> Result<Vec<LoggedEntry>, LogError>;
 
-    /// [`StoreReader::of_signature`] of the newest signature of this identity.
-    fn of_identity(&self, identity: SignatureIdentity) -> Result<Vec<LoggedEntry>, LogError>;
+    /// For each of `identities`, [`StoreReader::of_signature`] of its newest signature. Most have none, and those cost next to nothing
+    /// beside the question.
+    fn of_identities(&self, identities: &[SignatureIdentity]) -> Result<Vec<Vec<LoggedEntry>>, LogError>;
 
     /// The entries that hold signatures of these, oldest first. There may be others among them.
     fn of_subject(&self, of: &SignaturesOf) -> Result<Vec<LoggedEntry>, LogError>;

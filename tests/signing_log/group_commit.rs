@@ -310,7 +310,7 @@ impl StoreReader for Unread {
         unreachable!()
     }
 
-    fn of_identity(&self, _: SignatureIdentity) -> Result<Vec<LoggedEntry>, LogError> {
+    fn of_identities(&self, _: &[SignatureIdentity]) -> Result<Vec<Vec<LoggedEntry>>, LogError> {
         unreachable!()
     }
 

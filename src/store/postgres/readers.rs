@@ -221,12 +221,19 @@ impl StoreReader for Readers {
         })
     }
 
-    fn of_identity(&self, identity: SignatureIdentity) -> Result<Vec<LoggedEntry>, LogError> {
-        let bytes = &identity.as_bytes()[..];
-        let newest = self.look_up("identity", (&bytes, Type::BYTEA), |view, _, recent| {
-            search::of_identity(view, identity, recent.last().copied())
-        })?;
-        newest.map_or_else(|| Ok(Vec::new()), |id| self.of_signature(id))
+    fn of_identities(&self, identities: &[SignatureIdentity]) -> Result<Vec<Vec<LoggedEntry>>, LogError> {
+        let mut found = Vec::with_capacity(identities.len());
+        for identity in identities {
+            let bytes = &identity.as_bytes()[..];
+            let newest = self.look_up("identity", (&bytes, Type::BYTEA), |view, _, recent| {
+                search::of_identities(view, &[(*identity, recent.last().copied())])
+            })?;
+            found.push(match newest.first().copied().flatten() {
+                Some(id) => self.of_signature(id)?,
+                None => Vec::new(),
+            });
+        }
+        Ok(found)
     }
 
     fn of_subject(&self, of: &SignaturesOf) -> Result<Vec<LoggedEntry>, LogError> {

@@ -19,17 +19,26 @@ pub(in crate::store) fn of_signature(view: &dyn View, id: SignatureId) -> Result
     Ok(row.as_ref().map(SignatureRow::telling).unwrap_or_default())
 }
 
-/// The newest signature of an identity. `recent` is the newest entry that holds one and that the index may not know yet.
-pub(in crate::store) fn of_identity(
+/// The newest signature of each identity. Beside it stands the newest entry that holds one and that the index may not know yet.
+pub(in crate::store) fn of_identities(
+    view: &dyn View,
+    wanted: &[(SignatureIdentity, Option<u64>)],
+) -> Result<Vec<Option<SignatureId>>, SearchFault> {
+    let hashes: Vec<_> = wanted.iter().map(|(identity, _)| identity.as_bytes()).collect();
+    let known = by_hash(view, Hashed::Identity, &hashes)?;
+    let newest = wanted.iter().zip(known).map(|((identity, recent), rows)| {
+        let holders = rows.iter().filter_map(SignatureRow::holder).chain(*recent).collect();
+        newest(view, *identity, holders)
+    });
+    newest.collect()
+}
+
+/// The signature of `identity` that the last of `holders` holds; other identities may be among theirs.
+fn newest(
     view: &dyn View,
     identity: SignatureIdentity,
-    recent: Option<u64>,
+    mut holders: Vec<u64>,
 ) -> Result<Option<SignatureId>, SearchFault> {
-    let mut holders: Vec<_> = by_hash(view, Hashed::Identity, identity.as_bytes())?
-        .iter()
-        .filter_map(SignatureRow::holder)
-        .chain(recent)
-        .collect();
     holders.sort_unstable();
     while let Some(holder) = holders.pop() {
         let Some(logged) = view.entries(&[holder])?.pop() else {
@@ -64,7 +73,7 @@ pub(in crate::store) fn of_subject(
         row.codes[0] == repository
             && key_of(dictionary.name(Dimension::Key, row.codes[2])).0 == of.key.as_str()
     };
-    let found = by_hash(view, Hashed::SignatureDigest, of.subject.digest.as_bytes())?;
+    let found = by_hash(view, Hashed::SignatureDigest, &[of.subject.digest.as_bytes()])?.concat();
     let mut holders: Vec<_> = found.iter().filter(is_it).filter_map(SignatureRow::holder).collect();
     holders.sort_unstable();
     Ok(holders)
@@ -76,9 +85,17 @@ pub(in crate::store) fn telling(view: &dyn View, indexes: &[u64]) -> Result<Vec<
     Ok(if entries.len() == indexes.len() { entries } else { Vec::new() })
 }
 
-fn by_hash(view: &dyn View, what: Hashed, hash: &[u8; 32]) -> Result<Vec<SignatureRow>, SearchFault> {
-    let range = keys::hashed_range(what, beginning(hash), 0, u64::MAX);
-    let keys = view.ranges(&[range], FEW)?.pop().unwrap_or_default();
-    let numbers: Vec<_> = keys.iter().map(|(key, _)| keys::last_u64(key)).collect::<Result<_, _>>()?;
-    rows(view, &numbers)
+/// The signatures of each hash.
+fn by_hash(
+    view: &dyn View,
+    what: Hashed,
+    hashes: &[&[u8; 32]],
+) -> Result<Vec<Vec<SignatureRow>>, SearchFault> {
+    let ranges: Vec<_> =
+        hashes.iter().map(|hash| keys::hashed_range(what, beginning(hash), 0, u64::MAX)).collect();
+    let found = view.ranges(&ranges, FEW)?.into_iter().map(|keys| {
+        let numbers: Vec<_> = keys.iter().map(|(key, _)| keys::last_u64(key)).collect::<Result<_, _>>()?;
+        rows(view, &numbers)
+    });
+    found.collect()
 }

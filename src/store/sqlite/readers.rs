@@ -88,16 +88,16 @@ impl Readers {
         self.notice(answer)
     }
 
-    /// Asks for signatures that may be in what the index does not know yet: `ask` is told which entries there are.
+    /// Asks for signatures that may be in what the index does not know yet: `ask` is told which entries there are of each name.
     fn look_up<T>(
         &self,
-        name: Name,
-        ask: impl FnOnce(&dyn View, &Dictionary, Vec<u64>) -> Result<T, SearchFault>,
+        names: &[Name],
+        ask: impl FnOnce(&dyn View, &Dictionary, &[Vec<u64>]) -> Result<T, SearchFault>,
     ) -> Result<T, LogError> {
         // Before the index: what leaves here meanwhile has come there.
         let (floor, recent) = {
             let known = self.index.recent();
-            (known.floor(), known.of(name))
+            (known.floor(), names.iter().map(|name| known.of(*name)).collect::<Vec<_>>())
         };
         self.search(|view, meta, dictionary| {
             if meta.indexed < floor {
@@ -107,7 +107,7 @@ impl Readers {
                 );
                 return Err(SearchFault::Failed { reason, transient: true });
             }
-            ask(view, dictionary, recent)
+            ask(view, dictionary, &recent)
         })
     }
 
@@ -168,21 +168,24 @@ impl StoreReader for Readers {
     }
 
     fn of_signature(&self, id: SignatureId) -> Result<Vec<LoggedEntry>, LogError> {
-        self.look_up(Name::Signature(id), |view, _, recent| {
-            search::telling(view, &merged(search::of_signature(view, id)?, recent))
+        self.look_up(&[Name::Signature(id)], |view, _, recent| {
+            search::telling(view, &merged(search::of_signature(view, id)?, recent.concat()))
         })
     }
 
-    fn of_identity(&self, identity: SignatureIdentity) -> Result<Vec<LoggedEntry>, LogError> {
-        let newest = self.look_up(Name::Identity(identity), |view, _, recent| {
-            search::of_identity(view, identity, recent.last().copied())
+    fn of_identities(&self, identities: &[SignatureIdentity]) -> Result<Vec<Vec<LoggedEntry>>, LogError> {
+        let names: Vec<_> = identities.iter().copied().map(Name::Identity).collect();
+        let newest = self.look_up(&names, |view, _, recent| {
+            let recent = recent.iter().map(|entries| entries.last().copied());
+            search::of_identities(view, &identities.iter().copied().zip(recent).collect::<Vec<_>>())
         })?;
-        newest.map_or_else(|| Ok(Vec::new()), |id| self.of_signature(id))
+        let tell = |id: Option<_>| id.map_or_else(|| Ok(Vec::new()), |id| self.of_signature(id));
+        newest.into_iter().map(tell).collect()
     }
 
     fn of_subject(&self, of: &SignaturesOf) -> Result<Vec<LoggedEntry>, LogError> {
-        self.look_up(Name::Digest(of.subject.digest), |view, dictionary, recent| {
-            view.entries(&merged(search::of_subject(view, dictionary, of)?, recent))
+        self.look_up(&[Name::Digest(of.subject.digest)], |view, dictionary, recent| {
+            view.entries(&merged(search::of_subject(view, dictionary, of)?, recent.concat()))
         })
     }
 
