@@ -104,6 +104,7 @@ impl World {
         let (client, connection) =
             tokio_postgres::connect(&self.servers.postgres.url, tokio_postgres::NoTls).await?;
         let connection = tokio::spawn(connection);
+        let name = format!("{name}_{}", uuid::Uuid::new_v4().simple());
         client.batch_execute(&format!("CREATE DATABASE {name}")).await?;
         drop(client);
         connection.await??;

@@ -94,7 +94,7 @@ pub struct BatchConfig {
     pub max_items: usize,
     /// Bytes of one call's body, roughly.
     pub max_bytes: usize,
-    /// Calls under way at once for one key version.
+    /// Calls under way at once for one key version. Beside one that is under way, another leaves once it is worth a call.
     pub max_in_flight: usize,
 }
 
@@ -175,6 +175,6 @@ impl AuthMethod {
 
 impl Default for BatchConfig {
     fn default() -> Self {
-        Self { max_items: 240, max_bytes: 1024 * 1024, max_in_flight: 2 }
+        Self { max_items: 240, max_bytes: 1024 * 1024, max_in_flight: 4 }
     }
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::GroupCommitLog;
 use super::heads::Reached;
+use super::proof_tiles::ProofTiles;
 use crate::domain::Clock;
 use crate::metrics::Metrics;
 use crate::ports::{LogError, LogRange as _, LoggedEntry, NoteSigner, SignedCheckpoint, Transparency};
@@ -33,6 +34,7 @@ pub struct Checkpointer {
     /// Attempts that have begun.
     attempts: AtomicU64,
     failing: watch::Sender<Option<Failing>>,
+    tiles: ProofTiles,
 }
 
 /// How signing fails.
@@ -72,6 +74,7 @@ impl Checkpointer {
             wanted: watch::Sender::new(0),
             attempts: AtomicU64::new(0),
             failing: watch::Sender::new(None),
+            tiles: ProofTiles::new(),
         });
         let work =
             Work { to: checkpointer.clone(), signer, origin, metrics, clock, seen: None, signed: false };
@@ -145,10 +148,10 @@ impl Transparency for Checkpointer {
         };
         let size = checkpoint.head.size;
         let paths = tiles_for(|tiles| inclusion_proof(index, size, tiles));
-        let tiles = self.log.tiles(paths.clone()).await?;
+        let tiles = self.tiles.of(&self.log, &paths).await?;
         let read = |path: TilePath| {
             let place = paths.iter().position(|other| *other == path);
-            place.and_then(|place| tiles[place].clone()).ok_or_else(|| missing(path))
+            place.map(|place| tiles[place].clone()).ok_or_else(|| damaged(path))
         };
         let hashes = inclusion_proof(index, size, read).map_err(|error| LogError(error.to_string()))?;
         Ok(Some(Proof { extra: None, index, hashes, checkpoint: checkpoint.note.clone() }.to_string()))
@@ -159,7 +162,7 @@ impl Transparency for Checkpointer {
         match TilePath::of_tree(level, number, self.size()) {
             Some(newest) if (1..=newest.width).contains(&width) => {
                 let tile = self.log.tiles(vec![path]).await?.pop().flatten();
-                tile.map(Some).ok_or_else(|| missing(path))
+                tile.map(Some).ok_or_else(|| damaged(path))
             }
             _ => Ok(None),
         }
@@ -175,7 +178,7 @@ impl Transparency for Checkpointer {
 }
 
 /// A tile that the newest checkpoint's tree has, and the store has not.
-fn missing(path: TilePath) -> LogError {
+pub(super) fn damaged(path: TilePath) -> LogError {
     LogError(format!("the tile {path} is damaged or missing"))
 }
 
@@ -270,7 +273,10 @@ impl Work {
         self.confirm(head, others).await?;
         let text = Checkpoint::new(self.origin.clone(), head).to_string();
         let start = Instant::now();
-        let note = timeout(Checkpointer::SIGNING, self.signer.sign_note(&text)).await;
+        let note = timeout(Checkpointer::SIGNING, self.signer.sign_note(&text));
+        // What those who wait will need, while the key holder works.
+        let ahead = self.to.tiles.read_ahead(&self.to.log, self.to.size(), head.size);
+        let (note, ()) = tokio::join!(note, ahead);
         let note = note
             .map_err(|_| LogError(format!("no checkpoint was signed within {:?}", Checkpointer::SIGNING)))?
             .map_err(|error| LogError(format!("no checkpoint was signed: {error}")))?;
@@ -312,11 +318,9 @@ impl Work {
 impl GroupCommitLog {
     /// The tiles of these paths; none where there is none of that width.
     async fn tiles(&self, paths: Vec<TilePath>) -> Result<Vec<Option<Vec<u8>>>, LogError> {
-        let id = |path: &TilePath| match path.row {
-            Row::Hashes(level) => TileId { level, number: path.number },
-            Row::Entries => TileId { level: u8::MAX, number: path.number },
-        };
-        let rows = self.rows(paths.iter().map(id).collect()).await?;
+        let none = TileId { level: u8::MAX, number: 0 };
+        let ids = paths.iter().map(|path| TileId::of_path(path).unwrap_or(none));
+        let rows = self.rows(ids.collect()).await?;
         let cut = |(mut row, path): (Vec<u8>, &TilePath)| {
             let bytes = usize::from(path.width) * Hash::BYTES;
             let wide = row.len() >= bytes;
@@ -337,7 +341,7 @@ impl GroupCommitLog {
         Ok(sizes.map(|size| Edge::of_tiles(size, tile).map(|edge| edge.head())))
     }
 
-    async fn rows(&self, ids: Vec<TileId>) -> Result<Vec<Option<Vec<u8>>>, LogError> {
+    pub(super) async fn rows(&self, ids: Vec<TileId>) -> Result<Vec<Option<Vec<u8>>>, LogError> {
         self.read(&self.lookups, move |reader| reader.tiles(&ids)).await
     }
 

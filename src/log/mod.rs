@@ -17,6 +17,7 @@ mod key_archive;
 mod lookups;
 mod outbox;
 mod projector;
+mod proof_tiles;
 mod push;
 mod quotas;
 mod search;

@@ -2,17 +2,17 @@
 
 use super::inclusion::split;
 use super::tiles::Reader;
-use super::{Hash, TilePath, TilesError, TreeHead};
+use super::{Hash, TileHashes, TilePath, TilesError, TreeHead};
 
 /// The proof that the tree of `size` leaves begins with that of `old` leaves, out of the tiles of the former. Empty
 /// where nothing is to be proven: nothing has grown, or it has grown out of nothing.
 ///
 /// # Errors
 /// Where the old tree is larger, or a tile is missing.
-pub fn consistency_proof<E>(
+pub fn consistency_proof<H: TileHashes, E>(
     old: u64,
     size: u64,
-    tiles: impl FnMut(TilePath) -> Result<Vec<u8>, E>,
+    tiles: impl FnMut(TilePath) -> Result<H, E>,
 ) -> Result<Vec<Hash>, TilesError<E>> {
     let mut reader = Reader::new(size, tiles);
     if old > size {

@@ -1,7 +1,7 @@
 //! Appending to a tree that is kept as tiles.
 //! <https://github.com/C2SP/C2SP/blob/main/tlog-tiles.md#merkle-tree>
 
-use super::{Fold, Hash, TilePath, TreeHead};
+use super::{Fold, Hash, Row, TilePath, TreeHead};
 
 /// Hashes of a full tile.
 pub const TILE_WIDTH: u64 = TilePath::WIDTH as u64;
@@ -104,6 +104,14 @@ impl TileId {
         Self { level: level as u8, number: place / TILE_WIDTH }
     }
 
+    /// The tile of hashes at this path, however wide it is there; none for one of entries.
+    pub const fn of_path(path: &TilePath) -> Option<Self> {
+        match path.row {
+            Row::Hashes(level) => Some(Self { level, number: path.number }),
+            Row::Entries => None,
+        }
+    }
+
     /// The tiles at the right edge of a tree that are not full: of the highest level first. Only they ever change.
     pub fn at_edge(size: u64) -> impl Iterator<Item = Self> {
         (0..8)
@@ -133,7 +141,6 @@ mod tests {
     use sha2::Sha256;
 
     use super::*;
-    use crate::tlog::Row;
 
     /// The sizes at which something happens.
     const SIZES: [u64; 10] = [0, 1, 2, 255, 256, 257, 65_535, 65_536, 65_537, 70_000];

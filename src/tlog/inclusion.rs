@@ -1,16 +1,16 @@
 //! That an entry is in a tree: RFC 6962, section 2.1.1, and RFC 9162, section 2.1.3.2.
 
 use super::tiles::Reader;
-use super::{Hash, TilePath, TilesError, TreeHead};
+use super::{Hash, TileHashes, TilePath, TilesError, TreeHead};
 
 /// The proof that the leaf `index` is in the tree of `size` leaves: the hashes beside its way up, the nearest first.
 ///
 /// # Errors
 /// Where the tree is not that long, or a tile is missing.
-pub fn inclusion_proof<E>(
+pub fn inclusion_proof<H: TileHashes, E>(
     index: u64,
     size: u64,
-    tiles: impl FnMut(TilePath) -> Result<Vec<u8>, E>,
+    tiles: impl FnMut(TilePath) -> Result<H, E>,
 ) -> Result<Vec<Hash>, TilesError<E>> {
     let mut reader = Reader::new(size, tiles);
     if index >= size {

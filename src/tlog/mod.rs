@@ -10,6 +10,7 @@
 //! | `note` | signed notes (c2sp.org/signed-note) |
 //! | `checkpoint` | tree heads as notes (c2sp.org/tlog-checkpoint) |
 //! | `tiles` | the hashes of a tree, out of its tiles |
+//! | `subtrees` | the complete subtrees of one tile |
 //! | `inclusion` | that an entry is in a tree (RFC 6962, section 2.1.1) |
 //! | `consistency` | that a tree has grown out of another (RFC 6962, section 2.1.2) |
 //! | `proof` | an entry's proof in one document (c2sp.org/tlog-proof) |
@@ -28,6 +29,7 @@ mod inclusion;
 mod note;
 mod proof;
 mod range;
+mod subtrees;
 mod tile;
 mod tiles;
 mod verifier_key;
@@ -46,6 +48,7 @@ pub use inclusion::{inclusion_proof, verify_inclusion};
 pub use note::{Note, NoteError, NoteSignature};
 pub use proof::{Proof, ProofError};
 pub use range::{RangeCheck, RangeError, RangeProof, range_hashes};
+pub use subtrees::{Blank, Subtrees, TileHashes};
 pub use tile::{Row, TilePath, TilePathError};
 pub use tiles::{TilesError, root_of, tiles_for};
 pub use verifier_key::{KeyId, VerifierKey, VerifierKeyError};

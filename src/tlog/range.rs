@@ -8,7 +8,9 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::tiles::Reader;
-use super::{Checkpoint, CheckpointError, Fold, Hash, TilePath, TilesError, TreeHead, VerifierKey};
+use super::{
+    Checkpoint, CheckpointError, Fold, Hash, TileHashes, TilePath, TilesError, TreeHead, VerifierKey,
+};
 
 /// The proof of the entries from `first` to below `end`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,11 +59,11 @@ pub struct RangeCheck {
 ///
 /// # Errors
 /// Where the tree is not that long, or a tile is missing.
-pub fn range_hashes<E>(
+pub fn range_hashes<H: TileHashes, E>(
     first: u64,
     end: u64,
     size: u64,
-    tiles: impl FnMut(TilePath) -> Result<Vec<u8>, E>,
+    tiles: impl FnMut(TilePath) -> Result<H, E>,
 ) -> Result<Vec<Hash>, TilesError<E>> {
     if end > size || first > end {
         return Err(TilesError::Beyond { end: end.max(first), size });

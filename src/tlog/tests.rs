@@ -1,6 +1,7 @@
 //! The tree and its proofs against another implementation, and against every small lie.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use ct_merkle::mem_backed_tree::MemoryBackedTree;
@@ -114,6 +115,32 @@ fn a_tree_above_the_second_level_of_tiles_is_read_right() {
     tiles.sort();
     let paths: Vec<_> = tiles.iter().map(ToString::to_string).collect();
     assert_eq!(paths, ["0/257.p/208", "1/001.p/1", "2/000.p/1"]);
+}
+
+#[test]
+fn proofs_out_of_known_subtrees_are_the_same_also_where_the_tiles_have_grown_since() {
+    let tree = Tree::of(1000);
+    let grown = |path: TilePath| {
+        let wide = TileId::of_path(&path).unwrap().width_at(1000) as u16;
+        let bytes = tree.tile(TilePath { width: wide, ..path }).unwrap();
+        Ok::<_, Infallible>(Arc::new(Subtrees::of(&bytes).unwrap()))
+    };
+    for size in [1, 2, 3, 255, 256, 257, 511, 777, 1000] {
+        for index in (0..size).filter(|index| index % 29 == 0 || index + 2 > size) {
+            assert_eq!(
+                inclusion_proof(index, size, grown).unwrap(),
+                tree.inclusion(index, size),
+                "{index} of {size}"
+            );
+        }
+        assert_eq!(root_of(size, grown).unwrap(), tree.head(size).root);
+    }
+    let short = |path: TilePath| {
+        let bytes = tree.tile(path).unwrap();
+        Ok::<_, Infallible>(Arc::new(Subtrees::of(&bytes[..bytes.len() - Hash::BYTES]).unwrap()))
+    };
+    assert!(matches!(inclusion_proof(999, 1000, short), Err(TilesError::Width(_))));
+    assert_eq!(Subtrees::of(&[0; 33]), None);
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::convert::Infallible;
 
-use super::{Fold, Hash, TilePath};
+use super::{Blank, Hash, TileHashes, TilePath};
 
 /// Why a hash of a tree can not be had.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -22,34 +22,34 @@ pub enum TilesError<E> {
 ///
 /// # Errors
 /// Where a tile is missing.
-pub fn root_of<E>(
+pub fn root_of<H: TileHashes, E>(
     size: u64,
-    tiles: impl FnMut(TilePath) -> Result<Vec<u8>, E>,
+    tiles: impl FnMut(TilePath) -> Result<H, E>,
 ) -> Result<Hash, TilesError<E>> {
     Reader::new(size, tiles).hash(0, size)
 }
 
 /// Hands out tiles.
-type Source<'a> = &'a mut dyn FnMut(TilePath) -> Result<Vec<u8>, Infallible>;
+type Source<'a> = &'a mut dyn FnMut(TilePath) -> Result<Blank, Infallible>;
 
 /// The tiles that `work` reads, which gets hashes that mean nothing: for those who have to fetch them first.
 pub fn tiles_for<O>(work: impl FnOnce(Source<'_>) -> O) -> Vec<TilePath> {
     let mut paths = Vec::new();
     work(&mut |path: TilePath| {
         paths.push(path);
-        Ok(vec![0; usize::from(path.width) * Hash::BYTES])
+        Ok(Blank)
     });
     paths
 }
 
 /// Reads each tile of a tree once.
-pub(super) struct Reader<T> {
+pub(super) struct Reader<H, T> {
     size: u64,
     tiles: T,
-    read: BTreeMap<TilePath, Vec<u8>>,
+    read: BTreeMap<TilePath, H>,
 }
 
-impl<E, T: FnMut(TilePath) -> Result<Vec<u8>, E>> Reader<T> {
+impl<H: TileHashes, E, T: FnMut(TilePath) -> Result<H, E>> Reader<H, T> {
     /// Of the tree of `size` leaves.
     pub(super) const fn new(size: u64, tiles: T) -> Self {
         Self { size, tiles, read: BTreeMap::new() }
@@ -84,20 +84,17 @@ impl<E, T: FnMut(TilePath) -> Result<Vec<u8>, E>> Reader<T> {
         let tile = first / u64::from(TilePath::WIDTH);
         let beyond = TilesError::Beyond { end: (number + 1) << height, size: self.size };
         let path = TilePath::of_tree(level, tile, self.size).ok_or(beyond)?;
-        let bytes = match self.read.entry(path) {
+        let tile = match self.read.entry(path) {
             Entry::Occupied(read) => read.into_mut(),
             Entry::Vacant(place) => {
-                let bytes = (self.tiles)(path).map_err(TilesError::Source)?;
-                if bytes.len() != usize::from(path.width) * Hash::BYTES {
+                let tile = (self.tiles)(path).map_err(TilesError::Source)?;
+                if !tile.is(path) {
                     return Err(TilesError::Width(path));
                 }
-                place.insert(bytes)
+                place.insert(tile)
             }
         };
         let from = (first % u64::from(TilePath::WIDTH)) as usize;
-        let hashes = bytes.as_chunks::<{ Hash::BYTES }>().0.get(from..from + (1 << within));
-        let hashes = hashes.ok_or(TilesError::Width(path))?;
-        // Its hashes stand for complete subtrees of one height: over them it is a tree as over leaves.
-        Ok(Fold::over(hashes.iter().copied().map(Hash)).head().root)
+        tile.root(from, within).ok_or(TilesError::Width(path))
     }
 }

@@ -67,13 +67,51 @@ async fn as_many_calls_are_under_way_at_once_as_configured() {
     setup.vault.batch.max_in_flight = 2;
     let signer = setup.start();
 
-    let callers: Vec<_> = (0..5).map(|n| signing(&signer, task(&n.to_string()))).collect();
-    until(|| vault.signing_calls().len() == 2 && setup.metrics.signing_queue.get() == 3).await;
+    let callers: Vec<_> = (0..30).map(|n| signing(&signer, task(&n.to_string()))).collect();
+    until(|| vault.signing_calls().len() == 2 && setup.metrics.signing_queue.get() == 17).await;
     gate.add_permits(3);
     for caller in callers {
         caller.await.unwrap().unwrap();
     }
-    assert_eq!(vault.signing_calls().iter().map(Call::items).collect::<Vec<_>>(), [1, 1, 3]);
+    assert_eq!(sizes(&vault), [1, 12, 17]);
+}
+
+#[tokio::test]
+async fn beside_a_call_no_other_leaves_that_is_not_worth_one() {
+    let vault = FakeVault::start().await;
+    let gate = vault.close();
+    let mut setup = Setup::new(&vault);
+    setup.vault.batch.max_in_flight = 4;
+    let signer = setup.start();
+
+    let mut callers = vec![signing(&signer, task("first"))];
+    until(|| vault.signing_calls().len() == 1).await;
+    callers.extend((0..11).map(|n| signing(&signer, task(&n.to_string()))));
+    until(|| setup.metrics.signing_queue.get() == 11).await;
+    gate.add_permits(2);
+    for caller in callers {
+        caller.await.unwrap().unwrap();
+    }
+    assert_eq!(sizes(&vault), [1, 11]);
+    until(|| signer.batches.active() == 0).await;
+}
+
+#[tokio::test]
+async fn calls_for_slow_keys_leave_beside_each_other_one_by_one() {
+    let vault = FakeVault::start().await;
+    vault.set_key(json!({"type": "rsa-4096", "latest_version": 1}));
+    let gate = vault.close();
+    let mut setup = Setup::new(&vault);
+    setup.vault.batch.max_in_flight = 2;
+    let signer = setup.start();
+    signer.key(&"release".parse().unwrap()).await.unwrap();
+    let callers: Vec<_> = (0..3).map(|n| signing(&signer, task(&n.to_string()))).collect();
+    until(|| vault.signing_calls().len() == 2 && setup.metrics.signing_queue.get() == 1).await;
+    gate.add_permits(3);
+    for caller in callers {
+        caller.await.unwrap().unwrap();
+    }
+    assert_eq!(sizes(&vault), [1, 1, 1]);
 }
 
 #[tokio::test]
