@@ -195,7 +195,7 @@ impl Story {
             let ruling = Ruling {
                 rule: Some(format!("rule-{}", self.repository % 200)),
                 policy: Digest::of(b"policy"),
-                claims,
+                claims: claims.into(),
             };
             let time = Timestamp::from_second(BEGIN + self.second + later).expect("a time");
             let principal = Principal::Token { name: format!("ci-{}", self.principal) };

@@ -58,7 +58,7 @@ impl Images {
 
     /// A file with a reference a line.
     pub fn file(&self, world: &World) -> Result<PathBuf, Failure> {
-        let path = world.directory.path().join("images");
+        let path = world.directory.path().join("image-references");
         std::fs::write(&path, self.references.join("\n"))?;
         Ok(path)
     }

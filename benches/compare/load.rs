@@ -28,7 +28,6 @@ pub struct Load {
     pub requests: u64,
     pub microseconds: u64,
     pub p50: u64,
-    pub p99: u64,
     /// Answers of 400 and above.
     pub bad_status: u64,
     /// Connections that could not be made or broke.
@@ -47,6 +46,10 @@ impl Loads {
             std::fs::write(directory.join(format!("{name}.lua")), format!("{text}{done}"))?;
         }
         Ok(Self { wrk, directory: directory.to_owned() })
+    }
+
+    pub fn wrk(&self) -> &Path {
+        &self.wrk
     }
 
     /// Asks `url` over so many connections for so many seconds.

@@ -6,6 +6,7 @@ mod figures;
 mod gitlab;
 mod images;
 mod load;
+mod machine;
 mod parts;
 mod process;
 mod report;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use clap::{Parser, ValueEnum};
 
 use self::load::Loads;
+use self::machine::Machine;
 use self::parts::Bench;
 use self::servers::World;
 
@@ -53,7 +55,7 @@ enum Part {
 }
 
 /// How much is measured.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, serde::Serialize)]
 pub struct Scale {
     pub rounds: usize,
     /// Of each load.
@@ -87,6 +89,7 @@ async fn main() -> Result<(), Failure> {
     let world = World::new().await?;
     let wrk = std::env::var_os("WRK").ok_or("WRK is not set: start benches/run")?;
     let loads = Loads::new(wrk.into(), world.directory.path())?;
+    let machine = Machine::of(&world, loads.wrk())?;
     let bench = Bench { world, loads, scale };
     let mut rows = Vec::new();
     for part in parts {
@@ -98,9 +101,16 @@ async fn main() -> Result<(), Failure> {
             Part::Overload => bench.measure_overload().await?,
         });
     }
-    print!("{}", report::table(&rows));
+    let text = format!("{}\n{}\n{}", machine.sentences(), report::table(&rows), report::conditions(&scale));
+    print!("{text}");
     if let Some(path) = arguments.json {
-        std::fs::write(path, serde_json::to_string_pretty(&rows)?)?;
+        let all = serde_json::json!({"machine": machine, "scale": scale, "rows": rows});
+        std::fs::write(path, format!("{all:#}\n"))?;
+    }
+    if let Some(path) = arguments.page {
+        let page = report::replaced(&std::fs::read_to_string(&path)?, &text)
+            .ok_or_else(|| format!("{} has no place for the table", path.display()))?;
+        std::fs::write(path, page)?;
     }
     Ok(())
 }

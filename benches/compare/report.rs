@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 
+use crate::Scale;
+use crate::cosign::Cosign;
 use crate::figures::Figures;
 
 /// One line: Signet beside what it is compared with.
@@ -57,6 +59,28 @@ impl Row {
             Goal::None => None,
         }
     }
+}
+
+/// How it was measured.
+pub fn conditions(scale: &Scale) -> String {
+    let Scale { rounds, seconds, cosign_images, .. } = scale;
+    let cosign = Cosign::FLAGS.join(" ");
+    format!(
+        "{rounds} rounds in which all took turns; each load of wrk took {seconds} s with one thread. Vault: `server -dev`, \
+         file audit device on. Beside files: wrk posts `transit/sign/release/sha2-256` with a prehashed SHA-256, `marshaling_algorithm` \
+         `asn1` and a token whose policy allows that alone. Beside images: `xargs -P 8 -n 1 cosign {cosign}` over {cosign_images} images a \
+         round, of the same registry, key and Vault. Signet: `signet serve` with its defaults (`synchronous=FULL`, a checkpoint by Vault before \
+         each answer, access log on), OIDC tokens of 64 jobs, a policy of 22 rules; each answer was a 201 for a digest \
+         of its own (again: a 200).\n"
+    )
+}
+
+/// The page with `text` between the lines that mark its place; none where it has no such place.
+pub fn replaced(page: &str, text: &str) -> Option<String> {
+    const MARKS: [&str; 2] = ["<!-- benches/run: from here -->\n", "<!-- benches/run: to here -->"];
+    let (before, rest) = page.split_once(MARKS[0])?;
+    let (_, after) = rest.split_once(MARKS[1])?;
+    Some(format!("{before}{}\n{text}\n{}{after}", MARKS[0], MARKS[1]))
 }
 
 /// The rows as a table in Markdown.

@@ -20,7 +20,7 @@ pub struct Servers {
     pub vault: Vault,
     pub postgres: Postgres,
     pub registries: BTreeMap<String, String>,
-    registry_binaries: BTreeMap<String, PathBuf>,
+    pub registry_binaries: BTreeMap<String, PathBuf>,
     pub cosign: BTreeMap<String, PathBuf>,
 }
 
@@ -28,11 +28,13 @@ pub struct Servers {
 pub struct Vault {
     pub address: String,
     root_token: String,
+    pub binary: PathBuf,
 }
 
 #[derive(Debug, Deserialize)]
 pub struct Postgres {
     pub url: String,
+    pub binaries: PathBuf,
 }
 
 /// Everything that a measurement needs.

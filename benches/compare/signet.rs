@@ -21,7 +21,7 @@ pub enum Store {
 
 /// A Signet that is running. It ends with this.
 pub struct Signet {
-    child: Child,
+    _child: Child,
     id: u32,
     pub api: String,
     admin: String,
@@ -46,7 +46,7 @@ impl Signet {
             .spawn()?;
         let id = child.id().ok_or("it has ended")?;
         let (api, admin) = addresses(&output).await?;
-        let signet = Self { child, id, api, admin, http: world.http.clone() };
+        let signet = Self { _child: child, id, api, admin, http: world.http.clone() };
         signet.wait_until_ready().await?;
         Ok(signet)
     }
@@ -94,11 +94,6 @@ impl Signet {
     /// Calls to registries so far.
     pub async fn registry_calls(&self) -> Result<f64, Failure> {
         self.count("signet_registry_calls_total", "").await
-    }
-
-    pub async fn stop(mut self) -> Result<(), Failure> {
-        self.child.kill().await?;
-        Ok(())
     }
 }
 

@@ -268,7 +268,7 @@ fn words(policy: &RulePolicy, explanation: &Explanation) -> String {
     if let Some(number) = decided.limits.per_token {
         lines.push(format!("limit: {number} signatures with one token"));
     }
-    for (name, value) in &decided.ruling.claims {
+    for (name, value) in decided.ruling.claims.iter() {
         lines.push(format!("claim: {name} = {value}"));
     }
     for rule in &decided.observed {

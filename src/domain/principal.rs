@@ -85,7 +85,7 @@ pub struct Ruling {
     pub policy: Digest,
     /// The claims that the rule looked at.
     #[serde(default, skip_serializing_if = "MatchedClaims::is_empty")]
-    pub claims: MatchedClaims,
+    pub claims: Arc<MatchedClaims>,
 }
 
 /// What a rule can allow.

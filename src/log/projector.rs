@@ -35,6 +35,12 @@ pub(super) struct ProjectorThread(JoinHandle<()>);
 /// A step costs the same for one entry as for some hundred: so they are made at most so often, unless much waits.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// The pause of a busy log, of whose entries many then share what a step has to write again.
+const BUSY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Entries of one step that make a log a busy one.
+const BUSY: u64 = 250;
+
 /// After a failure.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
@@ -88,10 +94,11 @@ fn run(mut projector: Box<dyn Projector>, rung: &Receiver<()>, rebuild: &AtomicB
                     if std::mem::take(&mut failing) {
                         tracing::info!("the search index follows the log again");
                     }
-                    let pause = if step.added >= MUCH || step.added == 0 || step.more {
-                        Duration::ZERO
-                    } else {
-                        PAUSE
+                    let pause = match step.added {
+                        _ if step.more => Duration::ZERO,
+                        0 | MUCH.. => Duration::ZERO,
+                        BUSY.. => BUSY_PAUSE,
+                        _ => PAUSE,
                     };
                     (pause, step.more)
                 }

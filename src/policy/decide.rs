@@ -87,7 +87,8 @@ impl RulePolicy {
         };
         let observed = observed.into_iter().flat_map(would).map(|rule| rule.id.clone()).collect();
         let claims = rule.map_or_else(MatchedClaims::new, |rule| matched_claims(rule, asked));
-        let ruling = Ruling { rule: rule.map(|rule| rule.id.clone()), policy: self.digest, claims };
+        let ruling =
+            Ruling { rule: rule.map(|rule| rule.id.clone()), policy: self.digest, claims: claims.into() };
         let limits = if allowed { rule.map(|rule| rule.limits) } else { None };
         Decision { allowed, ruling, limits: limits.unwrap_or_default(), observed }
     }

@@ -8,9 +8,12 @@ use super::{
 use crate::domain::{Digest, Entry, KeyName, SignatureId, SignatureIdentity, Timestamp};
 use crate::tlog::{Hash, TileId, TreeHead};
 
-/// An entry on its way into the log, with the exact bytes that will be kept.
+/// An entry on its way into the log, with the exact bytes that will be kept. Cloning shares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewEntry {
+pub struct NewEntry(Arc<Encoded>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct Encoded {
     entry: Entry,
     bytes: Vec<u8>,
     leaf: Hash,
@@ -244,7 +247,7 @@ impl Writes {
     /// # Errors
     /// Where there is none, which [`Writes::changes`] rules out.
     pub fn outcome(&self, place: usize) -> Result<SignatureId, LogError> {
-        let entry = self.entries.get(place).and_then(|entry| entry.entry.signing());
+        let entry = self.entries.get(place).and_then(|entry| entry.entry().signing());
         entry
             .map(|signing| signing.id)
             .ok_or_else(|| LogError(format!("there is no outcome at place {place} of the commit")))
@@ -256,17 +259,17 @@ impl NewEntry {
     /// <https://github.com/C2SP/C2SP/blob/main/tlog-tiles.md#log-entries>
     pub const MAX_BYTES: usize = 65_535;
 
-    pub const fn entry(&self) -> &Entry {
-        &self.entry
+    pub fn entry(&self) -> &Entry {
+        &self.0.entry
     }
 
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        &self.0.bytes
     }
 
     /// The hash of the bytes in the tree.
-    pub const fn leaf(&self) -> Hash {
-        self.leaf
+    pub fn leaf(&self) -> Hash {
+        self.0.leaf
     }
 }
 
@@ -285,6 +288,6 @@ impl TryFrom<Entry> for NewEntry {
             )));
         }
         let leaf = Hash::of_leaf(&bytes);
-        Ok(Self { entry, bytes, leaf })
+        Ok(Self(Arc::new(Encoded { entry, bytes, leaf })))
     }
 }

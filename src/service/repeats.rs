@@ -269,7 +269,7 @@ mod tests {
             &Principal::Token { name: principal.to_owned() },
             Operation::Sign,
             Some(subject),
-            Ruling { rule: None, policy: Digest::of(b"policy"), claims: MatchedClaims::new() },
+            Ruling { rule: None, policy: Digest::of(b"policy"), claims: MatchedClaims::new().into() },
             Event::refusal(None),
         )
     }

@@ -12,7 +12,9 @@ use super::schema::SEARCH_TABLES;
 use super::search::{PostgresView, Set, State, write};
 use crate::domain::Digest;
 use crate::ports::{LogError, LoggedEntry, Projector, SearchProgress, Step};
-use crate::store::search::{Changes, Meta, STEP_BYTES, SearchFault, Standing, View as _, archived, project};
+use crate::store::search::{
+    Changes, Following, Meta, STEP_BYTES, SearchFault, Standing, View as _, archived, project,
+};
 
 /// Fills the index as long as its session has the lock. Whoever has it not looks now and then whether it is free.
 pub(super) struct PostgresProjector {
@@ -203,9 +205,12 @@ fn fill(view: &PostgresView<'_>, state: &State, known: &mut Option<Standing>) ->
             break;
         }
     }
-    if entries.first().is_none_or(|entry| entry.index != standing.meta.indexed) {
-        entries = archived(view, standing.meta.indexed)?;
-    }
+    let entries = match entries.first() {
+        Some(entry) if entry.index == standing.meta.indexed => {
+            entries.into_iter().map(Following::Read).collect()
+        }
+        _ => archived(view, standing.meta.indexed)?,
+    };
     if !entries.is_empty() {
         let changes = project(view, &mut standing, &entries)?;
         write(view, &changes)?;

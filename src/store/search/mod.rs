@@ -38,7 +38,7 @@ pub(super) use self::dictionary::Dictionary;
 pub(super) use self::entries::page;
 pub(super) use self::lookup::{of_identities, of_signature, of_subject, telling};
 pub(super) use self::meta::Meta;
-pub(super) use self::project::{Standing, archived, project};
+pub(super) use self::project::{Following, Standing, archived, project};
 pub(super) use self::signatures::page as signatures;
 use crate::ports::{LogError, LoggedEntry};
 

@@ -1,5 +1,6 @@
 //! One step behind the log.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::tz::TimeZone;
@@ -10,7 +11,7 @@ use super::keys::{self, Dimension, Hashed, Period, Sheets};
 use super::sheet::{ENTRIES, ENTRY, EntryRow, Row, SIGNATURE, SIGNATURES, SignatureRow, decode, encode};
 use super::{Changes, Dictionary, Meta, STEP, SearchFault, View, beginning};
 use crate::domain::{Digest, Entry, KeyVersion, SignatureId};
-use crate::ports::LoggedEntry;
+use crate::ports::{LoggedEntry, NewEntry};
 
 /// Where the index stands, in memory. After a step that was not written it has to be read again.
 #[derive(Debug, Clone)]
@@ -28,6 +29,38 @@ impl Standing {
     }
 }
 
+/// An entry that is to be added.
+#[derive(Debug, Clone)]
+pub(in crate::store) enum Following {
+    /// As the log has it.
+    Read(LoggedEntry),
+    /// As this process has just written it.
+    Written(u64, NewEntry),
+}
+
+impl Following {
+    pub(in crate::store) const fn index(&self) -> u64 {
+        match self {
+            Self::Read(logged) => logged.index,
+            Self::Written(index, _) => *index,
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Read(logged) => &logged.bytes,
+            Self::Written(_, entry) => entry.bytes(),
+        }
+    }
+
+    fn entry(&self) -> Option<Cow<'_, Entry>> {
+        match self {
+            Self::Read(logged) => parse(logged).map(Cow::Owned),
+            Self::Written(_, entry) => Some(Cow::Borrowed(entry.entry())),
+        }
+    }
+}
+
 /// What adds `entries`, which follow those that are in the index, without gaps.
 ///
 /// # Errors
@@ -35,30 +68,30 @@ impl Standing {
 pub(in crate::store) fn project(
     view: &dyn View,
     standing: &mut Standing,
-    entries: &[LoggedEntry],
+    entries: &[Following],
 ) -> Result<Changes, SearchFault> {
     let mut step = Step { view, changes: Changes::default(), standing };
-    let read: Vec<_> = entries.iter().map(|logged| (logged, parse(logged))).collect();
+    let read: Vec<_> = entries.iter().map(|entry| (entry.index(), entry.entry())).collect();
     let mut rows = Vec::with_capacity(read.len());
-    for (logged, entry) in &read {
-        rows.push(step.row(logged.index, entry.as_ref()));
+    for (index, entry) in &read {
+        rows.push(step.row(*index, entry.as_deref()));
     }
     step.append(&rows)?;
     step.count(&rows)?;
     step.follow_signatures(&read, &rows)?;
     let Step { mut changes, standing, .. } = step;
     if let Some(last) = entries.last() {
-        standing.meta.indexed = last.index + 1;
-        standing.meta.last = Digest::of(&last.bytes);
+        standing.meta.indexed = last.index() + 1;
+        standing.meta.last = Digest::of(last.bytes());
     }
     standing.meta.write(&mut changes);
     Ok(changes)
 }
 
 /// In the place of entries from `from` on that are archived, some: nothing is found by them. None where `from` is not archived.
-pub(in crate::store) fn archived(view: &dyn View, from: u64) -> Result<Vec<LoggedEntry>, SearchFault> {
+pub(in crate::store) fn archived(view: &dyn View, from: u64) -> Result<Vec<Following>, SearchFault> {
     let end = view.first()?.min(from.saturating_add(STEP as u64));
-    Ok((from..end).map(|index| LoggedEntry { index, bytes: Vec::new() }).collect())
+    Ok((from..end).map(|index| Following::Read(LoggedEntry { index, bytes: Vec::new() })).collect())
 }
 
 /// An entry that can not be read has a place in the index all the same, with nothing to be found by.
@@ -176,12 +209,12 @@ impl Step<'_> {
     /// Goes on with the signatures of which the entries speak.
     fn follow_signatures(
         &mut self,
-        read: &[(&LoggedEntry, Option<Entry>)],
+        read: &[(u64, Option<Cow<'_, Entry>>)],
         rows: &[EntryRow],
     ) -> Result<(), SearchFault> {
-        let speaking = read.iter().zip(rows).filter_map(|((logged, entry), row)| {
-            let entry = entry.as_ref()?;
-            Some((logged.index, entry, entry.signing()?.id, entry.subject.as_ref()?.digest, row))
+        let speaking = read.iter().zip(rows).filter_map(|((index, entry), row)| {
+            let entry = entry.as_deref()?;
+            Some((*index, entry, entry.signing()?.id, entry.subject.as_ref()?.digest, row))
         });
         let speaking: Vec<_> = speaking.collect();
         let ids: BTreeSet<SignatureId> = speaking.iter().map(|(_, _, id, _, _)| *id).collect();

@@ -10,9 +10,9 @@ use super::index::{self, Index, IndexFile, SqliteView, of_index, of_log};
 use super::readers::{Readers, entries};
 use super::size;
 use crate::domain::Digest;
-use crate::ports::{LogError, LoggedEntry, Projector, SearchProgress, Step};
+use crate::ports::{LogError, Projector, SearchProgress, Step};
 use crate::store::search::{
-    Changes, Meta, STEP, STEP_BYTES, SearchFault, Standing, View as _, archived, project,
+    Changes, Following, Meta, STEP, STEP_BYTES, SearchFault, Standing, View as _, archived, project,
 };
 
 /// Fills a file beside the log's, so that it never has the lock of the log's writer.
@@ -68,10 +68,11 @@ impl SqliteProjector {
                 })
                 .transpose()?;
         }
-        let mut step = live.step(log)?;
+        let written = live.indexed().map_or_else(Vec::new, |from| self.index.recent().written(from));
+        let mut step = live.step(log, written)?;
         self.index.recent().forget(step.progress.indexed);
         if let Some(next) = &mut self.next {
-            let ahead = next.step(log)?;
+            let ahead = next.step(log, Vec::new())?;
             step.more |= ahead.more;
             step.added += ahead.added;
             if ahead.progress.indexed >= step.progress.indexed {
@@ -148,7 +149,13 @@ impl Filling {
         transaction.commit().map_err(of_index)
     }
 
-    fn step(&mut self, log: &Connection) -> Result<Step, SearchFault> {
+    /// Where it stands; none where that has to be read.
+    fn indexed(&self) -> Option<u64> {
+        Some(self.standing.as_ref()?.meta.indexed)
+    }
+
+    /// Adds `written`, which are the next entries; where there are none, those that the log has.
+    fn step(&mut self, log: &Connection, written: Vec<Following>) -> Result<Step, SearchFault> {
         let transaction = begin(&mut self.connection)?;
         let view = SqliteView::patient(&transaction, log);
         let standing = match &mut self.standing {
@@ -158,9 +165,12 @@ impl Filling {
                 none.insert(Standing::read(&view, meta)?)
             }
         };
-        let mut entries = read(log, standing.meta.indexed).map_err(of_log)?;
+        let mut entries = written;
+        if entries.is_empty() {
+            entries = read(log, standing.meta.indexed).map_err(of_log)?;
+        }
         let log_size = size(log).map_err(of_log)?.cast_unsigned();
-        if entries.first().is_some_and(|entry| entry.index != standing.meta.indexed) {
+        if entries.first().is_some_and(|entry| entry.index() != standing.meta.indexed) {
             entries = archived(&view, standing.meta.indexed)?;
         }
         if !entries.is_empty() {
@@ -179,8 +189,9 @@ fn begin(connection: &mut Connection) -> Result<Transaction<'_>, SearchFault> {
 }
 
 /// The next entries of the log, from `first` on.
-fn read(log: &Connection, first: u64) -> rusqlite::Result<Vec<LoggedEntry>> {
-    entries(log, first.cast_signed(), STEP, STEP_BYTES)
+fn read(log: &Connection, first: u64) -> rusqlite::Result<Vec<Following>> {
+    let read = entries(log, first.cast_signed(), STEP, STEP_BYTES)?;
+    Ok(read.into_iter().map(Following::Read).collect())
 }
 
 /// The index that is there and has come furthest. One that is not of this log, or is damaged, goes.

@@ -64,7 +64,7 @@ fn entry() -> NewEntry {
         &Principal::Token { name: "ci".to_owned() },
         Operation::Sign,
         Some((&image.parse::<crate::domain::ImageReference>().unwrap()).into()),
-        Ruling { rule: None, policy: Digest::of(b"policy"), claims: MatchedClaims::new() },
+        Ruling { rule: None, policy: Digest::of(b"policy"), claims: MatchedClaims::new().into() },
         Event::refusal(None),
     )
     .try_into()

@@ -141,7 +141,11 @@ fn task_with(text: &str, number: u32) -> SigningTask {
         &Principal::Token { name: "ci".to_owned() },
         Operation::Sign,
         Some((&image).into()),
-        Ruling { rule: Some("rule".to_owned()), policy: Digest::of(b"policy"), claims: MatchedClaims::new() },
+        Ruling {
+            rule: Some("rule".to_owned()),
+            policy: Digest::of(b"policy"),
+            claims: MatchedClaims::new().into(),
+        },
         Event::refusal(None),
     );
     SigningTask { key: "release".parse().unwrap(), version: version(number), input, entry, signing }
