@@ -13,7 +13,6 @@ use crate::servers::World;
 
 /// A cosign that signs with Vault.
 pub struct Cosign {
-    pub version: &'static str,
     binary: PathBuf,
     flags: Vec<&'static str>,
 }
@@ -28,15 +27,9 @@ pub struct Took {
 impl Cosign {
     /// The one whose layout is that of tags.
     pub fn new(world: &World) -> Result<Self, Failure> {
-        let version = "2.6.5";
-        let binary = world.servers.cosign.get(version).ok_or("there is no such cosign")?.clone();
+        let binary = world.servers.cosign.get("2.6.5").ok_or("there is no such cosign")?.clone();
         let flags = vec!["sign", "--key", "hashivault://release", "--tlog-upload=false", "--yes"];
-        Ok(Self { version, binary, flags })
-    }
-
-    /// The command line, without the image.
-    pub fn command(&self) -> String {
-        format!("cosign {}", self.flags.join(" "))
+        Ok(Self { binary, flags })
     }
 
     /// Signs `images`, so many processes at a time.

@@ -28,7 +28,6 @@ pub struct Load {
     pub requests: u64,
     pub microseconds: u64,
     pub p50: u64,
-    pub p99: u64,
     /// Answers of 400 and above.
     pub bad_status: u64,
     /// Connections that could not be made or broke.

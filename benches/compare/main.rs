@@ -7,6 +7,8 @@ mod gitlab;
 mod images;
 mod load;
 mod parts;
+#[path = "../common/policy.rs"]
+mod policy;
 mod process;
 mod report;
 mod servers;

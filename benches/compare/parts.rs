@@ -1,6 +1,6 @@
 //! What is measured. Each part alternates between Signet and what it is compared with, round by round.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::cosign::Cosign;
 use crate::figures::Figures;
@@ -307,6 +307,3 @@ impl Bench {
         ])
     }
 }
-
-/// How long a server is left alone after it was started, so that nothing of that is measured.
-pub const SETTLE: Duration = Duration::from_secs(1);

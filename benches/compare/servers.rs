@@ -12,7 +12,8 @@ use tokio::process::{Child, Command};
 
 use crate::Failure;
 use crate::gitlab::Keys;
-use crate::signet::{self, policy};
+use crate::policy::policy;
+use crate::signet;
 
 /// Where the servers of `tests/run` are.
 #[derive(Debug, Deserialize)]
