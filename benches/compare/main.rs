@@ -1,6 +1,7 @@
 //! Signet beside what users would take in its place, on real servers. `benches/run` starts it, and its `--help` says more.
 
 mod cosign;
+mod costs;
 mod figures;
 #[path = "../common/gitlab.rs"]
 mod gitlab;
@@ -52,6 +53,7 @@ enum Part {
     Calls,
     Memory,
     Overload,
+    Costs,
 }
 
 /// How much is measured.
@@ -90,7 +92,7 @@ async fn main() -> Result<(), Failure> {
     let wrk = std::env::var_os("WRK").ok_or("WRK is not set: start benches/run")?;
     let loads = Loads::new(wrk.into(), world.directory.path())?;
     let bench = Bench { world, loads, scale };
-    let mut rows = Vec::new();
+    let (mut rows, mut costs) = (Vec::new(), Vec::new());
     for part in parts {
         rows.extend(match part {
             Part::Files => bench.measure_files().await?,
@@ -98,11 +100,21 @@ async fn main() -> Result<(), Failure> {
             Part::Calls => bench.measure_calls().await?,
             Part::Memory => bench.measure_memory().await?,
             Part::Overload => bench.measure_overload().await?,
+            Part::Costs => {
+                costs.extend(bench.measure_costs().await?);
+                Vec::new()
+            }
         });
     }
-    print!("{}", report::table(&rows));
+    if !rows.is_empty() {
+        print!("{}", report::table(&rows));
+    }
+    if !costs.is_empty() {
+        print!("{}", costs::table(&costs));
+    }
     if let Some(path) = arguments.json {
-        std::fs::write(path, serde_json::to_string_pretty(&rows)?)?;
+        let figures = serde_json::json!({"compared": rows, "costs": costs});
+        std::fs::write(path, serde_json::to_string_pretty(&figures)?)?;
     }
     Ok(())
 }

@@ -23,6 +23,8 @@ pub struct Servers {
     pub registries: BTreeMap<String, String>,
     registry_binaries: BTreeMap<String, PathBuf>,
     pub cosign: BTreeMap<String, PathBuf>,
+    /// The first process of each.
+    pub processes: BTreeMap<String, u32>,
 }
 
 #[derive(Debug, Deserialize)]
