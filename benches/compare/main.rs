@@ -11,6 +11,8 @@ mod parts;
 #[path = "../common/policy.rs"]
 mod policy;
 mod process;
+#[path = "../common/images.rs"]
+mod pushed;
 mod report;
 mod servers;
 mod signet;
