@@ -1,10 +1,13 @@
 //! What one caller notices of another's flood, for `benches/measure`.
 //!
-//! `fairness API_URL blobs|signatures CONNECTIONS ROUNDS SECONDS`, with the flood's token in SIGNET_TOKEN and the one caller's in
-//! SIGNET_OTHER_TOKEN, and for signatures references of new images on standard input. Each round measures the one
+//! `fairness API_URL blobs|REGISTRY CONNECTIONS ROUNDS SECONDS`, with the flood's token in SIGNET_TOKEN and the one caller's
+//! in SIGNET_OTHER_TOKEN, has files signed, or new images that it pushes to a registry. Each round measures the one
 //! caller, who asks again as soon as the answer is there, without the flood and then with it, and prints `quiet_p50_ms`,
 //! `quiet_p99_ms`, `p50_ms`, `p99_ms`, the `ratio` of the two p99, how many the one caller got, and what the flood
 //! got: `flood_per_second` and `flood_refused`. The flood comes from a process of its own.
+
+#[path = "common/images.rs"]
+mod images;
 
 use std::io::{BufRead as _, Write as _};
 use std::process::{Child, Command, Stdio};
@@ -18,6 +21,8 @@ use signet::domain::Digest;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// Of one round: a third for the one caller, and the others for the flood.
+const IMAGES: usize = 12_000;
 /// How long a flood rises before anything is measured; the one caller asks meanwhile.
 const RISE: Duration = Duration::from_secs(3);
 
@@ -26,8 +31,8 @@ fn main() -> Result<(), Failure> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments.as_slice() {
-        ["flood", api, what, connections] => flood(api, what, connections.parse()?),
-        [api, what @ ("blobs" | "signatures"), connections, rounds, seconds] => {
+        ["flood", api, path, connections] => flood(api, path, connections.parse()?),
+        [api, what, connections, rounds, seconds] => {
             let seconds = Duration::from_secs(seconds.parse()?);
             measure(api, what, connections, rounds.parse()?, seconds)
         }
@@ -40,18 +45,15 @@ fn main() -> Result<(), Failure> {
 }
 
 fn measure(api: &str, what: &str, connections: &str, rounds: usize, time: Duration) -> Result<(), Failure> {
-    let images: Vec<String> = match what {
-        "blobs" => Vec::new(),
-        _ => std::io::stdin().lock().lines().collect::<Result<_, _>>()?,
-    };
-    // The one caller gets a part of each round's images, and the flood the others.
-    let mut parts = images.chunks(images.len().div_ceil(rounds).max(1));
     for _ in 0..rounds {
-        let images = parts.next().unwrap_or_default();
+        let (path, images) = match what {
+            "blobs" => ("blobs", Vec::new()),
+            registry => ("signatures", push(registry)?),
+        };
         let (own, others) = images.split_at(images.len() / 3);
-        let work = Work::new(api, what, std::env::var("SIGNET_OTHER_TOKEN")?, own.to_vec());
+        let work = Work::new(api, path, std::env::var("SIGNET_OTHER_TOKEN")?, own.to_vec());
         let quiet = one(&work, time)?;
-        let mut flood = Flood::start(api, what, connections, others)?;
+        let mut flood = Flood::start(api, path, connections, others)?;
         one(&work, RISE)?;
         let (before, began) = (flood.figures()?, Instant::now());
         let loud = one(&work, time)?;
@@ -69,6 +71,11 @@ fn measure(api: &str, what: &str, connections: &str, rounds: usize, time: Durati
         );
     }
     Ok(())
+}
+
+#[tokio::main]
+async fn push(registry: &str) -> Result<Vec<String>, Failure> {
+    images::push_images(&client()?, registry, IMAGES).await
 }
 
 /// How long each of the one caller's requests took, in milliseconds, sorted.
@@ -97,9 +104,9 @@ struct Flood {
 }
 
 impl Flood {
-    fn start(api: &str, what: &str, connections: &str, images: &[String]) -> Result<Self, Failure> {
+    fn start(api: &str, path: &str, connections: &str, images: &[String]) -> Result<Self, Failure> {
         let mut process = Command::new(std::env::current_exe()?)
-            .args(["flood", api, what, connections])
+            .args(["flood", api, path, connections])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()?;
@@ -130,13 +137,13 @@ impl Drop for Flood {
     }
 }
 
-/// Asks on so many connections, and says how far it is for each line on standard input.
+/// Asks for `path` on so many connections, and says how far it is for each line on standard input.
 #[tokio::main]
-async fn flood(api: &str, what: &str, connections: usize) -> Result<(), Failure> {
+async fn flood(api: &str, path: &str, connections: usize) -> Result<(), Failure> {
     let mut lines = std::io::stdin().lines();
     let images = lines.by_ref().take_while(|line| line.as_ref().is_ok_and(|line| !line.is_empty()));
     let images: Vec<String> = images.collect::<Result<_, _>>()?;
-    let work = Arc::new(Work::new(api, what, std::env::var("SIGNET_TOKEN")?, images));
+    let work = Arc::new(Work::new(api, path, std::env::var("SIGNET_TOKEN")?, images));
     let (made, refused) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     for _ in 0..connections {
         let (work, made, refused, client) = (work.clone(), made.clone(), refused.clone(), client()?);
@@ -168,9 +175,9 @@ struct Work {
 }
 
 impl Work {
-    fn new(api: &str, what: &str, token: String, images: Vec<String>) -> Self {
-        let images = (what == "signatures").then_some(images);
-        Self { url: format!("{api}/v1/{what}"), token, images, next: AtomicUsize::new(0) }
+    fn new(api: &str, path: &str, token: String, images: Vec<String>) -> Self {
+        let images = (path == "signatures").then_some(images);
+        Self { url: format!("{api}/v1/{path}"), token, images, next: AtomicUsize::new(0) }
     }
 
     fn next(&self, client: &Client) -> Option<RequestBuilder> {

@@ -1,5 +1,7 @@
 //! What stands in for GitLab in benchmarks: an issuer's keys, and tokens with the claims of its jobs.
 
+use std::path::Path;
+
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeySize;
 use aws_lc_rs::signature::{
@@ -65,6 +67,16 @@ impl Keys {
         };
         Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
     }
+}
+
+/// The section `[identity]` of a configuration that takes such tokens, with the published keys in a file.
+pub fn identity(keys: &Path) -> String {
+    format!(
+        "[identity]\naudience = 'https://signet.example.com'\n\
+         [[identity.issuers]]\nname = 'gitlab'\nplatform = 'gitlab'\nissuer = 'https://gitlab.example.com'\n\
+         algorithms = ['RS256', 'ES256', 'EdDSA']\njwks_file = '{}'\n",
+        keys.display()
+    )
 }
 
 fn claims(number: usize) -> Value {

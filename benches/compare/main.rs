@@ -1,6 +1,7 @@
 //! Signet beside what users would take in its place, on real servers. `benches/run` starts it, and its `--help` says more.
 
 mod cosign;
+mod costs;
 mod figures;
 #[path = "../common/gitlab.rs"]
 mod gitlab;
@@ -8,7 +9,11 @@ mod images;
 mod load;
 mod machine;
 mod parts;
+#[path = "../common/policy.rs"]
+mod policy;
 mod process;
+#[path = "../common/images.rs"]
+mod pushed;
 mod report;
 mod servers;
 mod signet;
@@ -52,6 +57,7 @@ enum Part {
     Calls,
     Memory,
     Overload,
+    Costs,
 }
 
 /// How much is measured.
@@ -91,7 +97,7 @@ async fn main() -> Result<(), Failure> {
     let loads = Loads::new(wrk.into(), world.directory.path())?;
     let machine = Machine::of(&world, loads.wrk())?;
     let bench = Bench { world, loads, scale };
-    let mut rows = Vec::new();
+    let (mut rows, mut costs) = (Vec::new(), Vec::new());
     for part in parts {
         rows.extend(match part {
             Part::Files => bench.measure_files().await?,
@@ -99,12 +105,16 @@ async fn main() -> Result<(), Failure> {
             Part::Calls => bench.measure_calls().await?,
             Part::Memory => bench.measure_memory().await?,
             Part::Overload => bench.measure_overload().await?,
+            Part::Costs => {
+                costs.extend(bench.measure_costs().await?);
+                Vec::new()
+            }
         });
     }
-    let text = format!("{}\n{}\n{}", machine.sentences(), report::table(&rows), report::conditions(&scale));
+    let text = report::page(&machine, &scale, &rows, &costs);
     print!("{text}");
     if let Some(path) = arguments.json {
-        let all = serde_json::json!({"machine": machine, "scale": scale, "rows": rows});
+        let all = serde_json::json!({"machine": machine, "scale": scale, "compared": rows, "costs": costs});
         std::fs::write(path, format!("{all:#}\n"))?;
     }
     if let Some(path) = arguments.page {

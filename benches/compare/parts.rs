@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::cosign::Cosign;
+use crate::costs::{Cost, Meter};
 use crate::figures::Figures;
 use crate::images::Images;
 use crate::load::{Load, Loads, Script};
@@ -311,5 +312,44 @@ impl Bench {
             ));
         }
         Ok(rows)
+    }
+
+    /// What a signature takes of the processors, component by component.
+    pub async fn measure_costs(&self) -> Result<Vec<Cost>, Failure> {
+        const CALLERS: usize = 8;
+        let sqlite = [Signet::start(&self.world, "costs", &Store::Sqlite).await?];
+        let database = Store::Postgres(self.world.database("costs").await?);
+        let replicas = [
+            Signet::start(&self.world, "costs-1", &database).await?,
+            Signet::start(&self.world, "costs-2", &database).await?,
+        ];
+        let mut costs = [
+            Cost::new("files, 64 connections, SQLite"),
+            Cost::new("files, 256 connections, SQLite"),
+            Cost::new("files, 64 connections, PostgreSQL, two replicas"),
+            Cost::new("images, 8 callers, SQLite"),
+        ];
+        let (alone, both) = (Meter::new(&self.world, &sqlite), Meter::new(&self.world, &replicas));
+        for round in 0..self.scale.rounds {
+            for (cost, connections) in [(0, 64), (1, 256)] {
+                self.say(round, &format!("costs, files, {connections} connections"));
+                let before = alone.read().await?;
+                let load = self.files(&sqlite[0], connections).await?;
+                costs[cost].push(load.requests, load.per_second(), &before, &alone.read().await?);
+            }
+            self.say(round, "costs, files, PostgreSQL, two replicas");
+            let before = both.read().await?;
+            let (one, other) =
+                futures::future::join(self.files(&replicas[0], 32), self.files(&replicas[1], 32)).await;
+            let (one, other) = (one?, other?);
+            let per_second = one.per_second() + other.per_second();
+            costs[2].push(one.requests + other.requests, per_second, &before, &both.read().await?);
+            self.say(round, "costs, images");
+            let images = Images::push(&self.world, self.world.registry(), self.scale.images).await?;
+            let before = alone.read().await?;
+            let load = self.images(&sqlite[0], &images, CALLERS, CREATED).await?;
+            costs[3].push(load.requests, load.per_second(), &before, &alone.read().await?);
+        }
+        Ok(costs.into())
     }
 }

@@ -6,7 +6,9 @@ use serde::Serialize;
 
 use crate::Scale;
 use crate::cosign::Cosign;
+use crate::costs::{self, Cost};
 use crate::figures::Figures;
+use crate::machine::Machine;
 
 /// One line: Signet beside what it is compared with.
 #[derive(Debug, Clone, Serialize)]
@@ -61,8 +63,21 @@ impl Row {
     }
 }
 
+/// Everything that was measured, in Markdown.
+pub fn page(machine: &Machine, scale: &Scale, rows: &[Row], costs: &[Cost]) -> String {
+    let mut parts = vec![machine.sentences()];
+    if !rows.is_empty() {
+        parts.push(table(rows));
+    }
+    if !costs.is_empty() {
+        parts.push(costs::table(costs));
+    }
+    parts.push(conditions(scale));
+    parts.join("\n")
+}
+
 /// How it was measured.
-pub fn conditions(scale: &Scale) -> String {
+fn conditions(scale: &Scale) -> String {
     let Scale { rounds, seconds, cosign_images, .. } = scale;
     let cosign = Cosign::FLAGS.join(" ");
     format!(
@@ -84,7 +99,7 @@ pub fn replaced(page: &str, text: &str) -> Option<String> {
 }
 
 /// The rows as a table in Markdown.
-pub fn table(rows: &[Row]) -> String {
+fn table(rows: &[Row]) -> String {
     let mut text = "| | unit | Signet: min, **median**, max | the other: min, **median**, max | ratio | goal |\n|---|---|---|---|---|---|\n".to_owned();
     for row in rows {
         let other = row.other.as_ref().map_or_else(String::new, three);

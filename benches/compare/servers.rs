@@ -12,7 +12,8 @@ use tokio::process::{Child, Command};
 
 use crate::Failure;
 use crate::gitlab::Keys;
-use crate::signet::{self, policy};
+use crate::policy::policy;
+use crate::signet;
 
 /// Where the servers of `tests/run` are.
 #[derive(Debug, Deserialize)]
@@ -22,6 +23,8 @@ pub struct Servers {
     pub registries: BTreeMap<String, String>,
     pub registry_binaries: BTreeMap<String, PathBuf>,
     pub cosign: BTreeMap<String, PathBuf>,
+    /// The first process of each.
+    pub processes: BTreeMap<String, u32>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -134,7 +137,7 @@ impl World {
     }
 
     async fn vault(&self, path: &str, body: Value) -> Result<Value, Failure> {
-        let Vault { address, root_token } = &self.servers.vault;
+        let Vault { address, root_token, .. } = &self.servers.vault;
         let request = self.http.post(format!("{address}/v1/{path}")).header("X-Vault-Token", root_token);
         let text = request.json(&body).send().await?.error_for_status()?.text().await?;
         Ok(serde_json::from_str(if text.is_empty() { "null" } else { &text })?)

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 
 use crate::Failure;
+use crate::gitlab;
 use crate::process::{Usage, usage};
 use crate::servers::World;
 
@@ -125,44 +126,16 @@ fn configuration(world: &World, store: &Store) -> String {
         "[http]\nlisten = '127.0.0.1:0'\nadmin_listen = '127.0.0.1:0'\n\
          [vault]\naddress = '{vault}'\n[vault.auth]\nmethod = 'token'\ntoken_file = '{shared}/vault-token'\n\
          [[keys]]\nname = 'release'\npurposes = ['signature', 'blob']\n\
-         [identity]\naudience = 'https://signet.example.com'\n\
-         [[identity.issuers]]\nname = 'gitlab'\nplatform = 'gitlab'\nissuer = 'https://gitlab.example.com'\n\
-         algorithms = ['RS256', 'ES256']\njwks_file = '{shared}/keys.json'\n\
+         {identity}\
          [policy]\nfile = '{shared}/policy.yaml'\n\
          [log]\n{place}\n",
         vault = world.servers.vault.address,
         shared = shared.display(),
+        identity = gitlab::identity(&shared.join("keys.json")),
     );
     for host in &world.hosts {
         let _ = write!(text, "[[registries]]\nhost = '{host}'\nplain_http = true\n");
     }
-    text
-}
-
-/// A policy as a company has one: ours is the last of some rules for other projects.
-pub fn policy(hosts: &[String]) -> String {
-    let claims = |project: usize| {
-        format!(
-            "{{issuer: gitlab, claims: {{project_id: \"{project}\", job_project_id: \"{project}\", ref_protected: \"true\", \
-             pipeline_source: [push, web]}}, globs: {{ref_path: \"refs/tags/v*\"}}}}"
-        )
-    };
-    let repositories: Vec<_> = hosts.iter().map(|host| format!("\"{host}/**\"")).collect();
-    let repositories = repositories.join(", ");
-    let mut text = "version: 1\nrules:\n".to_owned();
-    for project in 0..20 {
-        let _ = writeln!(
-            text,
-            "  - {{id: project-{project}, effect: allow, identity: {identity}, repositories: [{repositories}], keys: [release]}}",
-            identity = claims(project),
-        );
-    }
-    let _ = writeln!(
-        text,
-        "  - {{id: images, effect: allow, identity: {identity}, repositories: [{repositories}], keys: [release], operations: [sign]}}\n  \
-           - {{id: files, effect: allow, identity: {identity}, keys: [release], operations: [blob]}}",
-        identity = claims(4711),
-    );
     text
 }
 

@@ -17,6 +17,7 @@ SERVERS_START_SECONDS=60
 
 SERVERS_DIR=""
 SERVERS_GROUPS=()
+SERVERS_PROCESSES=()   # of those that answer, as members of a JSON object
 SERVERS_PORT=""
 
 # PostgreSQL refuses to run as root: then it gets a folder and a user of its own.
@@ -75,6 +76,9 @@ servers_start() {
     "$COSIGN_2_VERSION": $(servers_json_string "$COSIGN_2_BIN"),
     "$COSIGN_3_VERSION": $(servers_json_string "$COSIGN_3_BIN")
   },
+  "processes": {
+    $(servers_json_members "${SERVERS_PROCESSES[@]}")
+  },
   "crane": $(servers_json_string "$CRANE_BIN"),
   "tlog": $(servers_json_string "$TLOG_BIN")
 }
@@ -91,6 +95,7 @@ servers_stop() {
   fi
   groups_end "${SERVERS_GROUPS[@]}" || status=$?
   SERVERS_GROUPS=()
+  SERVERS_PROCESSES=()
   if [[ -n $SERVERS_DIR ]]; then
     rm -rf "$SERVERS_DIR"
     SERVERS_DIR=""
@@ -121,6 +126,7 @@ servers_launch() {
     servers_wait_until_it_answers "$GROUP_STARTED" "$answers" "$port" || status=$?
     if ((status == 0)); then
       SERVERS_PORT=$port
+      SERVERS_PROCESSES+=("$(servers_json_string "$name"): $GROUP_STARTED")
       printf '  %s: on 127.0.0.1:%s\n' "$name" "$port" >&2
       return
     fi
@@ -290,6 +296,13 @@ servers_vault_cli() {
   local port=$1 root_token=$2
   shift 2
   env -i PATH="$PATH" HOME="$SERVERS_DIR" VAULT_ADDR="http://127.0.0.1:$port" VAULT_TOKEN="$root_token" "$VAULT_BIN" "$@"
+}
+
+# servers_json_members MEMBER…
+servers_json_members() {
+  printf '%s' "$1"
+  shift
+  printf ',\n    %s' "$@"
 }
 
 # Paths may hold quotes and backslashes; that they hold no control characters is
