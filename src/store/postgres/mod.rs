@@ -10,11 +10,12 @@
 //! | `retention`, `origin` | marks, and what is archived; the log's name |
 //! | `locks` | locks between replicas |
 //! | `schema` | the tables, and how they come to be |
-//! | `connector`, `database` | connections, and where they live |
+//! | `connector`, `client`, `database` | connections, what they know, and where they live |
 //! | `fault`, `patience` | what goes wrong, and how long it is tried again |
 //! | `pipeline`, `text` | statements at once; texts |
 
 mod archive;
+mod client;
 mod connector;
 mod database;
 mod entries;
@@ -39,9 +40,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join;
-use tokio_postgres::Client;
 use uuid::Uuid;
 
+use self::client::Client;
 use self::connector::Connector;
 use self::database::Database;
 use self::fault::{Fault, within};
@@ -141,8 +142,8 @@ impl PostgresStore {
             };
             match done {
                 Ok((client, done)) => {
-                    self.client = Some(client);
                     self.patience.succeeded();
+                    self.client = client.learned(database.connector.patience()).await;
                     return Ok(done);
                 }
                 // A connection that met an error is not used again: it may be in the midst of anything.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
+use super::client::Client;
 use super::database::Database;
 use super::schema::SEARCH_TABLES;
 use super::search::{PostgresView, Set, State, write};
@@ -58,7 +58,9 @@ impl PostgresProjector {
         // Where a step fails, the connection ends, and the lock with it: another replica may fare better.
         let mut session = session;
         let step = session.step(&database, &mut self.rebuild, &self.damaged)?;
-        self.session = Some(session);
+        let Session { client, is_ours, standings } = session;
+        let client = self.database.wait(client.learned(self.database.connector.patience()));
+        self.session = client.map(|client| Session { client, is_ours, standings });
         Ok(step)
     }
 }
