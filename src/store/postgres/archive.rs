@@ -1,8 +1,9 @@
 //! Public keys that outlive what Vault publishes.
 
+use tokio_postgres::Error;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error};
 
+use super::client::Client;
 use crate::domain::KeyName;
 use crate::ports::ArchivedVersion;
 use crate::store::archive_row::ArchiveRow;
@@ -30,13 +31,13 @@ pub(super) async fn keep(client: &Client, archived: &[ArchivedVersion]) -> Resul
         (&pems, Type::TEXT_ARRAY),
         (&times, Type::TEXT_ARRAY),
     ];
-    client.execute_typed(sql, &parameters).await.map(drop)
+    client.execute(sql, &parameters).await.map(drop)
 }
 
 /// The versions of `key`, in the order in which they came.
 pub(super) async fn of_key(client: &Client, key: &KeyName) -> Result<Vec<ArchiveRow>, Error> {
     let sql = "SELECT version, pem, created_at FROM archived_keys WHERE key = $1 ORDER BY id";
-    let rows = client.query_typed(sql, &[(&key.as_str(), Type::TEXT)]).await?;
+    let rows = client.query(sql, &[(&key.as_str(), Type::TEXT)]).await?;
     Ok(rows
         .iter()
         .map(|row| ArchiveRow { version: row.get(0), pem: row.get(1), created_at: row.get(2) })

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
+use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
-use tokio_postgres::{Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::client::Client;
 use super::fault::{Fault, within};
 use crate::authorities::tls_client;
 use crate::config::{LogConfig, Secret};
@@ -79,19 +80,28 @@ impl Connector {
                 tracing::warn!(reason = Fault::from(error).reason, "a connection to PostgreSQL has ended");
             }
         });
+        let client = Client::new(client);
         within(self.patience(), client.batch_execute(&self.session())).await?;
         Ok(client)
     }
 
     /// What each session is told, whatever the server's defaults. Its `synchronous_commit` may be stronger than
     /// ours: then it stays. <https://www.postgresql.org/docs/current/runtime-config-wal.html>
+    ///
+    /// A statement is planned once (see [`Client`]), maybe while its tables are empty, and has to be fast when they are not:
+    /// so whatever can go by an index does. <https://www.postgresql.org/docs/current/runtime-config-query.html>
     fn session(&self) -> String {
         format!(
             "SELECT set_config('synchronous_commit', 'on', false)
                  WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply');
              SET statement_timeout = {statement};
              SET idle_in_transaction_session_timeout = {idle};
-             SET client_min_messages = warning;",
+             SET client_min_messages = warning;
+             SET plan_cache_mode = force_generic_plan;
+             SET enable_seqscan = off;
+             SET enable_hashjoin = off;
+             SET enable_mergejoin = off;
+             SET jit = off;",
             statement = self.statement_timeout.as_millis(),
             idle = self.patience().as_millis(),
         )

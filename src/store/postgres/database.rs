@@ -43,3 +43,31 @@ impl Drop for Database {
         }
     }
 }
+
+/// Connections of one owner, which are served as long as that waits for one of them, on its own thread.
+pub(super) struct OwnRuntime {
+    /// Taken when dropped.
+    runtime: Option<Runtime>,
+}
+
+impl OwnRuntime {
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self { runtime: Some(Builder::new_current_thread().enable_all().build()?) })
+    }
+
+    /// Waits on this thread, which may be none of a runtime's, unless that lets threads block. What was begun on the way lives as long as
+    /// this, and goes on with the next one that waits.
+    pub(super) fn wait<T>(&self, work: impl Future<Output = T>) -> T {
+        let runtime = self.runtime.as_ref().expect("invariant: it is taken when dropped");
+        runtime.block_on(work)
+    }
+}
+
+impl Drop for OwnRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // The owner may be dropped by a task, which must not wait.
+            runtime.shutdown_background();
+        }
+    }
+}

@@ -1,9 +1,10 @@
 //! The log itself.
 
+use tokio_postgres::Error;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
+use super::client::Client;
 use super::pipeline::Pipeline;
 use crate::ports::NewEntry;
 
@@ -21,7 +22,7 @@ pub(super) fn append<'a>(
     pipeline.push(async move {
         let sql = "INSERT INTO entries
             SELECT $1 + place - 1, bytes FROM unnest($2) WITH ORDINALITY AS added (bytes, place)";
-        client.execute_typed(sql, &[(&first, Type::INT8), (&bytes, Type::BYTEA_ARRAY)]).await
+        client.execute(sql, &[(&first, Type::INT8), (&bytes, Type::BYTEA_ARRAY)]).await
     });
     let recent = Recent::of(first, entries);
     if !recent.indexes.is_empty() {
@@ -57,7 +58,7 @@ impl<'a> Recent<'a> {
     async fn insert(&self, client: &Client) -> Result<u64, Error> {
         let sql = "INSERT INTO recent SELECT * FROM unnest($1, $2, $3, $4)";
         client
-            .execute_typed(
+            .execute(
                 sql,
                 &[
                     (&self.indexes, Type::INT8_ARRAY),

@@ -64,11 +64,14 @@ impl From<Fault> for LogError {
     }
 }
 
-/// Conflicts with other transactions, servers that start, stop or have become a standby, and time that was up.
+/// Conflicts with other transactions, servers that start, stop or have become a standby, time that was up, and statements
+/// that a connection knows by a name that do not hold any more, because the tables have changed or a pooler has passed
+/// them to another server's session.
 /// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 fn is_transient(code: &SqlState) -> bool {
     // Connection exceptions, rolled-back transactions, lacking resources, an operator's intervention.
     let classes = ["08", "40", "53", "57"];
     classes.iter().any(|class| code.code().starts_with(class))
         || [SqlState::LOCK_NOT_AVAILABLE, SqlState::READ_ONLY_SQL_TRANSACTION].contains(code)
+        || [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::FEATURE_NOT_SUPPORTED].contains(code)
 }

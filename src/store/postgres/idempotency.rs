@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use futures::future::try_join;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error, Row};
+use tokio_postgres::{Error, Row};
 
+use super::client::Client;
 use super::text::text;
 use crate::domain::{Digest, Timestamp};
 use crate::ports::{Binding, IdempotencyId, KeptAnswer, LogError, Recalled};
@@ -48,7 +49,7 @@ pub(super) async fn bind(client: &Client, bindings: &[Binding]) -> Result<Bound,
         (&requests, Type::BYTEA_ARRAY),
         (&times, Type::INT8_ARRAY),
     ];
-    let (new, known) = try_join(client.query_typed(sql, &parameters), rows(client, &ids)).await?;
+    let (new, known) = try_join(client.query(sql, &parameters), rows(client, &ids)).await?;
     Ok(Bound { new, known })
 }
 
@@ -91,7 +92,7 @@ pub(super) async fn keep(client: &Client, answers: &[(IdempotencyId, KeptAnswer)
         (&bodies, Type::BYTEA_ARRAY),
         (&locations, Type::TEXT_ARRAY),
     ];
-    let (_, rows) = try_join(client.execute_typed(sql, &parameters), rows(client, &ids)).await?;
+    let (_, rows) = try_join(client.execute(sql, &parameters), rows(client, &ids)).await?;
     Ok(rows)
 }
 
@@ -109,12 +110,12 @@ pub(super) fn kept(answers: &[(IdempotencyId, KeptAnswer)], rows: Rows) -> Resul
 pub(super) async fn forget(client: &Client, before: Timestamp) -> Result<u64, Error> {
     let sql = "DELETE FROM idempotency WHERE id IN (SELECT id FROM idempotency WHERE first_used < $1
         ORDER BY first_used LIMIT $2 FOR UPDATE SKIP LOCKED)";
-    client.execute_typed(sql, &[(&before.as_microsecond(), Type::INT8), (&STEP, Type::INT8)]).await
+    client.execute(sql, &[(&before.as_microsecond(), Type::INT8), (&STEP, Type::INT8)]).await
 }
 
 async fn rows(client: &Client, ids: &[Vec<u8>]) -> Result<Rows, Error> {
     let sql = "SELECT id, request, status, body, location FROM idempotency WHERE id = ANY ($1)";
-    client.query_typed(sql, &[(&ids, Type::BYTEA_ARRAY)]).await
+    client.query(sql, &[(&ids, Type::BYTEA_ARRAY)]).await
 }
 
 fn parse(rows: Rows) -> Result<HashMap<Vec<u8>, IdempotencyRow>, LogError> {

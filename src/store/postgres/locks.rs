@@ -6,9 +6,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::sync::{Mutex, oneshot};
 use tokio::time::{Instant, sleep};
-use tokio_postgres::Client;
 use tokio_postgres::types::{ToSql, Type};
 
+use super::client::Client;
 use super::database::Database;
 use super::fault::{Fault, within};
 use crate::domain::{Digest, ImageReference};
@@ -89,7 +89,7 @@ async fn attempt(
         let (client, is_new) = client(&database, session).await?;
         let sql = "SELECT pg_try_advisory_lock($1)";
         let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&key, Type::INT8)];
-        let locked = client.query_typed_one(sql, &parameters);
+        let locked = client.query_one(sql, &parameters);
         match within(database.connector.patience(), locked).await {
             Ok(row) if row.get(0) => return Ok(Some(Held { database, client, key })),
             Ok(_) => return Ok(None),
@@ -140,7 +140,7 @@ impl Drop for Held {
         self.database.handle().spawn(async move {
             let sql = "SELECT pg_advisory_unlock($1)";
             // Where the connection has died, so has the lock.
-            let _ = client.query_typed_one(sql, &[(&key, Type::INT8)]).await;
+            let _ = client.query_one(sql, &[(&key, Type::INT8)]).await;
         });
     }
 }

@@ -10,11 +10,12 @@
 //! | `retention`, `origin` | marks, and what is archived; the log's name |
 //! | `locks` | locks between replicas |
 //! | `schema` | the tables, and how they come to be |
-//! | `connector`, `database` | connections, and where they live |
+//! | `connector`, `client`, `database` | connections, what they know, and where they live |
 //! | `fault`, `patience` | what goes wrong, and how long it is tried again |
 //! | `pipeline`, `text` | statements at once; texts |
 
 mod archive;
+mod client;
 mod connector;
 mod database;
 mod entries;
@@ -39,11 +40,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::try_join;
-use tokio_postgres::Client;
+use tokio::task::yield_now;
 use uuid::Uuid;
 
+use self::client::Client;
 use self::connector::Connector;
-use self::database::Database;
+use self::database::{Database, OwnRuntime};
 use self::fault::{Fault, within};
 use self::locks::AdvisoryLocks;
 use self::patience::Patience;
@@ -67,7 +69,10 @@ use crate::tlog::TreeHead;
 /// is attached from the outbox although its caller was told that it is not durable, and who asks again
 /// gets that same signature.
 pub struct PostgresStore {
+    /// For all others.
     database: Arc<Database>,
+    /// The writer's own connection lives on the writer's thread, while it waits: no other has to be woken for an answer.
+    runtime: OwnRuntime,
     client: Option<Client>,
     stamp: Stamp,
     witness: Witness,
@@ -82,7 +87,9 @@ impl PostgresStore {
     /// Also where it can not be reached.
     pub fn open(config: &LogConfig) -> Result<Self, StoreError> {
         let connector = Connector::new(config)?;
-        let database = Database::new(connector).map_err(|error| StoreError::Postgres(error.to_string()))?;
+        let unavailable = |error: std::io::Error| StoreError::Postgres(error.to_string());
+        let database = Database::new(connector).map_err(unavailable)?;
+        let runtime = OwnRuntime::new().map_err(unavailable)?;
         let first = async {
             let client = database.connector.connect().await;
             let client = client.map_err(|fault| StoreError::Postgres(fault.reason))?;
@@ -91,13 +98,14 @@ impl PostgresStore {
             Ok((client, head))
         };
         // Whoever opens may be a task of a runtime, whose thread must not wait.
-        let client = std::thread::scope(|scope| scope.spawn(|| database.wait(first)).join());
+        let client = std::thread::scope(|scope| scope.spawn(|| runtime.wait(first)).join());
         let (client, head) = client.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         let database = Arc::new(database);
         let readers = Arc::new(Readers::of(database.clone(), config.connections));
         let stamp = Stamp { writer: Uuid::new_v4(), number: 0 };
         let witness = Witness::of(head);
-        Ok(Self { database, client: Some(client), stamp, witness, patience: Patience::default(), readers })
+        let patience = Patience::default();
+        Ok(Self { database, runtime, client: Some(client), stamp, witness, patience, readers })
     }
 
     /// Only reads the database, and neither makes nor changes tables.
@@ -120,36 +128,37 @@ impl PostgresStore {
         &mut self,
         work: impl AsyncFnMut(&Client, Duration) -> Result<T, Fault>,
     ) -> Result<T, LogError> {
-        let database = self.database.clone();
-        database.wait(self.try_persist(&database, work)).map_err(LogError::from)
+        let Self { database, runtime, client, patience, .. } = self;
+        runtime.wait(try_persist(&database.connector, client, patience, work)).map_err(LogError::from)
     }
+}
 
-    async fn try_persist<T>(
-        &mut self,
-        database: &Database,
-        mut work: impl AsyncFnMut(&Client, Duration) -> Result<T, Fault>,
-    ) -> Result<T, Fault> {
-        let mut attempt = 0;
-        loop {
-            let client = match self.client.take() {
-                Some(client) if !client.is_closed() => Ok(client),
-                _ => database.connector.connect().await,
-            };
-            let done = match client {
-                Ok(client) => work(&client, database.connector.patience()).await.map(|done| (client, done)),
-                Err(fault) => Err(fault),
-            };
-            match done {
-                Ok((client, done)) => {
-                    self.client = Some(client);
-                    self.patience.succeeded();
-                    return Ok(done);
-                }
-                // A connection that met an error is not used again: it may be in the midst of anything.
-                Err(fault) => {
-                    attempt += 1;
-                    self.patience.pause(fault, attempt).await?;
-                }
+async fn try_persist<T>(
+    connector: &Connector,
+    idle: &mut Option<Client>,
+    patience: &Patience,
+    mut work: impl AsyncFnMut(&Client, Duration) -> Result<T, Fault>,
+) -> Result<T, Fault> {
+    let mut attempt = 0;
+    loop {
+        let client = match idle.take() {
+            Some(client) if !client.is_closed() => Ok(client),
+            _ => connector.connect().await,
+        };
+        let done = match client {
+            Ok(client) => work(&client, connector.patience()).await.map(|done| (client, done)),
+            Err(fault) => Err(fault),
+        };
+        match done {
+            Ok((client, done)) => {
+                patience.succeeded();
+                *idle = client.learned(connector.patience()).await;
+                return Ok(done);
+            }
+            // A connection that met an error is not used again: it may be in the midst of anything.
+            Err(fault) => {
+                attempt += 1;
+                patience.pause(fault, attempt).await?;
             }
         }
     }
@@ -224,6 +233,8 @@ impl Store for PostgresStore {
     /// The server tidies up by itself.
     fn close(&mut self) -> Result<(), LogError> {
         self.client = None;
+        // The connection ends when it is served next.
+        self.runtime.wait(yield_now());
         Ok(())
     }
 

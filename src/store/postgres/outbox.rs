@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
+use tokio_postgres::Error;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
+use super::client::Client;
 use super::fault::{Fault, within};
 use super::pipeline::Pipeline;
 use crate::domain::{Content, SignatureId, Timestamp};
@@ -70,7 +71,7 @@ impl Parts {
         let parts: Vec<&[u8]> = self.parts.iter().map(|part| &part[..]).collect();
         let parameters: [(&(dyn ToSql + Sync), Type); 3] =
             [(&self.ids, Type::UUID_ARRAY), (&self.numbers, Type::INT4_ARRAY), (&parts, Type::BYTEA_ARRAY)];
-        client.execute_typed(sql, &parameters).await
+        client.execute(sql, &parameters).await
     }
 }
 
@@ -149,7 +150,7 @@ impl Round {
                     (&added_sizes, Type::INT8_ARRAY),
                     (&attach, Type::INT2),
                 ];
-                client.execute_typed(sql, &parameters).await
+                client.execute(sql, &parameters).await
             });
         }
         let Self { postponed, postponed_stages, postponed_attempts, postponed_due, .. } = self;
@@ -163,7 +164,7 @@ impl Round {
                     (&postponed_attempts, Type::INT8_ARRAY),
                     (&postponed_due, Type::INT8_ARRAY),
                 ];
-                client.execute_typed(sql, &parameters).await
+                client.execute(sql, &parameters).await
             });
         }
         let settled = self.settled;
@@ -171,7 +172,7 @@ impl Round {
             pipeline.push(async move {
                 let sql = "WITH settled AS (DELETE FROM deliveries WHERE id = ANY ($1))
                     DELETE FROM documents WHERE id = ANY ($1)";
-                client.execute_typed(sql, &[(&settled, Type::UUID_ARRAY)]).await
+                client.execute(sql, &[(&settled, Type::UUID_ARRAY)]).await
             });
         }
     }
@@ -200,7 +201,7 @@ pub(super) async fn take_due(
         (&limit, Type::INT8),
         (&bytes, Type::INT8),
     ];
-    let rows = client.query_typed(sql, &parameters).await?;
+    let rows = client.query(sql, &parameters).await?;
     let mut taken: Vec<(i64, Uuid)> = rows.iter().map(|row| (row.get(1), row.get(0))).collect();
     taken.sort_unstable();
     Ok(taken.into_iter().map(|(_, id)| SignatureId::from_bytes(id.into_bytes())).collect())
@@ -213,7 +214,7 @@ pub(super) async fn delivery(
 ) -> Result<Option<(DeliveryRow, Content)>, Error> {
     let id = uuid(id);
     let sql = "SELECT bytes, replaces, stage, attempts, due, idx FROM deliveries JOIN entries USING (idx) WHERE id = $1";
-    let Some(row) = client.query_typed_opt(sql, &[(&id, Type::UUID)]).await? else { return Ok(None) };
+    let Some(row) = client.query_opt(sql, &[(&id, Type::UUID)]).await? else { return Ok(None) };
     let delivery = DeliveryRow {
         entry: row.get(0),
         replaces: row.get(1),
@@ -224,7 +225,7 @@ pub(super) async fn delivery(
     };
     let sql = "SELECT bytes FROM documents WHERE id = $1 ORDER BY part";
     let mut document = Content::default();
-    let rows = client.query_typed_raw(sql, [(id, Type::UUID)]).await?;
+    let rows = client.stream(sql, &[(&id, Type::UUID)]).await?;
     let mut rows = std::pin::pin!(rows);
     while let Some(part) = rows.try_next().await? {
         document.push(part.get::<_, Vec<u8>>(0));
@@ -235,7 +236,7 @@ pub(super) async fn delivery(
 pub(super) async fn waiting(client: &Client) -> Result<Waiting, Error> {
     let sql =
         "SELECT count(*) FILTER (WHERE stage = $1), count(*) FILTER (WHERE stage <> $1) FROM deliveries";
-    let row = client.query_typed_one(sql, &[(&stage_number(Stage::Attach), Type::INT2)]).await?;
+    let row = client.query_one(sql, &[(&stage_number(Stage::Attach), Type::INT2)]).await?;
     let count = |column| row.get::<_, i64>(column).cast_unsigned();
     Ok(Waiting { attach: count(0), look_again: count(1) })
 }

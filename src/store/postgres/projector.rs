@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
+use super::client::Client;
 use super::database::Database;
 use super::schema::SEARCH_TABLES;
 use super::search::{PostgresView, Set, State, write};
@@ -22,6 +22,8 @@ pub(super) struct PostgresProjector {
     /// Somebody has read what was never written.
     damaged: Arc<AtomicBool>,
     session: Option<Session>,
+    /// When the last step was that has left nothing over, and where it came to.
+    rested: Option<(Instant, SearchProgress)>,
     /// Has been asked for and not yet passed on.
     rebuild: bool,
 }
@@ -36,7 +38,8 @@ struct Session {
 /// Whoever has it, in this database and schema, fills the index.
 const LOCK: i64 = 0x7369_676e_6574_0003;
 
-/// How often to look for entries of other replicas.
+/// How often to look for entries, of other replicas and of this one: a step rewrites what the one before it has written last,
+/// and costs nearly the same for one entry as for some hundred.
 const POLL: Duration = Duration::from_millis(200);
 
 /// Entries of one step, and of one reading.
@@ -45,7 +48,7 @@ const READING: usize = 500;
 
 impl PostgresProjector {
     pub(super) const fn new(database: Arc<Database>, damaged: Arc<AtomicBool>) -> Self {
-        Self { database, damaged, session: None, rebuild: false }
+        Self { database, damaged, session: None, rested: None, rebuild: false }
     }
 
     fn try_step(&mut self) -> Result<Step, SearchFault> {
@@ -60,14 +63,25 @@ impl PostgresProjector {
         // Where a step fails, the connection ends, and the lock with it: another replica may fare better.
         let mut session = session;
         let step = session.step(&database, &mut self.rebuild, &self.damaged)?;
-        self.session = Some(session);
+        let Session { client, is_ours, standings } = session;
+        let client = self.database.wait(client.learned(self.database.connector.patience()));
+        self.session = client.map(|client| Session { client, is_ours, standings });
         Ok(step)
     }
 }
 
 impl Projector for PostgresProjector {
     fn step(&mut self) -> Result<Step, LogError> {
+        let is_asked = self.rebuild || self.damaged.load(Ordering::Relaxed);
+        if let Some((since, progress)) = self.rested
+            && since.elapsed() < POLL
+            && !is_asked
+        {
+            return Ok(Step { progress, added: 0, more: false });
+        }
         let step = self.try_step();
+        let done = step.as_ref().ok().filter(|step| !step.more);
+        self.rested = done.map(|step| (Instant::now(), step.progress));
         if let Err(SearchFault::Damaged(_)) = &step {
             self.damaged.store(true, Ordering::Relaxed);
         }

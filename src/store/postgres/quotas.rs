@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 
 use futures::future::try_join;
+use tokio_postgres::Error;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error};
 
+use super::client::Client;
 use crate::domain::{Digest, Timestamp};
 use crate::ports::{Taken, Taking, Uses};
 use crate::store::uses_row;
@@ -36,11 +37,9 @@ pub(super) async fn look(client: &Client, takings: &[Taking]) -> Result<(Vec<Tak
     let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&budgets, Type::BYTEA_ARRAY)];
     let lock: [(&(dyn ToSql + Sync), Type); 1] = [(&LOCK, Type::INT8)];
     // The second statement sees what was committed until the first one had the lock.
-    let (_, rows) = try_join(
-        client.query_typed("SELECT pg_advisory_xact_lock($1)", &lock),
-        client.query_typed(sql, &parameters),
-    )
-    .await?;
+    let (_, rows) =
+        try_join(client.query("SELECT pg_advisory_xact_lock($1)", &lock), client.query(sql, &parameters))
+            .await?;
     let mut counted: HashMap<Vec<u8>, BTreeMap<i64, (i64, Timestamp)>> = HashMap::new();
     for row in rows {
         let (count, expires) = (row.get(2), row.get(3));
@@ -84,7 +83,7 @@ impl Used {
             (&counts, Type::INT8_ARRAY),
             (&expires, Type::INT8_ARRAY),
         ];
-        client.execute_typed(sql, &parameters).await.map(drop)
+        client.execute(sql, &parameters).await.map(drop)
     }
 }
 
@@ -92,7 +91,7 @@ impl Used {
 pub(super) async fn forget(client: &Client, before: Timestamp) -> Result<u64, Error> {
     let sql = "DELETE FROM uses WHERE (budget, slot) IN (SELECT budget, slot FROM uses WHERE expires < $1
         ORDER BY expires LIMIT $2 FOR UPDATE SKIP LOCKED)";
-    client.execute_typed(sql, &[(&before.as_microsecond(), Type::INT8), (&STEP, Type::INT8)]).await
+    client.execute(sql, &[(&before.as_microsecond(), Type::INT8), (&STEP, Type::INT8)]).await
 }
 
 fn add<K: Ord>(slot: std::collections::btree_map::Entry<'_, K, (i64, Timestamp)>, uses: Uses) {

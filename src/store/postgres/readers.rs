@@ -4,14 +4,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Semaphore;
+use tokio_postgres::Error;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error};
 use uuid::Uuid;
 
+use super::client::Client;
 use super::database::Database;
 use super::fault::{Fault, within};
 use super::patience::Patience;
-use super::search::{PostgresView, Set, State, logged};
+use super::search::{Known, PostgresView, Set, State, logged};
 use super::{archive, outbox, retention, tree};
 use crate::domain::{KeyName, SignatureId, SignatureIdentity};
 use crate::ports::{
@@ -31,6 +32,8 @@ pub(super) struct Readers {
     idle: Mutex<Vec<Client>>,
     patience: Patience,
     dictionary: Mutex<Arc<Dictionary>>,
+    /// The set that has answered last, which most probably answers next.
+    live: Mutex<Set>,
     /// The search index has answered what was never written.
     damaged: Arc<AtomicBool>,
 }
@@ -45,6 +48,7 @@ impl Readers {
             idle: Mutex::default(),
             patience: Patience::default(),
             dictionary: Mutex::default(),
+            live: Mutex::new(Set::A),
             damaged: Arc::default(),
         }
     }
@@ -95,8 +99,9 @@ impl Readers {
             });
             match answer {
                 Ok((client, answer)) => {
-                    self.idle().push(client);
                     self.patience.succeeded();
+                    let client = self.database.wait(client.learned(self.database.connector.patience()));
+                    self.idle().extend(client);
                     return Ok(answer);
                 }
                 Err(SearchFault::Failed { reason, transient }) => {
@@ -116,12 +121,13 @@ impl Readers {
         client: &Client,
         ask: impl Fn(&PostgresView<'_>, &State, &Meta, &Dictionary) -> Result<T, SearchFault>,
     ) -> Result<T, SearchFault> {
-        let any = PostgresView::new(client, &self.database, Set::A);
-        any.run("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
-        let state = any.state()?;
-        let view = PostgresView { set: state.live, ..any };
+        let likely = PostgresView::new(client, &self.database, *self.live());
+        let (state, meta) = likely.begin()?;
+        let view = PostgresView { set: state.live, ..likely };
+        let meta = if state.live == likely.set { meta } else { Meta::read(&view)? };
+        *self.live() = state.live;
         // Another set may have come in its place since the transaction began, or there is none yet.
-        let meta = Meta::read(&view)?.ok_or_else(|| Fault::transient("the search index is being made"))?;
+        let meta = meta.ok_or_else(being_made)?;
         let dictionary = self.dictionary(&view, &meta)?;
         let answer = ask(&view, &state, &meta, &dictionary)?;
         view.run("COMMIT")?;
@@ -149,17 +155,45 @@ impl Readers {
         ask: impl Fn(&PostgresView<'_>, &Dictionary, Vec<u64>) -> Result<T, SearchFault>,
     ) -> Result<T, LogError> {
         self.search(|view, state, meta, dictionary| {
-            if meta.indexed < state.floor {
-                let reason = format!(
-                    "the search index is being made, and has come to entry {} of {}",
-                    meta.indexed, state.floor
-                );
-                return Err(SearchFault::Failed { reason, transient: false });
-            }
-            let sql = format!("SELECT idx FROM recent WHERE {column} = $1 ORDER BY idx");
+            reaches(meta, state.floor)?;
+            // An order would have PostgreSQL follow another index.
+            let sql = format!("SELECT idx FROM recent WHERE {column} = $1");
             let recent = view.query(&sql, &[(value.0, value.1.clone())])?;
-            ask(view, dictionary, recent.iter().map(|row| row.get::<_, i64>(0).cast_unsigned()).collect())
+            let mut recent: Vec<_> = recent.iter().map(|row| row.get::<_, i64>(0).cast_unsigned()).collect();
+            recent.sort_unstable();
+            ask(view, dictionary, recent)
         })
+    }
+
+    /// Which of `identities` the log may have signatures of. Nobody has most of them, and they cost one question together.
+    fn known(&self, identities: &[SignatureIdentity]) -> Result<Vec<bool>, LogError> {
+        self.on_a_connection(|client| {
+            loop {
+                let set = *self.live();
+                let view = PostgresView::new(client, &self.database, set);
+                let Known { live, floor, meta, known } = view.known(identities)?;
+                if live == set {
+                    reaches(&meta.ok_or_else(being_made)?, floor)?;
+                    return Ok(known);
+                }
+                *self.live() = live;
+            }
+        })
+    }
+
+    fn of_identity(&self, identity: SignatureIdentity) -> Result<Vec<LoggedEntry>, LogError> {
+        let bytes = &identity.as_bytes()[..];
+        let newest = self.look_up("identity", (&bytes, Type::BYTEA), |view, _, recent| {
+            search::of_identities(view, &[(identity, recent.last().copied())])
+        })?;
+        match newest.first().copied().flatten() {
+            Some(id) => self.of_signature(id),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn live(&self) -> MutexGuard<'_, Set> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take_idle(&self) -> Option<Client> {
@@ -172,6 +206,21 @@ impl Readers {
     }
 }
 
+fn being_made() -> Fault {
+    Fault::transient("the search index is being made")
+}
+
+/// # Errors
+/// Where there are entries that are neither in the index nor among the recent ones.
+fn reaches(meta: &Meta, floor: u64) -> Result<(), SearchFault> {
+    if meta.indexed < floor {
+        let reason =
+            format!("the search index is being made, and has come to entry {} of {floor}", meta.indexed);
+        return Err(SearchFault::Failed { reason, transient: false });
+    }
+    Ok(())
+}
+
 impl StoreReader for Readers {
     fn width(&self) -> usize {
         self.connections
@@ -181,7 +230,7 @@ impl StoreReader for Readers {
         let Ok(index) = i64::try_from(index) else { return Ok(None) };
         self.ask(async |client| {
             let sql = "SELECT idx, bytes FROM entries WHERE idx = $1";
-            let row = client.query_typed_opt(sql, &[(&index, Type::INT8)]).await?;
+            let row = client.query_opt(sql, &[(&index, Type::INT8)]).await?;
             Ok(row.as_ref().map(logged))
         })
     }
@@ -222,18 +271,10 @@ impl StoreReader for Readers {
     }
 
     fn of_identities(&self, identities: &[SignatureIdentity]) -> Result<Vec<Vec<LoggedEntry>>, LogError> {
-        let mut found = Vec::with_capacity(identities.len());
-        for identity in identities {
-            let bytes = &identity.as_bytes()[..];
-            let newest = self.look_up("identity", (&bytes, Type::BYTEA), |view, _, recent| {
-                search::of_identities(view, &[(*identity, recent.last().copied())])
-            })?;
-            found.push(match newest.first().copied().flatten() {
-                Some(id) => self.of_signature(id)?,
-                None => Vec::new(),
-            });
-        }
-        Ok(found)
+        let known = self.known(identities)?;
+        let each = identities.iter().zip(known);
+        each.map(|(identity, known)| if known { self.of_identity(*identity) } else { Ok(Vec::new()) })
+            .collect()
     }
 
     fn of_subject(&self, of: &SignaturesOf) -> Result<Vec<LoggedEntry>, LogError> {

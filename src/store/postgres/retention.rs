@@ -1,8 +1,9 @@
 //! What is beside the log and about the whole of it: marks, and how far it is archived.
 
+use tokio_postgres::Error;
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error};
 
+use super::client::Client;
 use super::pipeline::Pipeline;
 use crate::ports::{Extent, Writes};
 
@@ -52,13 +53,13 @@ pub(super) fn write<'a>(pipeline: &mut Pipeline<'a>, client: &'a Client, writes:
         pipeline.push(async move {
             let sql =
                 "INSERT INTO marks VALUES ($1, $2) ON CONFLICT (name) DO UPDATE SET value = excluded.value";
-            client.execute_typed(sql, &[(&mark.name, Type::TEXT), (&mark.value, Type::TEXT)]).await
+            client.execute(sql, &[(&mark.name, Type::TEXT), (&mark.value, Type::TEXT)]).await
         });
     }
     if let Some(below) = writes.archived_below {
         pipeline.push(async move {
             let sql = "UPDATE archived SET below = greatest(below, $1)";
-            client.execute_typed(sql, &[(&i64::try_from(below).unwrap_or(i64::MAX), Type::INT8)]).await
+            client.execute(sql, &[(&i64::try_from(below).unwrap_or(i64::MAX), Type::INT8)]).await
         });
     }
 }
@@ -67,22 +68,22 @@ pub(super) fn write<'a>(pipeline: &mut Pipeline<'a>, client: &'a Client, writes:
 pub(super) async fn drop_some(client: &Client) -> Result<u64, Error> {
     let sql = "WITH part AS (SELECT least((SELECT below FROM archived), (SELECT min(idx) FROM entries) + $1) AS below)
         DELETE FROM entries WHERE idx < (SELECT below FROM part)";
-    client.execute_typed(sql, &[(&PART, Type::INT8)]).await
+    client.execute(sql, &[(&PART, Type::INT8)]).await
 }
 
 pub(super) async fn extent(client: &Client) -> Result<Extent, Error> {
     let sql = "SELECT coalesce(min(idx), 0), coalesce(max(idx) + 1, 0) FROM entries";
-    let row = client.query_typed_one(sql, &[]).await?;
+    let row = client.query_one(sql, &[]).await?;
     Ok(Extent { first: row.get::<_, i64>(0).cast_unsigned(), size: row.get::<_, i64>(1).cast_unsigned() })
 }
 
 pub(super) async fn mark(client: &Client, name: &str) -> Result<Option<String>, Error> {
     let parameters: [(&(dyn ToSql + Sync), Type); 1] = [(&name, Type::TEXT)];
-    let row = client.query_typed_opt("SELECT value FROM marks WHERE name = $1", &parameters).await?;
+    let row = client.query_opt("SELECT value FROM marks WHERE name = $1", &parameters).await?;
     Ok(row.map(|row| row.get(0)))
 }
 
 pub(super) async fn first_open(client: &Client) -> Result<Option<u64>, Error> {
-    let row = client.query_typed_one("SELECT min(idx) FROM deliveries", &[]).await?;
+    let row = client.query_one("SELECT min(idx) FROM deliveries", &[]).await?;
     Ok(row.get::<_, Option<i64>>(0).map(i64::cast_unsigned))
 }

@@ -1,8 +1,8 @@
 //! What the database looks like.
 
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
+use super::client::Client;
 use super::fault::Fault;
 use super::retention;
 use crate::store::StoreError;
@@ -213,7 +213,7 @@ pub(super) async fn prepare(client: &Client) -> Result<(), StoreError> {
 /// All or nothing.
 async fn migrate(client: &Client) -> Result<(), StoreError> {
     client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await.map_err(failed)?;
-    client.execute_typed("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await.map_err(failed)?;
+    client.execute("SELECT pg_advisory_xact_lock($1)", &[(&LOCK, Type::INT8)]).await.map_err(failed)?;
     let version = version(client).await?;
     let known = STEPS.len() as i64;
     if version > known {
@@ -225,7 +225,7 @@ async fn migrate(client: &Client) -> Result<(), StoreError> {
     }
     if !steps.is_empty() {
         client
-            .execute_typed("UPDATE signet_schema SET version = $1", &[(&known, Type::INT8)])
+            .execute("UPDATE signet_schema SET version = $1", &[(&known, Type::INT8)])
             .await
             .map_err(failed)?;
     }
@@ -236,11 +236,10 @@ async fn migrate(client: &Client) -> Result<(), StoreError> {
 async fn version(client: &Client) -> Result<i64, StoreError> {
     let sql = "SELECT to_regclass('signet_schema') IS NOT NULL AS ours, EXISTS (SELECT FROM pg_tables
         WHERE schemaname = current_schema() AND tablename IN ('head', 'entries', 'search', 'deliveries')) AS taken";
-    let found = client.query_typed_one(sql, &[]).await.map_err(failed)?;
+    let found = client.query_one(sql, &[]).await.map_err(failed)?;
     match (found.get("ours"), found.get("taken")) {
         (true, _) => {
-            let row =
-                client.query_typed_one("SELECT version FROM signet_schema", &[]).await.map_err(failed)?;
+            let row = client.query_one("SELECT version FROM signet_schema", &[]).await.map_err(failed)?;
             Ok(row.get(0))
         }
         (false, true) => Err(StoreError::PostgresForeign),
@@ -255,8 +254,7 @@ async fn version(client: &Client) -> Result<i64, StoreError> {
 
 /// Whether commits will be durable.
 async fn check(client: &Client) -> Result<(), StoreError> {
-    let row =
-        client.query_typed_one("SELECT current_setting('fsync') AS fsync", &[]).await.map_err(failed)?;
+    let row = client.query_one("SELECT current_setting('fsync') AS fsync", &[]).await.map_err(failed)?;
     if row.get::<_, &str>("fsync") != "on" {
         tracing::warn!(
             "PostgreSQL has `fsync` off: what the log has promised to keep is lost when it crashes"

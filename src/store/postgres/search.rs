@@ -2,14 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use futures::future::try_join3;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error, Row};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Error, Row};
 
+use super::client::{Client, Parameters};
 use super::database::Database;
 use super::fault::Fault;
+use crate::domain::SignatureIdentity;
 use crate::ports::LoggedEntry;
-use crate::store::search::{Changes, PAGE_TIME, Pair, Range, SearchFault, View};
+use crate::store::search::{Changes, Meta, PAGE_TIME, Pair, Range, SearchFault, View, range_of};
 
 /// There are two sets of tables, so that one can be filled while the other answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,6 +58,19 @@ pub(super) struct State {
     pub(super) wanted: Option<String>,
 }
 
+impl State {
+    const SQL: &str = "SELECT live, building, floor, wanted, (SELECT size FROM head) FROM search_state";
+}
+
+/// What there is of some identities, and what that rests on; of no use where `live` is not the set that was asked.
+pub(super) struct Known {
+    pub(super) live: Set,
+    pub(super) floor: u64,
+    pub(super) meta: Option<Meta>,
+    /// Whether there may be signatures of each.
+    pub(super) known: Vec<bool>,
+}
+
 /// One set and the log, on one connection. It waits on this thread.
 pub(super) struct PostgresView<'a> {
     pub(super) client: &'a Client,
@@ -64,8 +80,6 @@ pub(super) struct PostgresView<'a> {
     /// When a page has taken long.
     pub(super) long: Instant,
 }
-
-type Parameters<'a> = &'a [(&'a (dyn ToSql + Sync), Type)];
 
 impl<'a> PostgresView<'a> {
     /// For a question that somebody waits for.
@@ -80,8 +94,58 @@ impl<'a> PostgresView<'a> {
     }
 
     pub(super) fn state(&self) -> Result<State, SearchFault> {
-        let sql = "SELECT live, building, floor, wanted, (SELECT size FROM head) FROM search_state";
-        let rows = self.query(sql, &[])?;
+        Self::read_state(&self.query(State::SQL, &[])?)
+    }
+
+    /// Begins a transaction that sees one moment, and reads what is needed first: one way there and back.
+    pub(super) fn begin(&self) -> Result<(State, Option<Meta>), SearchFault> {
+        let sql = format!("SELECT v FROM search_small_{} WHERE k = $1", self.set.name());
+        let key = Meta::key();
+        let meta: Parameters<'_> = &[(&key, Type::BYTEA)];
+        let ((), state, meta) = self.wait(try_join3(
+            self.client.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"),
+            self.client.query(State::SQL, &[]),
+            self.client.query_opt(&sql, meta),
+        ))?;
+        let meta = meta.map(|row| Meta::from_bytes(row.get(0))).transpose()?;
+        Ok((Self::read_state(&state)?, meta))
+    }
+
+    /// Looks for signatures of `identities`, and at what the answer rests on, in one statement: so all of it is of one moment.
+    pub(super) fn known(&self, identities: &[SignatureIdentity]) -> Result<Known, SearchFault> {
+        // Each look goes by the one index that fits, whatever PostgreSQL believes of the tables.
+        let sql = format!(
+            "SELECT 0::bigint, live, floor, (SELECT v FROM search_small_{set} WHERE k = $4) FROM search_state
+            UNION ALL SELECT place, NULL, NULL, NULL
+                FROM unnest($1, $2, $3) WITH ORDINALITY AS asked (identity, first, beyond, place)
+                WHERE (SELECT idx FROM recent WHERE recent.identity = asked.identity LIMIT 1) IS NOT NULL
+                    OR (SELECT k FROM search_small_{set} WHERE k >= first AND k < beyond LIMIT 1) IS NOT NULL",
+            set = self.set.name()
+        );
+        let bytes: Vec<_> = identities.iter().map(|identity| &identity.as_bytes()[..]).collect();
+        let ranges = identities.iter().map(|identity| range_of(*identity));
+        let (first, beyond): (Vec<_>, Vec<_>) = ranges.unzip();
+        let parameters: Parameters<'_> = &[
+            (&bytes, Type::BYTEA_ARRAY),
+            (&first, Type::BYTEA_ARRAY),
+            (&beyond, Type::BYTEA_ARRAY),
+            (&Meta::key(), Type::BYTEA),
+        ];
+        let mut known = vec![false; identities.len()];
+        let mut state = None;
+        for row in self.query(&sql, parameters)? {
+            match usize::try_from(row.get::<_, i64>(0)).ok().and_then(|place| place.checked_sub(1)) {
+                Some(place) => known[place] = true,
+                None => state = Some(row),
+            }
+        }
+        let state = state.ok_or_else(|| SearchFault::damaged("`search_state` is empty"))?;
+        let meta = state.get::<_, Option<&[u8]>>(3).map(Meta::from_bytes).transpose()?;
+        let floor = state.get::<_, i64>(2).cast_unsigned();
+        Ok(Known { live: Set::named(state.get(1)), floor, meta, known })
+    }
+
+    fn read_state(rows: &[Row]) -> Result<State, SearchFault> {
         let row = rows.first().ok_or_else(|| SearchFault::damaged("`search_state` is empty"))?;
         let number = |column| row.get::<_, i64>(column).cast_unsigned();
         Ok(State {
@@ -107,7 +171,7 @@ impl<'a> PostgresView<'a> {
     }
 
     pub(super) fn query(&self, sql: &str, parameters: Parameters<'_>) -> Result<Vec<Row>, SearchFault> {
-        self.wait(self.client.query_typed(sql, parameters))
+        self.wait(self.client.query(sql, parameters))
     }
 
     fn wait<T>(&self, answer: impl Future<Output = Result<T, Error>>) -> Result<T, SearchFault> {
@@ -130,7 +194,7 @@ pub(super) fn write(view: &PostgresView<'_>, changes: &Changes) -> Result<(), Se
         changes.small.iter().filter(|(_, value)| value.is_none()).map(|(key, _)| key).collect();
     if !gone.is_empty() {
         let sql = format!("DELETE FROM search_small_{set} WHERE k = ANY($1)");
-        view.wait(view.client.execute_typed(&sql, &[(&gone, Type::BYTEA_ARRAY)]))?;
+        view.wait(view.client.execute(&sql, &[(&gone, Type::BYTEA_ARRAY)]))?;
     }
     let there = changes.small.iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
     let (keys, values): (Vec<_>, Vec<_>) = there.unzip();
@@ -138,13 +202,13 @@ pub(super) fn write(view: &PostgresView<'_>, changes: &Changes) -> Result<(), Se
         "INSERT INTO search_small_{set} AS old SELECT * FROM unnest($1, $2)
         ON CONFLICT (k) DO UPDATE SET v = excluded.v WHERE old.v <> excluded.v"
     );
-    view.wait(view.client.execute_typed(&sql, &[(&keys, Type::BYTEA_ARRAY), (&values, Type::BYTEA_ARRAY)]))?;
+    view.wait(view.client.execute(&sql, &[(&keys, Type::BYTEA_ARRAY), (&values, Type::BYTEA_ARRAY)]))?;
     let (keys, values): (Vec<i64>, Vec<&Vec<u8>>) =
         changes.large.iter().map(|(key, value)| (*key, value)).unzip();
     let sql = format!(
         "INSERT INTO search_large_{set} SELECT * FROM unnest($1, $2) ON CONFLICT (k) DO UPDATE SET v = excluded.v"
     );
-    view.wait(view.client.execute_typed(&sql, &[(&keys, Type::INT8_ARRAY), (&values, Type::BYTEA_ARRAY)]))?;
+    view.wait(view.client.execute(&sql, &[(&keys, Type::INT8_ARRAY), (&values, Type::BYTEA_ARRAY)]))?;
     Ok(())
 }
 

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, Error, Row};
+use tokio_postgres::{Error, Row};
 
+use super::client::Client;
 use super::fault::Fault;
 use super::pipeline::Pipeline;
 use super::search::logged;
@@ -22,7 +23,7 @@ pub(super) async fn head(client: &Client, hold: bool) -> Result<HeadRow, Error> 
         true => "SELECT size, root, edge FROM head FOR UPDATE",
         false => "SELECT size, root, edge FROM head",
     };
-    Ok(head_row(&client.query_typed_one(sql, &[]).await?))
+    Ok(head_row(&client.query_one(sql, &[]).await?))
 }
 
 /// What appending leaves adds to the tree.
@@ -54,7 +55,7 @@ impl Grown {
                 (&edge.to_bytes(), Type::BYTEA),
                 (&complete, Type::BOOL),
             ];
-            client.execute_typed(sql, &parameters).await
+            client.execute(sql, &parameters).await
         });
         pipeline.push(async move {
             // A tile that has not the width that the head speaks of becomes NULL, which is refused.
@@ -75,7 +76,7 @@ impl Grown {
                 (&before, Type::INT4_ARRAY),
                 (&hashes, Type::BYTEA_ARRAY),
             ];
-            client.execute_typed(sql, &parameters).await
+            client.execute(sql, &parameters).await
         });
     }
 }
@@ -89,7 +90,7 @@ pub(super) fn keep<'a>(pipeline: &mut Pipeline<'a>, client: &'a Client, checkpoi
             WHERE checkpoint.size <= excluded.size";
         let parameters: [(&(dyn ToSql + Sync), Type); 3] =
             [(&size.cast_signed(), Type::INT8), (&&root.as_bytes()[..], Type::BYTEA), (note, Type::TEXT)];
-        client.execute_typed(sql, &parameters).await
+        client.execute(sql, &parameters).await
     });
 }
 
@@ -97,7 +98,7 @@ pub(super) fn keep<'a>(pipeline: &mut Pipeline<'a>, client: &'a Client, checkpoi
 pub(super) async fn published(client: &Client) -> Result<(HeadRow, Option<CheckpointRow>), Error> {
     let sql = "SELECT head.size, head.root, head.edge, checkpoint.size AS covered, checkpoint.root AS covered_root, note
         FROM head LEFT JOIN checkpoint ON true";
-    let row = client.query_typed_one(sql, &[]).await?;
+    let row = client.query_one(sql, &[]).await?;
     let checkpoint = row.get::<_, Option<i64>>("covered").map(|size| CheckpointRow {
         size,
         root: row.get("covered_root"),
@@ -114,7 +115,7 @@ pub(super) async fn tiles(client: &Client, tiles: &[TileId]) -> Result<BTreeMap<
         JOIN tiles USING (level, number)";
     let parameters: [(&(dyn ToSql + Sync), Type); 2] =
         [(&levels, Type::INT2_ARRAY), (&numbers, Type::INT8_ARRAY)];
-    let rows = client.query_typed(sql, &parameters).await?;
+    let rows = client.query(sql, &parameters).await?;
     let tile = |row: &Row| {
         let (level, number) = (row.get::<_, i16>(0), row.get::<_, i64>(1));
         (TileId { level: level as u8, number: number.cast_unsigned() }, row.get(2))
@@ -133,7 +134,7 @@ pub(super) async fn entries(client: &Client, first: i64, limit: i64) -> Result<V
         (&first.saturating_add(limit), Type::INT8),
         (&i64::try_from(PAGE_BYTES).unwrap_or(i64::MAX), Type::INT8),
     ];
-    let rows = client.query_typed(sql, &parameters).await?;
+    let rows = client.query(sql, &parameters).await?;
     Ok(rows.iter().map(logged).collect())
 }
 
@@ -160,7 +161,7 @@ pub(super) async fn open(client: &Client) -> Result<TreeHead, StoreError> {
 async fn step(client: &Client) -> Result<Option<(i64, i64)>, StoreError> {
     client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE").await.map_err(failed)?;
     let sql = "SELECT size, root, edge, complete FROM head FOR UPDATE";
-    let row = client.query_typed_one(sql, &[]).await.map_err(failed)?;
+    let row = client.query_one(sql, &[]).await.map_err(failed)?;
     if row.get("complete") {
         client.batch_execute("ROLLBACK").await.map_err(failed)?;
         return Ok(None);
@@ -171,7 +172,7 @@ async fn step(client: &Client) -> Result<Option<(i64, i64)>, StoreError> {
     let to = all.min(first + STEP);
     let sql = "SELECT bytes FROM entries WHERE idx >= $1 AND idx < $2 ORDER BY idx";
     let parameters: [(&(dyn ToSql + Sync), Type); 2] = [(&first, Type::INT8), (&to, Type::INT8)];
-    let rows = client.query_typed(sql, &parameters).await.map_err(failed)?;
+    let rows = client.query(sql, &parameters).await.map_err(failed)?;
     if rows.len() != usize::try_from(to - first).unwrap_or_default() {
         return Err(damaged(LogError(format!("entries are missing between {first} and {to}"))));
     }
@@ -189,13 +190,13 @@ async fn parts(client: &Client) -> Result<Parts, Error> {
     let sql = "SELECT bytes FROM entries WHERE idx >= $1 ORDER BY idx LIMIT $2";
     let parameters: [(&(dyn ToSql + Sync), Type); 2] =
         [(&Parts::first(&head), Type::INT8), (&TILE_WIDTH.cast_signed(), Type::INT8)];
-    let rows = client.query_typed(sql, &parameters).await?;
+    let rows = client.query(sql, &parameters).await?;
     let leaves = rows.iter().map(|row| Hash::of_leaf(row.get(0))).collect();
     Ok(Parts { entries: entries_size(client).await?, head, tiles, leaves, checkpoint })
 }
 
 async fn entries_size(client: &Client) -> Result<i64, Error> {
-    Ok(client.query_typed_one("SELECT coalesce(max(idx) + 1, 0) FROM entries", &[]).await?.get(0))
+    Ok(client.query_one("SELECT coalesce(max(idx) + 1, 0) FROM entries", &[]).await?.get(0))
 }
 
 fn head_row(row: &Row) -> HeadRow {

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use futures::future::{try_join, try_join3, try_join4};
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::client::Client;
 use super::fault::{Fault, within};
 use super::pipeline::Pipeline;
 use super::tree::Grown;
@@ -98,7 +98,6 @@ pub(super) async fn transact(
 pub(super) async fn stamp(client: &Client, stamp: Stamp) -> Result<bool, tokio_postgres::Error> {
     let sql = "INSERT INTO writers VALUES ($1, $2, now()) ON CONFLICT (id) DO UPDATE
         SET last = excluded.last, touched = excluded.touched WHERE writers.last < excluded.last";
-    let stamped =
-        client.execute_typed(sql, &[(&stamp.writer, Type::UUID), (&stamp.number, Type::INT8)]).await?;
+    let stamped = client.execute(sql, &[(&stamp.writer, Type::UUID), (&stamp.number, Type::INT8)]).await?;
     Ok(stamped == 1)
 }

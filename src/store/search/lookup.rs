@@ -4,7 +4,7 @@ use super::dictionary::key_of;
 use super::keys::{self, Dimension, Hashed};
 use super::sheet::SignatureRow;
 use super::signatures::rows;
-use super::{Dictionary, SearchFault, View, beginning, is_archived};
+use super::{Dictionary, Range, SearchFault, View, beginning, is_archived};
 use crate::domain::{Entry, SignatureId, SignatureIdentity};
 use crate::ports::{LoggedEntry, SignaturesOf};
 
@@ -17,6 +17,11 @@ pub(in crate::store) fn of_signature(view: &dyn View, id: SignatureId) -> Result
     let Some(number) = number else { return Ok(Vec::new()) };
     let row = rows(view, &[keys::last_u64(&number)?])?.pop();
     Ok(row.as_ref().map(SignatureRow::telling).unwrap_or_default())
+}
+
+/// Where the index has the signatures of `identity`, among the small keys; maybe others' as well.
+pub(in crate::store) fn range_of(identity: SignatureIdentity) -> Range {
+    keys::hashed_range(Hashed::Identity, beginning(identity.as_bytes()), 0, u64::MAX)
 }
 
 /// The newest signature of each identity. Beside it stands the newest entry that holds one and that the index may not know yet.

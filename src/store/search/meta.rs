@@ -45,12 +45,17 @@ impl Meta {
 
     /// What the index says; `None` where there is nothing in it.
     pub(in crate::store) fn read(view: &dyn View) -> Result<Option<Self>, SearchFault> {
-        let bytes = view.small(&[meta()])?.pop().flatten();
+        let bytes = view.small(&[Self::key()])?.pop().flatten();
         bytes.as_deref().map(Self::from_bytes).transpose()
     }
 
+    /// Under which small key it is.
+    pub(in crate::store) fn key() -> Vec<u8> {
+        meta()
+    }
+
     pub(in crate::store) fn write(&self, changes: &mut Changes) {
-        changes.small.insert(meta(), Some(self.to_bytes()));
+        changes.small.insert(Self::key(), Some(self.to_bytes()));
     }
 
     fn to_bytes(&self) -> Vec<u8> {
@@ -64,7 +69,9 @@ impl Meta {
         bytes
     }
 
-    fn from_bytes(bytes: &[u8]) -> Result<Self, SearchFault> {
+    /// # Errors
+    /// Where these are not the bytes that [`Meta::write`] has put there.
+    pub(in crate::store) fn from_bytes(bytes: &[u8]) -> Result<Self, SearchFault> {
         let unreadable = || SearchFault::damaged("it does not say how far it has come");
         if bytes.len() != Self::BYTES || bytes[0] != Self::FORM {
             return Err(unreadable());

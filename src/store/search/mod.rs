@@ -36,7 +36,7 @@ use std::time::Duration;
 pub(super) use self::counts::counts;
 pub(super) use self::dictionary::Dictionary;
 pub(super) use self::entries::page;
-pub(super) use self::lookup::{of_identities, of_signature, of_subject, telling};
+pub(super) use self::lookup::{of_identities, of_signature, of_subject, range_of, telling};
 pub(super) use self::meta::Meta;
 pub(super) use self::project::{Following, Standing, archived, project};
 pub(super) use self::signatures::page as signatures;

@@ -3,7 +3,7 @@
 use signet::ports::SigningLog as _;
 use tokio_postgres::Client;
 
-use crate::fixtures::{Place, Story};
+use crate::fixtures::{Place, Story, outside};
 use crate::support::postgres;
 
 #[tokio::test]
@@ -90,6 +90,23 @@ async fn a_database_that_can_not_be_used_is_refused_with_a_reason_and_without_th
         for said in [error.to_string(), format!("{error:?} {:?}", place.config())] {
             assert!(!said.contains(password) && !said.contains("hunter2"), "{said}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_connection_knows_of_the_tables_may_change_under_it() {
+    let place = Place::postgres().await;
+    let log = place.log();
+    let reader = place.reader();
+    let raw = raw(&place).await;
+    for (size, note) in (1..).zip(["varchar", "text"]) {
+        for _ in 0..3 {
+            outside(|| reader.head()).unwrap();
+        }
+        // What was planned before gives another type now.
+        raw.batch_execute(&format!("ALTER TABLE checkpoint ALTER note TYPE {note}")).await.unwrap();
+        log.append(vec![Story::new().intent()]).await.unwrap();
+        assert_eq!(outside(|| reader.head()).unwrap().0.size, size);
     }
 }
 

@@ -9,7 +9,7 @@ use signet::ports::{
     SigningLog as _, Taken,
 };
 
-use crate::fixtures::{Place, Story, all, at, entries_of, indexes};
+use crate::fixtures::{Place, Story, all, at, entries_of, indexed, indexes, outside};
 use crate::quotas::taking;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -146,4 +146,36 @@ async fn replicas_that_take_from_the_same_budgets_at_once_get_no_more_than_there
     assert_eq!(granted, 50, "{taken:?}");
     let last = taking(0, &[(budgets[0], 50, 100, 0, 900), (budgets[1], 50, 100, 0, 900)]);
     assert_eq!(logs[0].take(last).await, Ok(Taken::Yes), "nothing was counted for those who got nothing");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_many_that_are_looked_up_at_once_each_is_found_whoever_has_made_it_and_however_long_ago() {
+    let place = Place::postgres().await;
+    let logs = [place.log(), place.log()];
+    let story = |image: u32| Story { digest: Digest::of(&image.to_be_bytes()), ..Story::new() };
+    let stories: Vec<_> = (0..30).map(story).collect();
+    let reader = place.reader();
+    let found = || {
+        let identities: Vec<_> = stories.iter().map(Story::identity).collect();
+        let found = outside(|| reader.of_identities(&identities)).unwrap();
+        found.iter().map(|entries| entries.iter().map(|entry| entry.index).collect()).collect::<Vec<Vec<_>>>()
+    };
+    let none = vec![Vec::<u64>::new(); 30];
+    assert_eq!((found(), found()), (none.clone(), none.clone()));
+    let mut expected = none;
+    // The search index knows the first of them, and not the others yet, or all.
+    for (made, known) in [(0..10, true), (10..20, false)] {
+        for place in made {
+            let log = &logs[place % 2];
+            log.append(vec![stories[place].intent()]).await.unwrap();
+            let index = log.append(vec![stories[place].signed()]).await.unwrap();
+            expected[place] = vec![index - 1, index];
+        }
+        if known {
+            indexed(&logs[0]).await;
+        }
+        assert_eq!(found(), expected);
+    }
+    indexed(&logs[1]).await;
+    assert_eq!(found(), expected);
 }
