@@ -119,7 +119,7 @@ fn signed() -> Entry {
     let ruling = Ruling {
         rule: Some("release".to_owned()),
         policy: Digest::of(b"policy"),
-        claims: MatchedClaims::new(),
+        claims: MatchedClaims::new().into(),
     };
     let who = Principal::Token { name: "ci".to_owned() };
     let event = Event::Outcome { signing, result };

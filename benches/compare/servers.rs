@@ -181,7 +181,7 @@ impl CountedRegistry {
 
     /// Calls so far.
     pub fn calls(&self) -> Result<usize, Failure> {
-        Ok(std::fs::read_to_string(&self.calls)?.lines().filter(|line| line.contains("\"HTTP/1")).count())
+        Ok(std::fs::read_to_string(&self.calls)?.lines().filter(|line| line.contains(" HTTP/1")).count())
     }
 }
 

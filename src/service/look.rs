@@ -19,6 +19,8 @@ use super::{Service, ServiceError};
 pub struct Look {
     pub wanted: Wanted,
     pub found: Option<Found>,
+    /// What our log has of the wanted signature, whether or not that verifies.
+    known: Option<Record>,
     seen: Seen,
     /// When it was seen.
     at: Timestamp,
@@ -45,6 +47,11 @@ impl Look {
         self.found.is_some() && self.outdated == 0
     }
 
+    /// What our log has of the wanted signature, where that verifies.
+    pub fn logged(&self) -> Option<Record> {
+        self.known.clone().filter(|record| self.wanted.is_met_by_record(record))
+    }
+
     /// To be asked before anything is signed: what has no place is not made.
     ///
     /// # Errors
@@ -67,7 +74,13 @@ struct Reading {
 }
 
 impl Reading {
-    fn look(self, subject: Descriptor, wanted: Wanted, found: Option<Found>, outdated: &Outdated) -> Look {
+    fn look(
+        self,
+        subject: Descriptor,
+        (wanted, known): (Wanted, Option<Record>),
+        found: Option<Found>,
+        outdated: &Outdated,
+    ) -> Look {
         let (signatures, outdated) = match wanted.format {
             Format::Cosign => {
                 let is_outdated = |layer: &&_| outdated.covers(layer, &wanted.claim, self.at);
@@ -78,13 +91,14 @@ impl Reading {
             Format::Bundle => (self.referrers.0.iter().filter(|one| bundle::is_bundle(one)).count(), 0),
         };
         let seen = Seen { subject: Some(subject), tagged: self.own.raw, referrers: self.referrers.0 };
-        Look { wanted, found, seen, at: self.at, outdated, signatures }
+        Look { wanted, found, known, seen, at: self.at, outdated, signatures }
     }
 }
 
 impl Service {
-    /// Asks the registry for the image, for its layout, and for the wanted signature, and no more than is needed: the
-    /// likelier place first, and the other only where the wanted signature is not found there.
+    /// Asks the registry for the image, for its layout, and for the wanted signature, and no more than is needed: where our log
+    /// has the signature, the likelier place first, and the other only where it is not found there. Of a new signature both
+    /// places have to be seen, and are asked for at once.
     ///
     /// # Errors
     /// Where the registry could not tell, or the image can not have a signature in this format.
@@ -102,23 +116,35 @@ impl Service {
             let wanted = Wanted::of_image(chosen, image, Format::Bundle, saying)?;
             let listed = async { Ok(Referrers::read(registry, image).await?) };
             let (subject, referrers) = tokio::try_join!(resolve, listed)?;
-            let found = self.find_bundle(&wanted, image, &subject, &referrers).await?;
+            let known = self.log.find(wanted.identity()).await?;
+            let found = self.find_bundle(&wanted, known.as_ref(), image, &subject, &referrers).await?;
             if found.is_none() && !referrers.has_bundles() && !settings.allow_mixed_layouts {
                 let tagged = self.tagged(image).await?;
                 choose_format(asked, layout(&[&tagged.0, &tagged.1], &referrers), true, settings)?;
             }
             let reading = Reading { at, own: Tagged::default(), referrers };
-            return Ok(reading.look(subject, wanted, found, outdated));
+            return Ok(reading.look(subject, (wanted, known), found, outdated));
         }
 
         let mut wanted = Wanted::of_image(chosen, image, Format::Cosign, saying)?;
         let tag = tag(&wanted.claim, image.digest);
-        let (subject, own) = tokio::try_join!(resolve, Tagged::read(registry, image, &tag))?;
-        if let Some(found) = self.find_tagged(&wanted, image, &own).await? {
+        let mut known = self.log.find(wanted.identity()).await?;
+        let ahead = async {
+            match &known {
+                Some(_) => Ok(None),
+                None => Ok(Some(Referrers::read(registry, image).await)),
+            }
+        };
+        let (subject, own, ahead) = tokio::try_join!(resolve, Tagged::read(registry, image, &tag), ahead)?;
+        if let Some(found) = self.find_tagged(&wanted, known.as_ref(), image, &own).await? {
             let reading = Reading { at, own, referrers: Referrers::default() };
-            return Ok(reading.look(subject, wanted, Some(found), outdated));
+            return Ok(reading.look(subject, (wanted, known), Some(found), outdated));
         }
-        let referrers = match Referrers::read(registry, image).await {
+        let referrers = match ahead {
+            Some(referrers) => referrers,
+            None => Referrers::read(registry, image).await,
+        };
+        let referrers = match referrers {
             // Where nothing can refer to an image, there are no bundles.
             Err(RegistryError::ReferrersUnsupported { .. })
                 if asked.or(Some(settings.default_format)) != Some(Format::Bundle) =>
@@ -136,15 +162,16 @@ impl Service {
         let format = choose_format(asked, has, own.is_empty(), settings)?;
         let reading = Reading { at, own, referrers };
         if format == Format::Cosign {
-            return Ok(reading.look(subject, wanted, None, outdated));
+            return Ok(reading.look(subject, (wanted, known), None, outdated));
         }
         match saying {
             Saying::Signed(_) => wanted = Wanted::of_image(chosen, image, format, saying)?,
             // The statement is the same in both, and may be large.
             Saying::Attested { .. } => wanted.format = format,
         }
-        let found = self.find_bundle(&wanted, image, &subject, &reading.referrers).await?;
-        Ok(reading.look(subject, wanted, found, outdated))
+        known = self.log.find(wanted.identity()).await?;
+        let found = self.find_bundle(&wanted, known.as_ref(), image, &subject, &reading.referrers).await?;
+        Ok(reading.look(subject, (wanted, known), found, outdated))
     }
 
     /// What was seen, where that is no longer ago than others need for a signature of their own. It says where nothing is, so
@@ -167,6 +194,7 @@ impl Service {
     async fn find_tagged(
         &self,
         wanted: &Wanted,
+        known: Option<&Record>,
         image: &ImageReference,
         own: &Tagged,
     ) -> Result<Option<Found>, ServiceError> {
@@ -176,8 +204,8 @@ impl Service {
         let ours = |signature| (wanted.document.clone(), signature);
         let found = match (&wanted.claim, &own.manifest) {
             (Claim::Attestation { .. }, Some(manifest)) => {
-                let logged = self.logged(wanted).await?;
-                let finished = logged.and_then(|record| Finished::of_record(&record, &wanted.document));
+                let logged = known.filter(|record| wanted.is_met_by_record(record));
+                let finished = logged.and_then(|record| Finished::of_record(record, &wanted.document));
                 match finished.filter(|finished| finished.is_in(manifest)) {
                     Some(finished) => Some(ours(finished.signature)),
                     None => own.find_attestation(self.registry.as_ref(), wanted, image).await?,
@@ -193,6 +221,7 @@ impl Service {
     async fn find_bundle(
         &self,
         wanted: &Wanted,
+        known: Option<&Record>,
         image: &ImageReference,
         subject: &Descriptor,
         referrers: &Referrers,
@@ -201,8 +230,8 @@ impl Service {
             return Ok(None);
         }
         let registry = self.registry.as_ref();
-        if let Some(record) = self.log.find(wanted.identity()).await?
-            && let Some(finished) = Finished::of_record(&record, &wanted.document)
+        if let Some(record) = known
+            && let Some(finished) = Finished::of_record(record, &wanted.document)
         {
             let manifest = match &record.state {
                 State::Attached { attachment, .. } => attachment.manifest,
@@ -230,13 +259,13 @@ impl Service {
     pub(super) async fn replay(
         &self,
         head: &Entry,
-        wanted: &Wanted,
+        look: &Look,
         found: &Found,
     ) -> Result<Record, ServiceError> {
-        let known = self.log.find(wanted.identity()).await?;
+        let known = look.known.clone();
         let same = known
             .filter(|record| record.signature().is_some_and(|(signature, _)| *signature == found.signature));
-        let Some(mut record) = same else { return self.adopt(head, wanted, found).await };
+        let Some(mut record) = same else { return self.adopt(head, &look.wanted, found).await };
         if let State::Signed { signature, signed_at } | State::GivenUp { signature, signed_at, .. } =
             record.state
         {

@@ -125,8 +125,7 @@ impl Service {
     /// What our log has of the wanted signature, where that verifies.
     pub(super) async fn logged(&self, wanted: &Wanted) -> Result<Option<Record>, ServiceError> {
         let record = self.log.find(wanted.identity()).await?;
-        Ok(record
-            .filter(|record| record.signature().is_some_and(|(signature, _)| wanted.is_met_by(signature))))
+        Ok(record.filter(|record| wanted.is_met_by_record(record)))
     }
 
     /// Appends an entry about a failure. The caller is told of that failure, not of the log's.

@@ -166,7 +166,7 @@ impl Service {
         for Job { look, .. } in jobs {
             progress.push(match &look.found {
                 Some(found) => Some(Progress::Found(found)),
-                None => self.logged(&look.wanted).await?.map(Progress::Logged),
+                None => look.logged().map(Progress::Logged),
             });
         }
         let missing = || (0..jobs.len()).filter(|&n| progress[n].is_none());
@@ -216,7 +216,7 @@ impl Service {
         let (document, seen) = (&look.wanted.document, || self.still_seen(look));
         let record = match progress {
             Progress::Found(found) => {
-                let mut record = self.replay(head, &look.wanted, found).await?;
+                let mut record = self.replay(head, look, found).await?;
                 if !look.is_done() {
                     record = self.attach(head, &found.document, record, seen(), *replace).await?;
                 }

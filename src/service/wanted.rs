@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::domain::{
     Annotations, Claim, Content, Digest, Format, HashAlgorithm, ImageReference, Key, KeyReference, KeyType,
-    KeyVersion, PublicKey, SignatureIdentity, SigningInput, Subject,
+    KeyVersion, PublicKey, Record, SignatureIdentity, SigningInput, Subject,
 };
 use crate::format::{dsse, simple_signing, statement};
 
@@ -157,6 +157,11 @@ impl Wanted {
     /// Whether `signature` is what is wanted.
     pub fn is_met_by(&self, signature: &[u8]) -> bool {
         self.public_key.verifies(&self.input, signature)
+    }
+
+    /// Whether the signature that `record` has is what is wanted.
+    pub fn is_met_by_record(&self, record: &Record) -> bool {
+        record.signature().is_some_and(|(signature, _)| self.is_met_by(signature))
     }
 
     pub fn identity(&self) -> SignatureIdentity {

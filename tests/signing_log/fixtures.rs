@@ -216,7 +216,7 @@ impl Story {
             Ruling {
                 rule: Some("rule".to_owned()),
                 policy: Digest::of(b"policy"),
-                claims: MatchedClaims::new(),
+                claims: MatchedClaims::new().into(),
             },
             event,
         )

@@ -102,7 +102,8 @@ fn samples() -> Vec<Entry> {
     let ruling = Ruling {
         rule: Some("rule".to_owned()),
         policy: digest,
-        claims: MatchedClaims::from([("ref".to_owned(), json!("main")), ("tags".to_owned(), json!(["a"]))]),
+        claims: MatchedClaims::from([("ref".to_owned(), json!("main")), ("tags".to_owned(), json!(["a"]))])
+            .into(),
     };
     let subjects = [Some(Subject::file(digest)), story.intent().subject];
     let mut samples = vec![
@@ -117,7 +118,9 @@ fn samples() -> Vec<Entry> {
     for (place, event) in of_requests.into_iter().enumerate() {
         let is_about_none = matches!(event, Event::Read { .. } | Event::Export { .. });
         let ruling = match &event {
-            Event::Refusal { .. } => Ruling { rule: None, claims: MatchedClaims::new(), ..ruling.clone() },
+            Event::Refusal { .. } => {
+                Ruling { rule: None, claims: MatchedClaims::new().into(), ..ruling.clone() }
+            }
             _ => ruling.clone(),
         };
         samples.push(Entry::new(
