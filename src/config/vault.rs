@@ -175,6 +175,6 @@ impl AuthMethod {
 
 impl Default for BatchConfig {
     fn default() -> Self {
-        Self { max_items: 240, max_bytes: 1024 * 1024, max_in_flight: 4 }
+        Self { max_items: 240, max_bytes: 1024 * 1024, max_in_flight: 3 }
     }
 }

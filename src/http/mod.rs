@@ -28,4 +28,4 @@ pub use admin::{AdminState, router as admin_router};
 pub use admission::Admission;
 pub use housekeeping::forget_what_is_old;
 pub use router::{openapi, router};
-pub use state::ApiState;
+pub use state::{ApiParts, ApiState};

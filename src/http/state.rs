@@ -1,5 +1,6 @@
 //! What every handler can reach.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,11 @@ use crate::metrics::Metrics;
 use crate::ports::{Authenticator, Idempotency, NoteSigner};
 use crate::service::{Quiet, Service};
 
+/// Cloned several times for each request, which copies one pointer.
 #[derive(Clone)]
-pub struct ApiState {
+pub struct ApiState(Arc<ApiParts>);
+
+pub struct ApiParts {
     pub service: Arc<Service>,
     pub authenticator: Arc<dyn Authenticator>,
     pub admission: Admission,
@@ -36,6 +40,20 @@ pub struct ApiState {
     pub request_timeout: Duration,
     /// Items of one batch.
     pub batch_items: usize,
+}
+
+impl From<ApiParts> for ApiState {
+    fn from(parts: ApiParts) -> Self {
+        Self(Arc::new(parts))
+    }
+}
+
+impl Deref for ApiState {
+    type Target = ApiParts;
+
+    fn deref(&self) -> &ApiParts {
+        &self.0
+    }
 }
 
 impl FromRef<ApiState> for Arc<Service> {

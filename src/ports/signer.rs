@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::LogError;
+use super::{BatchMember, LogError};
 use crate::domain::{BatchId, Entry, Event, Key, KeyName, KeyVersion, Signing, SigningInput};
 
 /// One signature to be made.
@@ -27,13 +27,15 @@ impl SigningTask {
 }
 
 /// A signature as the key holder returned it, not yet checked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Signed {
     /// ASN.1 DER for ECDSA, else the raw bytes.
     pub signature: Vec<u8>,
     pub batch: BatchId,
     /// The key holder's own name of the call.
     pub request_id: Option<String>,
+    /// With whom its outcome is recorded: those whose signatures came of the same call.
+    pub member: BatchMember,
 }
 
 /// The keeper of the private keys.

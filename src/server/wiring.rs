@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::StartError;
 use crate::config::{AnchorKind, Config, ConfigDigest, Purpose, Verifications};
 use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
-use crate::http::{Admission, ApiState};
+use crate::http::{Admission, ApiParts, ApiState};
 use crate::identity::{CallerAuthenticator, CertificateAuthenticator, OidcAuthenticator, TokenAuthenticator};
 use crate::log::{
     AnchorKeeper, Archiver, Checkpointer, FileAnchor, GroupCommitLog, Guard, LogChronicle, LoggedKeys,
@@ -181,7 +181,7 @@ fn assemble(
             .then(|| Arc::new(CertificateAuthenticator::new(clock.clone())) as Arc<dyn Authenticator>),
         metrics: metrics.clone(),
     };
-    let api = ApiState {
+    let api = ApiState::from(ApiParts {
         service: Arc::new(service),
         authenticator: Arc::new(authenticator),
         idempotency: log.clone(),
@@ -197,7 +197,7 @@ fn assemble(
         body_bytes: config.limits.body_bytes,
         request_timeout: config.limits.request_timeout,
         batch_items: config.limits.batch_items,
-    };
+    });
     Ok((Parts { api, log, chronicle, anchor }, keeper))
 }
 

@@ -1,8 +1,17 @@
 //! Nothing leaves before it can be proven.
 
 use crate::domain::{Record, State};
+use crate::ports::{LogError, Transparency};
 
 use super::{Service, ServiceError};
+
+/// [`Service::covered`], without a service.
+pub(super) async fn covered(transparency: &dyn Transparency, index: u64) -> Result<(), LogError> {
+    let covered = transparency.covered(index).await;
+    covered.inspect_err(|error| {
+        tracing::error!(%error, index, "a signature is kept back, because no checkpoint covers its entry");
+    })
+}
 
 impl Service {
     /// Waits until what the log has at `index` can be proven to whoever holds a checkpoint of it. A signature whose outcome
@@ -11,11 +20,7 @@ impl Service {
     /// # Errors
     /// Where that takes too long. The outcome is durable, and so is the delivery, which is made once it can be proven.
     pub(super) async fn covered(&self, index: u64) -> Result<(), ServiceError> {
-        let covered = self.transparency.covered(index).await;
-        if let Err(error) = &covered {
-            tracing::error!(%error, index, "a signature is kept back, because no checkpoint covers its entry");
-        }
-        Ok(covered?)
+        Ok(covered(self.transparency.as_ref(), index).await?)
     }
 
     /// The proof that the record is in the log; none where no checkpoint covers it yet, and where it can not be made: it can

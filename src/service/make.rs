@@ -1,8 +1,17 @@
 //! Having signatures made: intent, Vault, check, outcome.
 
-use crate::domain::{Entry, Event, Outcome, Record, Signing, Timestamp};
-use crate::ports::{DeliveryChange, Parcel, SignerError, SigningTask};
+use std::sync::Arc;
 
+use async_trait::async_trait;
+use futures::future::join_all;
+
+use crate::domain::{Entry, Event, Outcome, Record, Signing, Timestamp};
+use crate::ports::{
+    DeliveryChange, LogError, Minute, Parcel, Recorder, Signed, SignerError, SigningLog, SigningTask,
+    Transparency,
+};
+
+use super::gate::covered;
 use super::wanted::Wanted;
 use super::{Service, ServiceError};
 
@@ -44,8 +53,9 @@ impl Service {
         let results = self.signer.sign_all(orders.iter().zip(&signings).map(task).collect()).await;
         let now = self.clock.now();
 
-        let mut minutes = Minutes::default();
-        let mut answers = Vec::with_capacity(orders.len());
+        let recorder: Arc<dyn Recorder> =
+            Arc::new(Minutes { log: Arc::clone(&self.log), transparency: Arc::clone(&self.transparency) });
+        let (mut answers, mut failures) = (Vec::with_capacity(orders.len()), Vec::new());
         for ((order, signing), result) in orders.iter().zip(signings).zip(results) {
             let checked = result.and_then(|signed| match order.wanted.is_met_by(&signed.signature) {
                 true => Ok(signed),
@@ -58,14 +68,17 @@ impl Service {
                 }),
             });
             answers.push(match checked {
-                Ok(signed) => {
+                Ok(Signed { signature, batch, request_id, member }) => {
                     let result = Outcome::Signed {
-                        batch: signed.batch,
-                        signature: signed.signature,
+                        batch,
+                        signature,
                         signed_at: whole_second(now),
-                        vault_request_id: signed.request_id,
+                        vault_request_id: request_id,
                     };
-                    Ok(minutes.signed(order, order.head.followed_by(now, Event::Outcome { signing, result })))
+                    let entry = order.head.followed_by(now, Event::Outcome { signing, result });
+                    let record = record_of(0, &entry);
+                    let recorded = member.record(Arc::clone(&recorder), order.minute(entry));
+                    Ok(async move { Ok(Record { index: recorded.await?, ..record }) })
                 }
                 // Without a log there was no intent, and nothing was signed.
                 Err(error @ SignerError::Log(_)) => Err(error.into()),
@@ -73,42 +86,18 @@ impl Service {
                     let error = ServiceError::from(error);
                     tracing::warn!(%error, key = %order.wanted.key.name, "not signed");
                     let result = Outcome::Failed { code: error.code().to_owned() };
-                    minutes.entries.push(order.head.followed_by(now, Event::Outcome { signing, result }));
+                    failures.push(order.head.followed_by(now, Event::Outcome { signing, result }));
                     Err(error)
                 }
             });
         }
-        self.record(minutes, answers).await
-    }
-
-    /// Commits the minutes; the signatures leave only if that is durable, and one checkpoint covers them all.
-    async fn record(
-        &self,
-        minutes: Minutes,
-        answers: Vec<Result<usize, ServiceError>>,
-    ) -> Vec<Result<Record, ServiceError>> {
-        let Minutes { entries, deliveries } = minutes;
-        let committed = match entries.is_empty() {
-            true => Ok(0),
-            false => self.log.commit(entries.clone(), deliveries).await,
-        };
-        match committed {
-            Ok(first) => {
-                let signed = answers.iter().filter_map(|answer| answer.as_ref().ok()).max();
-                let covered = match signed {
-                    Some(place) => self.covered(first + *place as u64).await,
-                    None => Ok(()),
-                };
-                let record = |place: usize| record_of(first + place as u64, &entries[place]);
-                let release = |place: usize| covered.clone().map(|()| record(place));
-                answers.into_iter().map(|answer| answer.and_then(release)).collect()
-            }
-            Err(error) => {
-                tracing::error!(%error, "outcomes could not be logged");
-                // Who has a failure already is told of that, and not of the log's.
-                answers.into_iter().map(|answer| Err(answer.err().unwrap_or(error.clone().into()))).collect()
-            }
+        if !failures.is_empty()
+            && let Err(error) = self.log.append(failures).await
+        {
+            // Who has a failure already is told of that, and not of the log's.
+            tracing::error!(%error, "outcomes could not be logged");
         }
+        join_all(answers.into_iter().map(async |answer| answer?.await)).await
     }
 
     pub(super) fn signing(&self, wanted: &Wanted, now: Timestamp) -> Signing {
@@ -136,23 +125,36 @@ impl Service {
     }
 }
 
-/// What is to be committed when Vault has answered.
-#[derive(Default)]
-struct Minutes {
-    entries: Vec<Entry>,
-    deliveries: Vec<DeliveryChange>,
+impl Order<'_> {
+    fn minute(&self, entry: Entry) -> Minute {
+        let delivery = self.delivery.map(|Shipping { replace, due }| {
+            (Parcel { document: self.wanted.document.clone(), replace }, due)
+        });
+        Minute { entry, delivery }
+    }
 }
 
-impl Minutes {
-    /// Takes an outcome down, and its delivery with it; its place among the entries.
-    fn signed(&mut self, order: &Order<'_>, entry: Entry) -> usize {
-        let place = self.entries.len();
-        self.entries.push(entry);
-        if let Some(Shipping { replace, due }) = order.delivery {
-            let parcel = Parcel { document: order.wanted.document.clone(), replace };
-            self.deliveries.push(DeliveryChange::Add { entry: place, parcel, due });
+/// Writes outcomes down, and lets go of signatures when nothing can be lost of them and nothing is left to be proven.
+struct Minutes {
+    log: Arc<dyn SigningLog>,
+    transparency: Arc<dyn Transparency>,
+}
+
+#[async_trait]
+impl Recorder for Minutes {
+    async fn record(&self, minutes: Vec<Minute>) -> Result<u64, LogError> {
+        let (mut entries, mut deliveries) = (Vec::with_capacity(minutes.len()), Vec::new());
+        for Minute { entry, delivery } in minutes {
+            if let Some((parcel, due)) = delivery {
+                deliveries.push(DeliveryChange::Add { entry: entries.len(), parcel, due });
+            }
+            entries.push(entry);
         }
-        place
+        let last = entries.len().saturating_sub(1) as u64;
+        let committed = self.log.commit(entries, deliveries).await;
+        let first = committed.inspect_err(|error| tracing::error!(%error, "outcomes could not be logged"))?;
+        covered(self.transparency.as_ref(), first + last).await?;
+        Ok(first)
     }
 }
 

@@ -14,7 +14,7 @@ use crate::domain::{
     BatchId, Clock, Fingerprint, HashAlgorithm, IdSource, Key, KeyReference, KeyVersion, SigningInput,
 };
 use crate::metrics::Metrics;
-use crate::ports::{Signed, SignerError, SigningLog};
+use crate::ports::{BatchMember, Signed, SignerError, SigningLog};
 
 /// Signs groups. No call leaves before the intents of all its members are durable, and none
 /// leaves when they can not be.
@@ -224,14 +224,16 @@ fn signatures(
     if results.len() != count {
         return Err(unavailable(format!("Vault gave {} results for {count} inputs", results.len())));
     }
-    let signature = |(index, result): (usize, &SignResult)| {
+    let mut members = BatchMember::all(count);
+    let mut signature = |(index, result): (usize, &SignResult)| {
+        let member = members.pop().expect("invariant: there are as many as results");
         if !result.reference.is_empty() && result.reference != index.to_string() {
             return Err(unavailable("Vault gave its results in another order"));
         }
         let signature = signature(result, version)?;
-        Ok(Signed { signature, batch, request_id: request_id.clone() })
+        Ok(Signed { signature, batch, request_id: request_id.clone(), member })
     };
-    Ok(results.iter().enumerate().map(signature).collect())
+    Ok(results.iter().enumerate().map(&mut signature).collect())
 }
 
 /// The bytes of a result. A signature of another version than the pinned one is never handed out:

@@ -67,13 +67,13 @@ async fn as_many_calls_are_under_way_at_once_as_configured() {
     setup.vault.batch.max_in_flight = 2;
     let signer = setup.start();
 
-    let callers: Vec<_> = (0..30).map(|n| signing(&signer, task(&n.to_string()))).collect();
-    until(|| vault.signing_calls().len() == 2 && setup.metrics.signing_queue.get() == 17).await;
+    let callers: Vec<_> = (0..40).map(|n| signing(&signer, task(&n.to_string()))).collect();
+    until(|| vault.signing_calls().len() == 2 && setup.metrics.signing_queue.get() == 19).await;
     gate.add_permits(3);
     for caller in callers {
         caller.await.unwrap().unwrap();
     }
-    assert_eq!(sizes(&vault), [1, 12, 17]);
+    assert_eq!(sizes(&vault), [1, 20, 19]);
 }
 
 #[tokio::test]
@@ -86,13 +86,13 @@ async fn beside_a_call_no_other_leaves_that_is_not_worth_one() {
 
     let mut callers = vec![signing(&signer, task("first"))];
     until(|| vault.signing_calls().len() == 1).await;
-    callers.extend((0..11).map(|n| signing(&signer, task(&n.to_string()))));
-    until(|| setup.metrics.signing_queue.get() == 11).await;
+    callers.extend((0..19).map(|n| signing(&signer, task(&n.to_string()))));
+    until(|| setup.metrics.signing_queue.get() == 19).await;
     gate.add_permits(2);
     for caller in callers {
         caller.await.unwrap().unwrap();
     }
-    assert_eq!(sizes(&vault), [1, 11]);
+    assert_eq!(sizes(&vault), [1, 19]);
     until(|| signer.batches.active() == 0).await;
 }
 
