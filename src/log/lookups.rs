@@ -9,8 +9,8 @@ use super::group_commit::record;
 use crate::domain::{Record, SignatureIdentity};
 use crate::ports::{LogError, StoreReader};
 
-/// Looks up what requests want before it is made. A question leaves at once while fewer than [`Lookups::AT_ONCE`] are under way;
-/// who comes meanwhile shares the next one. There is no timer: a lone caller waits for nobody, and under load a look-up
+/// Looks up what requests want before it is made. A question leaves at once where none is under way, and beside one once
+/// [`Lookups::ENOUGH`] wait; who comes meanwhile shares the next one. There is no timer: a lone caller waits for nobody, and under load a look-up
 /// costs a small part of a question.
 pub(super) struct Lookups {
     reader: Arc<dyn StoreReader>,
@@ -32,6 +32,9 @@ impl Lookups {
     /// Questions that are under way at once: while one waits for the disk, another goes on.
     pub(super) const AT_ONCE: usize = 2;
 
+    /// Beside a question that is under way, so many are worth another.
+    const ENOUGH: usize = 16;
+
     /// Signatures of one question.
     const MOST: usize = 256;
 
@@ -48,7 +51,8 @@ impl Lookups {
         let begins = {
             let mut queue = self.queue();
             queue.waiting.push(Waiter { identity, answer });
-            let begins = queue.under_way < Self::AT_ONCE;
+            let begins = queue.under_way == 0
+                || queue.under_way < Self::AT_ONCE && queue.waiting.len() >= Self::ENOUGH;
             queue.under_way += usize::from(begins);
             begins
         };
