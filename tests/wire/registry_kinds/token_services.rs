@@ -54,7 +54,8 @@ async fn a_token_service_that_fails_leads_to_no_signature() {
         [(500, "registry-unavailable"), (503, "registry-unavailable"), (403, "registry-denied")]
     {
         let (world, tokens) = world().await;
-        tokens.refuse(&[(status, None); 6]);
+        // Three attempts of each of the three calls that ask what the image has.
+        tokens.refuse(&[(status, None); 9]);
         let image = world.push_image().await;
         let answer = sign_numbered(&world, &image, "cosign", 0).await;
         world.assert_problem(&answer, 502, code);
