@@ -7,6 +7,7 @@
 # Debian 12 as in the image that it runs in, so that both have the same C library.
 FROM rust:1.95.0-bookworm AS build
 WORKDIR /build
+COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 COPY src src
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
