@@ -83,8 +83,8 @@ async fn main() -> Result<(), Failure> {
     }
     ::signet::server::install_crypto();
     let mut scale = match arguments.quick {
-        true => Scale { rounds: 2, seconds: 3, images: 2500, cosign_images: 24, many: 0 },
-        false => Scale { rounds: 5, seconds: 8, images: 5000, cosign_images: 80, many: 1_000_000 },
+        true => Scale { rounds: 2, seconds: 3, images: 600, cosign_images: 24, many: 0 },
+        false => Scale { rounds: 5, seconds: 8, images: 2000, cosign_images: 80, many: 1_000_000 },
     };
     scale.rounds = arguments.rounds.unwrap_or(scale.rounds);
     scale.seconds = arguments.seconds.unwrap_or(scale.seconds);
