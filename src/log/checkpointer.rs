@@ -1,10 +1,12 @@
 //! Publishing the log's head, signed, so that what is in the log can be proven.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use futures::future::{Either, select};
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -276,7 +278,10 @@ impl Work {
         let note = timeout(Checkpointer::SIGNING, self.signer.sign_note(&text));
         // What those who wait will need, while the key holder works.
         let ahead = self.to.tiles.read_ahead(&self.to.log, self.to.size(), head.size);
-        let (note, ()) = tokio::join!(note, ahead);
+        let note = match select(pin!(note), pin!(ahead)).await {
+            Either::Left((note, _)) => note,
+            Either::Right(((), note)) => note.await,
+        };
         let note = note
             .map_err(|_| LogError(format!("no checkpoint was signed within {:?}", Checkpointer::SIGNING)))?
             .map_err(|error| LogError(format!("no checkpoint was signed: {error}")))?;

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::sync::Mutex;
 
 use super::GroupCommitLog;
 use super::checkpointer::damaged;
 use crate::ports::LogError;
-use crate::tlog::{Subtrees, TileId, TilePath};
+use crate::tlog::{Subtrees, TileHashes as _, TileId, TilePath};
 
 /// Who has just written asks for a proof next: the tiles at the right edge of the tree are in all of those proofs.
 pub(super) struct ProofTiles {
@@ -26,7 +27,9 @@ impl ProofTiles {
     const AHEAD: usize = 4;
 
     pub(super) fn new() -> Self {
-        Self { known: Cache::new(Self::KEPT), reading: Mutex::default() }
+        // The newest are wanted next, however often others were wanted before.
+        let known = Cache::builder().max_capacity(Self::KEPT).eviction_policy(EvictionPolicy::lru()).build();
+        Self { known, reading: Mutex::default() }
     }
 
     /// The tiles of these paths, in their order.
@@ -42,15 +45,22 @@ impl ProofTiles {
             return Ok(known);
         }
         let _reading = self.reading.lock().await;
-        let missing: Vec<_> = paths.iter().copied().filter(|path| self.known(*path).is_none()).collect();
-        let rows = log.rows(missing.iter().filter_map(TileId::of_path).collect()).await?;
-        for (path, row) in missing.iter().zip(rows) {
-            let subtrees = row.and_then(|hashes| Subtrees::of(&hashes));
-            let wide = subtrees.filter(|subtrees| subtrees.width() >= usize::from(path.width));
-            let id = TileId::of_path(path).ok_or_else(|| damaged(*path))?;
-            self.known.insert(id, Arc::new(wide.ok_or_else(|| damaged(*path))?));
+        let mut tiles: Vec<_> = paths.iter().map(|path| self.known(*path)).collect();
+        let missing: Vec<_> = (0..paths.len()).filter(|place| tiles[*place].is_none()).collect();
+        if missing.is_empty() {
+            // Whoever had the lock has read them.
+            return Ok(tiles.into_iter().flatten().collect());
         }
-        paths.iter().map(|path| self.known(*path).ok_or_else(|| damaged(*path))).collect()
+        let ids: Option<Vec<_>> = missing.iter().map(|place| TileId::of_path(&paths[*place])).collect();
+        let ids = ids.expect("invariant: proofs are made of tiles of hashes");
+        let rows = log.rows(ids.clone()).await?;
+        for ((place, id), row) in missing.into_iter().zip(ids).zip(rows) {
+            let read = row.and_then(|hashes| Subtrees::of(&hashes)).map(Arc::new);
+            let read = read.filter(|tile| tile.is(paths[place])).ok_or_else(|| damaged(paths[place]))?;
+            self.known.insert(id, Arc::clone(&read));
+            tiles[place] = Some(read);
+        }
+        Ok(tiles.into_iter().flatten().collect())
     }
 
     /// Reads what proofs of the entries from `before` to below `size` will need of the tree of `size` leaves. Nobody waits for it,
@@ -72,6 +82,6 @@ impl ProofTiles {
 
     /// The tile, where it is known as wide as the path says.
     fn known(&self, path: TilePath) -> Option<Arc<Subtrees>> {
-        self.known.get(&TileId::of_path(&path)?).filter(|tile| tile.width() >= usize::from(path.width))
+        self.known.get(&TileId::of_path(&path)?).filter(|tile| tile.is(path))
     }
 }
