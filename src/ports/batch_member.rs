@@ -50,7 +50,7 @@ impl BatchMember {
 
     /// One who waits for nobody.
     pub fn alone() -> Self {
-        Self { batch: Arc::new(Mutex::new(Batch { expected: 1, ..Batch::default() })), is_expected: true }
+        Self::all(1).pop().expect("invariant: there is one")
     }
 
     /// Has `minute` recorded with those of the others; its index.
@@ -138,6 +138,10 @@ mod tests {
         }
     }
 
+    fn three() -> [BatchMember; 3] {
+        BatchMember::all(3).try_into().unwrap()
+    }
+
     fn minute() -> Minute {
         let entry = Entry::of_service(Timestamp::UNIX_EPOCH, Event::Stop { instance: "i".to_owned() });
         Minute { entry, delivery: None }
@@ -146,10 +150,8 @@ mod tests {
     #[tokio::test]
     async fn all_are_recorded_at_once_when_the_last_has_come_and_each_gets_its_own_index() {
         let recorded = Arc::new(Recorded::default());
-        let mut members = BatchMember::all(3);
-        let last = members.pop().unwrap();
-        let mut first =
-            Box::pin(join_all(members.into_iter().map(|one| one.record(recorded.clone(), minute()))));
+        let [first, second, last] = three();
+        let mut first = Box::pin(join_all([first, second].map(|one| one.record(recorded.clone(), minute()))));
         assert!(first.as_mut().now_or_never().is_none());
         assert!(recorded.0.lock().unwrap().is_empty());
         assert_eq!(last.record(recorded.clone(), minute()).await, Ok(102));
@@ -160,7 +162,7 @@ mod tests {
     #[tokio::test]
     async fn who_goes_away_keeps_nobody_waiting() {
         let recorded = Arc::new(Recorded::default());
-        let [stays, goes, last] = <[_; 3]>::try_from(BatchMember::all(3)).unwrap();
+        let [stays, goes, last] = three();
         let mut stays = Box::pin(stays.record(recorded.clone(), minute()));
         assert!(stays.as_mut().now_or_never().is_none());
         drop(goes);

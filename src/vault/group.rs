@@ -224,16 +224,14 @@ fn signatures(
     if results.len() != count {
         return Err(unavailable(format!("Vault gave {} results for {count} inputs", results.len())));
     }
-    let mut members = BatchMember::all(count);
-    let mut signature = |(index, result): (usize, &SignResult)| {
-        let member = members.pop().expect("invariant: there are as many as results");
+    let signature = |((index, result), member): ((usize, &SignResult), BatchMember)| {
         if !result.reference.is_empty() && result.reference != index.to_string() {
             return Err(unavailable("Vault gave its results in another order"));
         }
         let signature = signature(result, version)?;
         Ok(Signed { signature, batch, request_id: request_id.clone(), member })
     };
-    Ok(results.iter().enumerate().map(&mut signature).collect())
+    Ok(results.iter().enumerate().zip(BatchMember::all(count)).map(signature).collect())
 }
 
 /// The bytes of a result. A signature of another version than the pinned one is never handed out:

@@ -155,7 +155,7 @@ impl Readers {
         ask: impl Fn(&PostgresView<'_>, &Dictionary, Vec<u64>) -> Result<T, SearchFault>,
     ) -> Result<T, LogError> {
         self.search(|view, state, meta, dictionary| {
-            reaches(meta, state.floor)?;
+            meta.reaches(state.floor)?;
             // An order would have PostgreSQL follow another index.
             let sql = format!("SELECT idx FROM recent WHERE {column} = $1");
             let recent = view.query(&sql, &[(value.0, value.1.clone())])?;
@@ -173,7 +173,7 @@ impl Readers {
                 let view = PostgresView::new(client, &self.database, set);
                 let Known { live, floor, meta, known } = view.known(identities)?;
                 if live == set {
-                    reaches(&meta.ok_or_else(being_made)?, floor)?;
+                    meta.ok_or_else(being_made)?.reaches(floor)?;
                     return Ok(known);
                 }
                 *self.live() = live;
@@ -208,17 +208,6 @@ impl Readers {
 
 fn being_made() -> Fault {
     Fault::transient("the search index is being made")
-}
-
-/// # Errors
-/// Where there are entries that are neither in the index nor among the recent ones.
-fn reaches(meta: &Meta, floor: u64) -> Result<(), SearchFault> {
-    if meta.indexed < floor {
-        let reason =
-            format!("the search index is being made, and has come to entry {} of {floor}", meta.indexed);
-        return Err(SearchFault::Failed { reason, transient: false });
-    }
-    Ok(())
 }
 
 impl StoreReader for Readers {

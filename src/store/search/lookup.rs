@@ -21,7 +21,11 @@ pub(in crate::store) fn of_signature(view: &dyn View, id: SignatureId) -> Result
 
 /// Where the index has the signatures of `identity`, among the small keys; maybe others' as well.
 pub(in crate::store) fn range_of(identity: SignatureIdentity) -> Range {
-    keys::hashed_range(Hashed::Identity, beginning(identity.as_bytes()), 0, u64::MAX)
+    of_hash(Hashed::Identity, identity.as_bytes())
+}
+
+fn of_hash(what: Hashed, hash: &[u8; 32]) -> Range {
+    keys::hashed_range(what, beginning(hash), 0, u64::MAX)
 }
 
 /// The newest signature of each identity. Beside it stands the newest entry that holds one and that the index may not know yet.
@@ -96,8 +100,7 @@ fn by_hash(
     what: Hashed,
     hashes: &[&[u8; 32]],
 ) -> Result<Vec<Vec<SignatureRow>>, SearchFault> {
-    let ranges: Vec<_> =
-        hashes.iter().map(|hash| keys::hashed_range(what, beginning(hash), 0, u64::MAX)).collect();
+    let ranges: Vec<_> = hashes.iter().map(|hash| of_hash(what, hash)).collect();
     let found = view.ranges(&ranges, FEW)?.into_iter().map(|keys| {
         let numbers: Vec<_> = keys.iter().map(|(key, _)| keys::last_u64(key)).collect::<Result<_, _>>()?;
         rows(view, &numbers)

@@ -49,6 +49,19 @@ impl Meta {
         bytes.as_deref().map(Self::from_bytes).transpose()
     }
 
+    /// Whether all entries below `floor` are in the index: those from there on are remembered elsewhere.
+    ///
+    /// # Errors
+    /// Where they are not.
+    pub(in crate::store) fn reaches(&self, floor: u64) -> Result<(), SearchFault> {
+        if self.indexed >= floor {
+            return Ok(());
+        }
+        let reason =
+            format!("the search index is being made, and has come to entry {} of {floor}", self.indexed);
+        Err(SearchFault::Failed { reason, transient: false })
+    }
+
     /// Under which small key it is.
     pub(in crate::store) fn key() -> Vec<u8> {
         meta()

@@ -101,13 +101,7 @@ impl Readers {
             (known.floor(), names.iter().map(|name| known.of(*name)).collect::<Vec<_>>())
         };
         self.search(|view, meta, dictionary| {
-            if meta.indexed < floor {
-                let reason = format!(
-                    "the search index is being made, and has come to entry {} of {floor}",
-                    meta.indexed
-                );
-                return Err(SearchFault::Failed { reason, transient: true });
-            }
+            meta.reaches(floor)?;
             ask(view, dictionary, &recent)
         })
     }
