@@ -94,11 +94,12 @@ fn run(mut projector: Box<dyn Projector>, rung: &Receiver<()>, rebuild: &AtomicB
                     if std::mem::take(&mut failing) {
                         tracing::info!("the search index follows the log again");
                     }
-                    let pause = match step.added {
+                    let pause = match (step.added, projector.poll()) {
                         _ if step.more => Duration::ZERO,
-                        0 | MUCH.. => Duration::ZERO,
-                        BUSY.. => BUSY_PAUSE,
-                        _ => PAUSE,
+                        (MUCH.., _) | (0, None) => Duration::ZERO,
+                        (_, Some(poll)) => poll,
+                        (BUSY.., None) => BUSY_PAUSE,
+                        (_, None) => PAUSE,
                     };
                     (pause, step.more)
                 }

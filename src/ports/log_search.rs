@@ -234,7 +234,8 @@ pub trait Projector: Send {
     /// Begins to make the index again.
     fn rebuild(&mut self);
 
-    /// How long to wait, at most, before looking whether others have written to the log; none where nobody else can.
+    /// How long to wait, at most, before looking whether others have written to the log, and, at least, between two steps that leave nothing
+    /// over; none where nobody else can write, and steps cost little.
     fn poll(&self) -> Option<Duration>;
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
@@ -22,8 +22,6 @@ pub(super) struct PostgresProjector {
     /// Somebody has read what was never written.
     damaged: Arc<AtomicBool>,
     session: Option<Session>,
-    /// When the last step was that has left nothing over, and where it came to.
-    rested: Option<(Instant, SearchProgress)>,
     /// Has been asked for and not yet passed on.
     rebuild: bool,
 }
@@ -48,7 +46,7 @@ const READING: usize = 500;
 
 impl PostgresProjector {
     pub(super) const fn new(database: Arc<Database>, damaged: Arc<AtomicBool>) -> Self {
-        Self { database, damaged, session: None, rested: None, rebuild: false }
+        Self { database, damaged, session: None, rebuild: false }
     }
 
     fn try_step(&mut self) -> Result<Step, SearchFault> {
@@ -72,16 +70,7 @@ impl PostgresProjector {
 
 impl Projector for PostgresProjector {
     fn step(&mut self) -> Result<Step, LogError> {
-        let is_asked = self.rebuild || self.damaged.load(Ordering::Relaxed);
-        if let Some((since, progress)) = self.rested
-            && since.elapsed() < POLL
-            && !is_asked
-        {
-            return Ok(Step { progress, added: 0, more: false });
-        }
         let step = self.try_step();
-        let done = step.as_ref().ok().filter(|step| !step.more);
-        self.rested = done.map(|step| (Instant::now(), step.progress));
         if let Err(SearchFault::Damaged(_)) = &step {
             self.damaged.store(true, Ordering::Relaxed);
         }
