@@ -30,7 +30,7 @@ use signet::identity::OidcAuthenticator;
 use signet::metrics::Metrics;
 use signet::policy::RulePolicy;
 use signet::ports::{NewEntry, Policy as _, Question};
-use signet::tlog::{Edge, Hash, Row, TileId, TilePath, inclusion_proof, verify_inclusion};
+use signet::tlog::{Edge, Hash, Subtrees, TileId, TilePath, inclusion_proof, verify_inclusion};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -328,7 +328,7 @@ fn of_job(now: Timestamp, event: Event) -> Entry {
 /// A tree with its tiles. The leaf of an index is that of its eight bytes.
 struct Tree {
     edge: Edge,
-    tiles: BTreeMap<TileId, Vec<u8>>,
+    tiles: BTreeMap<TileId, Arc<Subtrees>>,
 }
 
 impl Tree {
@@ -338,12 +338,13 @@ impl Tree {
             let hashes = growth.hashes.iter().flat_map(Hash::as_bytes);
             tiles.entry(growth.tile).or_default().extend(hashes);
         }
-        Self { edge, tiles }
+        let known = |(id, hashes): (TileId, Vec<u8>)| (id, Arc::new(Subtrees::of(&hashes).expect("hashes")));
+        Self { edge, tiles: tiles.into_iter().map(known).collect() }
     }
 
-    fn tile(&self, path: TilePath) -> Result<Vec<u8>, Infallible> {
-        let Row::Hashes(level) = path.row else { unreachable!("a proof is of hashes") };
-        let hashes = &self.tiles[&TileId { level, number: path.number }];
-        Ok(hashes[..usize::from(path.width) * 32].to_vec())
+    /// As the service has those that it has just read.
+    fn tile(&self, path: TilePath) -> Result<Arc<Subtrees>, Infallible> {
+        let id = TileId::of_path(&path).expect("a proof is of hashes");
+        Ok(Arc::clone(&self.tiles[&id]))
     }
 }

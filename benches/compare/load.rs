@@ -37,13 +37,13 @@ pub struct Load {
 
 impl Loads {
     pub fn new(wrk: PathBuf, directory: &Path) -> Result<Self, Failure> {
-        let done = include_str!("done.lua");
-        for (name, text) in [
-            ("vault", include_str!("vault.lua")),
-            ("blobs", include_str!("blobs.lua")),
-            ("images", include_str!("images.lua")),
+        let (jobs, done) = (include_str!("jobs.lua"), include_str!("done.lua"));
+        for (name, before, text) in [
+            ("vault", "", include_str!("vault.lua")),
+            ("blobs", jobs, include_str!("blobs.lua")),
+            ("images", jobs, include_str!("images.lua")),
         ] {
-            std::fs::write(directory.join(format!("{name}.lua")), format!("{text}{done}"))?;
+            std::fs::write(directory.join(format!("{name}.lua")), format!("{before}{text}{done}"))?;
         }
         Ok(Self { wrk, directory: directory.to_owned() })
     }
