@@ -1,3 +1,4 @@
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -39,18 +40,32 @@ struct Batch {
     expected: usize,
     waiting: Vec<(Minute, oneshot::Sender<Result<u64, LogError>>)>,
     recorder: Option<Arc<dyn Recorder>>,
+    /// Dropped once nothing is left to be recorded.
+    _end: Option<oneshot::Sender<Infallible>>,
+}
+
+/// When the last of a batch has been recorded, or has gone away.
+#[derive(Debug)]
+pub struct BatchEnd(oneshot::Receiver<Infallible>);
+
+impl BatchEnd {
+    pub async fn wait(self) {
+        let Err(_) = self.0.await;
+    }
 }
 
 impl BatchMember {
-    /// So many, who wait for each other.
-    pub fn all(count: usize) -> Vec<Self> {
-        let batch = Arc::new(Mutex::new(Batch { expected: count, ..Batch::default() }));
-        (0..count).map(|_| Self { batch: Arc::clone(&batch), is_expected: true }).collect()
+    /// So many, who wait for each other, and when that is over.
+    pub fn all(count: usize) -> (Vec<Self>, BatchEnd) {
+        let (end, ended) = oneshot::channel();
+        let batch = Arc::new(Mutex::new(Batch { expected: count, _end: Some(end), ..Batch::default() }));
+        let members = (0..count).map(|_| Self { batch: Arc::clone(&batch), is_expected: true }).collect();
+        (members, BatchEnd(ended))
     }
 
     /// One who waits for nobody.
     pub fn alone() -> Self {
-        Self::all(1).pop().expect("invariant: there is one")
+        Self::all(1).0.pop().expect("invariant: there is one")
     }
 
     /// Has `minute` recorded with those of the others; its index.
@@ -139,7 +154,7 @@ mod tests {
     }
 
     fn three() -> [BatchMember; 3] {
-        BatchMember::all(3).try_into().unwrap()
+        BatchMember::all(3).0.try_into().unwrap()
     }
 
     fn minute() -> Minute {
@@ -177,7 +192,7 @@ mod tests {
     #[tokio::test]
     async fn a_failure_is_everybodys() {
         let recorded = Arc::new(Recorded::default());
-        let members = BatchMember::all(5).into_iter();
+        let members = BatchMember::all(5).0.into_iter();
         let answers = join_all(members.map(|one| one.record(recorded.clone(), minute()))).await;
         assert!(answers.iter().all(Result::is_err));
     }

@@ -34,7 +34,8 @@ pub struct Signed {
     pub batch: BatchId,
     /// The key holder's own name of the call.
     pub request_id: Option<String>,
-    /// With whom its outcome is recorded: those whose signatures came of the same call.
+    /// With whom its outcome is recorded: those whose signatures came of the same call. Others may wait for that: who asks for
+    /// another signature first, waits for themselves.
     pub member: BatchMember,
 }
 

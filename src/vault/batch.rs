@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::join_all;
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
 
 use super::failure::unavailable;
 use super::group::{Form, GroupSigner};
@@ -20,9 +21,11 @@ use crate::ports::{BatchMember, Signed, SignerError, SigningTask};
 /// Gathers signatures of one key version into groups.
 ///
 /// A group leaves at once where none of its key version is under way. Further groups, up to `max_in_flight`, leave once
-/// [`Limit::enough`] wait, and what else arrives goes together when one comes back: a call to Vault costs as much as several
+/// [`Limit::enough`] wait, and what else arrives goes together when one is through: a call to Vault costs as much as several
 /// signatures, so that many small groups would take from each other, and one alone would leave everybody idle while it
-/// waits for the disk and for Vault. There is no timer: a lone caller waits for nobody, and the groups grow with the load by themselves.
+/// waits for the disk and for Vault. A group is under way until its outcomes are recorded, not only until Vault has answered: else
+/// those who come meanwhile leave by twos and threes. There is no timer: a lone caller waits for nobody, and the groups grow with
+/// the load by themselves.
 pub(super) struct Batches {
     limit: Limit,
     max_in_flight: usize,
@@ -115,8 +118,8 @@ impl Batches {
         join_all(signed).await
     }
 
-    /// Puts `members` into their queue; the groups that can leave now.
-    fn join(&self, id: &QueueId, members: Vec<Member>, limit: Limit) -> Vec<Vec<Member>> {
+    /// Puts `members` into their queue; the groups that leave now; none for one that leaves in a moment.
+    fn join(&self, id: &QueueId, members: Vec<Member>, limit: Limit) -> Vec<Option<Vec<Member>>> {
         let mut queues = self.queues();
         let queue = queues.entry(id.clone()).or_default();
         for member in members {
@@ -124,30 +127,40 @@ impl Batches {
             queue.waiting.push_back(member);
         }
         let mut groups = Vec::new();
+        if queue.under_way == 0 && limit.enough > 1 {
+            queue.under_way += 1;
+            groups.push(None);
+        }
         while queue.under_way < self.max_in_flight && queue.may_leave(limit) {
             let group = self.take(queue, limit);
             if group.is_empty() {
                 break;
             }
             queue.under_way += 1;
-            groups.push(group);
+            groups.push(Some(group));
         }
         groups
     }
 
-    /// Sends `group`, and then what has gathered meanwhile, until nothing has.
-    async fn run(self: Arc<Self>, key: Arc<TransitKey>, id: QueueId, mut group: Vec<Member>) {
-        loop {
+    /// Sends `group`, or whoever has come a moment later, and then what has gathered meanwhile, until nothing has.
+    async fn run(self: Arc<Self>, key: Arc<TransitKey>, id: QueueId, group: Option<Vec<Member>>) {
+        if group.is_none() {
+            // Those who were answered together come back together, and may join before the group leaves.
+            yield_now().await;
+        }
+        let mut leaving = group.or_else(|| self.next(&id, self.limit_of(&key)));
+        while let Some(group) = leaving {
             // A panic drops the group's replies, which its members notice. Those who wait for this
             // group's place must not pay for it.
             let signing = AssertUnwindSafe(self.groups.sign(&key, id.1, id.2, group)).catch_unwind();
-            if signing.await.is_err() {
-                tracing::error!(key = %id.0, version = %id.1, "a group of signatures ended in a panic");
+            match signing.await {
+                Ok(Some(end)) => end.wait().await,
+                Ok(None) => {}
+                Err(_) => {
+                    tracing::error!(key = %id.0, version = %id.1, "a group of signatures ended in a panic");
+                }
             }
-            match self.next(&id, self.limit_of(&key)) {
-                Some(next) => group = next,
-                None => return,
-            }
+            leaving = self.next(&id, self.limit_of(&key));
         }
     }
 

@@ -14,7 +14,7 @@ use crate::domain::{
     BatchId, Clock, Fingerprint, HashAlgorithm, IdSource, Key, KeyReference, KeyVersion, SigningInput,
 };
 use crate::metrics::Metrics;
-use crate::ports::{BatchMember, Signed, SignerError, SigningLog};
+use crate::ports::{BatchEnd, BatchMember, Signed, SignerError, SigningLog};
 
 /// Signs groups. No call leaves before the intents of all its members are durable, and none
 /// leaves when they can not be.
@@ -53,22 +53,21 @@ impl GroupSigner {
         version: KeyVersion,
         form: Form,
         mut members: Vec<Member>,
-    ) {
+    ) -> Option<BatchEnd> {
         // Between choosing a version and getting here the key may have been deleted and made anew.
         if let Some(known) = key.current() {
             members = members.into_iter().filter_map(|member| still_there(&known, member)).collect();
         }
-        let Some(fingerprint) = members.first().map(|member| member.task.signing.key.fingerprint) else {
-            return;
-        };
+        let fingerprint = members.first()?.task.signing.key.fingerprint;
         let batch = self.ids.batch_id(self.clock.now());
         let (tasks, replies): (Vec<_>, Vec<_>) = members.into_iter().map(|m| (m.task, m.reply)).unzip();
         let inputs: Vec<SigningInput> = tasks.iter().map(|task| task.input.clone()).collect();
         let intents = tasks.iter().map(|task| task.intent(batch)).collect();
 
         let wanted = (version, fingerprint);
+        let (batch_members, end) = BatchMember::all(tasks.len());
         let results = match self.log.append(intents).await {
-            Ok(_) => self.call(key, wanted, form, &inputs, batch).await,
+            Ok(_) => self.call(key, wanted, form, &inputs, (batch, batch_members)).await,
             Err(error) => Err(error.into()),
         };
         match results {
@@ -84,6 +83,7 @@ impl GroupSigner {
                 }
             }
         }
+        Some(end)
     }
 
     /// As many results as `inputs`, in their order; or an error that is everybody's.
@@ -93,7 +93,7 @@ impl GroupSigner {
         wanted: (KeyVersion, Fingerprint),
         form: Form,
         inputs: &[SigningInput],
-        batch: BatchId,
+        (batch, members): (BatchId, Vec<BatchMember>),
     ) -> Result<Vec<Result<Signed, SignerError>>, SignerError> {
         let (version, _) = wanted;
         self.metrics.vault_batch(inputs.len());
@@ -114,7 +114,7 @@ impl GroupSigner {
                 });
             }
         };
-        let mut results = signatures(reply, version, inputs.len(), batch)?;
+        let mut results = signatures(reply, version, batch, members)?;
         let foreign = is_foreign(key, version, inputs, &results);
         if (foreign || results.iter().any(Result::is_err))
             && let Some(reason) = self.blame(key, wanted).await
@@ -217,10 +217,11 @@ pub(super) fn body(version: KeyVersion, form: Form, inputs: &[SigningInput]) -> 
 fn signatures(
     reply: Reply<SignAnswer>,
     version: KeyVersion,
-    count: usize,
     batch: BatchId,
+    members: Vec<BatchMember>,
 ) -> Result<Vec<Result<Signed, SignerError>>, SignerError> {
     let Reply { data: SignAnswer { batch_results: results }, request_id } = reply;
+    let count = members.len();
     if results.len() != count {
         return Err(unavailable(format!("Vault gave {} results for {count} inputs", results.len())));
     }
@@ -231,7 +232,7 @@ fn signatures(
         let signature = signature(result, version)?;
         Ok(Signed { signature, batch, request_id: request_id.clone(), member })
     };
-    Ok(results.iter().enumerate().zip(BatchMember::all(count)).map(signature).collect())
+    Ok(results.iter().enumerate().zip(members).map(signature).collect())
 }
 
 /// The bytes of a result. A signature of another version than the pinned one is never handed out:

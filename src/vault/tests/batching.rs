@@ -67,7 +67,9 @@ async fn as_many_calls_are_under_way_at_once_as_configured() {
     setup.vault.batch.max_in_flight = 2;
     let signer = setup.start();
 
-    let callers: Vec<_> = (0..40).map(|n| signing(&signer, task(&n.to_string()))).collect();
+    let mut callers = vec![signing(&signer, task("first"))];
+    until(|| vault.signing_calls().len() == 1).await;
+    callers.extend((0..39).map(|n| signing(&signer, task(&n.to_string()))));
     until(|| vault.signing_calls().len() == 2 && setup.metrics.signing_queue.get() == 19).await;
     gate.add_permits(3);
     for caller in callers {
@@ -123,7 +125,9 @@ async fn a_call_has_at_most_the_configured_items_and_bytes() {
         (setup.vault.batch.max_items, setup.vault.batch.max_bytes) = (max_items, max_bytes);
         let signer = setup.start();
 
-        let callers: Vec<_> = (0..6).map(|n| signing(&signer, task(&n.to_string()))).collect();
+        let mut callers = vec![signing(&signer, task("first"))];
+        until(|| vault.signing_calls().len() == 1).await;
+        callers.extend((0..5).map(|n| signing(&signer, task(&n.to_string()))));
         until(|| setup.metrics.signing_queue.get() == 5).await;
         gate.add_permits(4);
         for caller in callers {
@@ -258,8 +262,8 @@ async fn versions_of_a_key_do_not_share_calls_and_leave_nothing_behind() {
     let setup = Setup::new(&vault);
     let signer = setup.start();
 
-    let (one, two) = tokio::join!(signer.sign(task_with("a", 1)), signer.sign(task_with("b", 2)));
-    assert!(one.is_ok() && two.is_ok());
+    let (one, two) = tokio::join!(signing(&signer, task_with("a", 1)), signing(&signer, task_with("b", 2)));
+    assert!(one.unwrap().is_ok() && two.unwrap().is_ok());
     let mut versions: Vec<_> =
         vault.signing_calls().iter().map(|call| call.body["key_version"].as_u64()).collect();
     versions.sort_unstable();

@@ -28,7 +28,7 @@ use crate::domain::{
     Signing, SigningInput, Timestamp,
 };
 use crate::metrics::Metrics;
-use crate::ports::{Signed, Signer as _, SignerError, SigningTask};
+use crate::ports::{BatchMember, Signed, Signer as _, SignerError, SigningTask};
 
 /// A signer with everything around it, which a test may set before it starts.
 struct Setup {
@@ -156,13 +156,15 @@ fn message(bytes: usize) -> SigningTask {
     SigningTask { input: SigningInput::Message(vec![b'x'; bytes].into()), ..task("message") }
 }
 
-/// Signs in the background.
+/// Signs in the background, and lets the others of its call go on as who has been recorded does.
 fn signing(
     signer: &Arc<TransitSigner>,
     task: SigningTask,
 ) -> tokio::task::JoinHandle<Result<Signed, SignerError>> {
     let signer = Arc::clone(signer);
-    tokio::spawn(async move { signer.sign(task).await })
+    tokio::spawn(async move {
+        signer.sign(task).await.map(|signed| Signed { member: BatchMember::alone(), ..signed })
+    })
 }
 
 /// Lets everybody else go on until `condition` holds.

@@ -4,7 +4,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Response};
 
 use super::fake_vault::{Call, FakeVault, error};
-use super::{Setup, task};
+use super::{Setup, signing, task};
 use crate::ports::{Signer as _, SignerError};
 
 fn redirect(call: &Call, to: &str) -> Response {
@@ -38,7 +38,7 @@ async fn a_redirect_to_an_address_that_is_not_configured_is_not_followed() {
 async fn a_redirect_to_a_configured_node_is_followed_with_all_that_was_sent() {
     let (standby, active, setup) = two_nodes().await;
     let signer = setup.start();
-    let signed = signer.sign(task("a")).await.unwrap();
+    let signed = signing(&signer, task("a")).await.unwrap().unwrap();
     let [call] = &active.signing_calls()[..] else { panic!("not one call") };
     assert_eq!(call.path, "transit/sign/release/sha2-256");
     assert_eq!(call.header("x-vault-token"), Some("good"));
