@@ -13,7 +13,7 @@ use super::{Content, Fingerprint, HashAlgorithm, PublicKey, SigningInput, Timest
 /// A key's name: 1 to 128 characters out of `A-Za-z0-9_.-`, beginning and ending with a letter, a digit or `_`.
 /// Vault knows no other names, and names become parts of URLs.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[serde(try_from = "String")]
 pub struct KeyName(String);
 
 /// Why a text is no [`KeyName`].

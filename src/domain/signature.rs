@@ -83,7 +83,8 @@ impl SignatureIdentity {
         claim: &Claim,
     ) -> Self {
         let parts = (subject, key, format, annotations, claim);
-        let json = serde_json::to_vec(&parts).expect("invariant: strings and numbers always become JSON");
+        let mut json = Vec::with_capacity(512);
+        serde_json::to_writer(&mut json, &parts).expect("invariant: strings and numbers always become JSON");
         Self(Digest::of(&json))
     }
 

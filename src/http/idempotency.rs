@@ -87,13 +87,17 @@ impl IdempotencyKey {
 /// How long an answer is kept.
 pub(super) const KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// An answer with a signature, its bundle and its proof is about so long.
+const USUAL_BYTES: usize = 4096;
+
 impl Answer {
     pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Self, Problem> {
-        let body = serde_json::to_vec(body).map_err(|error| {
+        let mut bytes = Vec::with_capacity(USUAL_BYTES);
+        serde_json::to_writer(&mut bytes, body).map_err(|error| {
             tracing::error!(%error, "an answer could not be written");
             Problem::internal()
         })?;
-        let kept = KeptAnswer { status: status.as_u16(), body, location: None };
+        let kept = KeptAnswer { status: status.as_u16(), body: bytes, location: None };
         Ok(Self { kept, replayed: false })
     }
 

@@ -126,18 +126,39 @@ fn matched_claims(rule: &Rule, asked: &Asked<'_>) -> MatchedClaims {
         if matched.contains_key(&name) {
             continue;
         }
-        let mut json = value.to_string();
-        let value = if json.len() <= MAX_CLAIM {
+        let mut bytes = json_bytes(value);
+        let value = if bytes <= MAX_CLAIM {
             value.clone()
         } else {
+            let mut json = value.to_string();
             json.truncate(json.floor_char_boundary(MAX_CLAIM / 2));
             let cut = serde_json::Value::from(format!("{}…", shown(&json)));
-            json = cut.to_string();
+            bytes = json_bytes(&cut);
             cut
         };
-        let Some(left) = room.checked_sub(name.len() + json.len()) else { break };
+        let Some(left) = room.checked_sub(name.len() + bytes) else { break };
         room = left;
         matched.insert(name, value);
     }
     matched
+}
+
+/// How long `value` is as JSON, without writing it down.
+fn json_bytes(value: &serde_json::Value) -> usize {
+    struct Count(usize);
+
+    impl std::io::Write for Count {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0 += bytes.len();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    let mut count = Count(0);
+    serde_json::to_writer(&mut count, value).expect("invariant: a value always becomes JSON");
+    count.0
 }

@@ -59,9 +59,11 @@ impl Service {
         let keys = self.keys.of(operation);
         if let Some(name) = asked {
             // Which keys there are is public, so that this may be said before policy is asked.
-            return match self.signer.names().contains(name) {
-                true if keys.contains(name) => Ok(name.clone()),
-                true => Err(ServiceError::KeyPurpose { key: name.clone(), operation }),
+            return match keys.contains(name) {
+                true => Ok(name.clone()),
+                false if self.signer.names().contains(name) => {
+                    Err(ServiceError::KeyPurpose { key: name.clone(), operation })
+                }
                 false => Err(SignerError::UnknownKey(name.clone()).into()),
             };
         }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use base64::Engine as _;
+use base64::display::Base64Display;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest as _, Sha256};
 
@@ -42,7 +43,7 @@ impl Hash {
 impl fmt::Display for Hash {
     /// Standard base64 with padding, as checkpoints and proofs have it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&STANDARD.encode(self.0))
+        Base64Display::new(&self.0, &STANDARD).fmt(f)
     }
 }
 

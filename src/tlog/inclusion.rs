@@ -17,7 +17,7 @@ pub fn inclusion_proof<H: TileHashes, E>(
         return Err(TilesError::Beyond { end: index.saturating_add(1), size });
     }
     let (mut first, mut end) = (0, size);
-    let mut proof = Vec::new();
+    let mut proof = Vec::with_capacity(size.ilog2() as usize + 1);
     while end - first > 1 {
         let middle = first + split(end - first);
         if index < middle {
