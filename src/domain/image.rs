@@ -83,6 +83,10 @@ impl FromStr for Repository {
         }
         let library =
             if host.as_str() == RegistryHost::DOCKER_HUB && !path.contains('/') { "library/" } else { "" };
+        // The grammar's expressions take longer than all else that is done with a name; entries of the log are full of names.
+        if text.len() <= PLAIN && is_plain(rest) {
+            return Ok(Self { host, path: format!("{library}{rest}") });
+        }
         let reference =
             Reference::try_from(format!("{host}/{library}{rest}")).map_err(|error| match error {
                 ParseError::NameTooLong => ImageError::NameTooLong,
@@ -90,6 +94,17 @@ impl FromStr for Repository {
             })?;
         Ok(Self { host, path: reference.repository().to_owned() })
     }
+}
+
+/// Characters of a name that can not be too long, however that is counted.
+const PLAIN: usize = 240;
+
+/// Whether `path` is a repository's name as nearly all are: without a tag, and with no two of `.`, `_` and `-` side by side.
+fn is_plain(path: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    path.split('/').all(|component| {
+        component.split(['.', '_', '-']).all(|part| !part.is_empty() && part.bytes().all(is_inner))
+    })
 }
 
 impl TryFrom<String> for Repository {
@@ -144,6 +159,18 @@ mod tests {
     fn parse(name: &str) -> Result<String, ImageError> {
         let digest = Digest::of(b"image");
         format!("{name}@{digest}").parse::<ImageReference>().map(|image| image.repository.to_string())
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_plain_is_a_name_as_the_library_reads_it(path in "[a-z0-9A-Z._/:@-]{0,12}", plain in "[a-z0-9]{1,3}([._/-][a-z0-9]{1,3}){0,4}") {
+            for path in [path, plain] {
+                if is_plain(&path) {
+                    let reference = Reference::try_from(format!("registry.example.com/{path}")).unwrap();
+                    assert_eq!((reference.repository(), reference.tag()), (path.as_str(), Some("latest")));
+                }
+            }
+        }
     }
 
     #[test]

@@ -22,8 +22,8 @@ use crate::ports::{
 };
 use crate::registry::OciRegistries;
 use crate::service::{
-    Budgets, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Quiet, Repeats, Service,
-    VerificationEntries,
+    Budgets, DeliverySettings, ImageLocks, KeyPurposes, LargeBlobs, PredicateChecks, Present, Quiet, Repeats,
+    Service, VerificationEntries,
 };
 use crate::store;
 use crate::vault::TransitSigner;
@@ -168,6 +168,7 @@ fn assemble(
                 per_token: config.limits.signatures_per_token,
             },
         },
+        present: Present::default(),
         observed: Quiet::default(),
         index_members: config.limits.index_members,
         longest_request: 2 * config.limits.request_timeout + config.vault.request_timeout,

@@ -9,7 +9,7 @@ use crate::format::{attestation, bundle, simple_signing};
 use crate::ports::{RegistryError, RegistrySettings};
 
 use super::attach::{Finished, Outdated, Seen, tag};
-use super::existing::{Found, Referrers, Tagged, bundle_attachment, layout, open_bundle, resolve};
+use super::existing::{Found, Referrers, Tagged, bundle_attachment, layout, open_bundle};
 use super::make::record_of;
 use super::wanted::{ChosenKey, Saying, Wanted};
 use super::{Service, ServiceError};
@@ -111,7 +111,7 @@ impl Service {
         let at = self.clock.now();
         let registry = self.registry.as_ref();
         let Wish { chosen, saying, format: asked, outdated } = wish;
-        let resolve = resolve(registry, image);
+        let resolve = self.present.resolve(registry, image, at);
         if asked == Some(Format::Bundle) {
             let wanted = Wanted::of_image(chosen, image, Format::Bundle, saying)?;
             let listed = async { Ok(Referrers::read(registry, image).await?) };

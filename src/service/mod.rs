@@ -18,6 +18,7 @@ mod log;
 mod log_tiles;
 mod look;
 mod make;
+mod present;
 mod quiet;
 mod repeats;
 mod replace;
@@ -51,6 +52,7 @@ pub use export::{Export, ExportForm, ExportRequest};
 pub use keyring::KeyPurposes;
 pub use locks::ImageLocks;
 pub use log::{SignatureList, StateFilter};
+pub use present::Present;
 pub use quiet::Quiet;
 pub use repeats::Repeats;
 pub use sign::{MadeSignature, SignAnswer, SignRequest, SignedImage};
@@ -83,6 +85,7 @@ pub struct Service {
     pub refusals: Repeats,
     pub readings: Repeats,
     pub budgets: Budgets,
+    pub present: Present,
     /// Lines about what rules would do that only observe.
     pub observed: Quiet,
     /// Manifests of one request: an index and all that it lists.
