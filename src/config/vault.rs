@@ -94,7 +94,8 @@ pub struct BatchConfig {
     pub max_items: usize,
     /// Bytes of one call's body, roughly.
     pub max_bytes: usize,
-    /// Calls under way at once for one key version. Beside one that is under way, another leaves once it is worth a call.
+    /// Groups of signatures under way at once for one key version, from the intent until the outcome. Beside one that is under way,
+    /// another leaves once it is worth a call.
     pub max_in_flight: usize,
 }
 
