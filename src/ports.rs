@@ -24,7 +24,7 @@ mod transparency;
 
 pub use anchor::{Anchor, AnchorError, Anchored};
 pub use authenticator::{AuthenticationError, Authenticator, ClientCertificate, Credentials};
-pub use batch_member::{BatchEnd, BatchMember, Minute, Recorder};
+pub use batch_member::{BatchEnd, BatchMember, BatchPlace, Minute, Recorder};
 pub use chronicle::Chronicle;
 pub use idempotency::{Idempotency, IdempotencyId, KeptAnswer, Recalled};
 pub use key_archive::{ArchivedVersion, KeyArchive};

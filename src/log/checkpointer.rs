@@ -144,6 +144,11 @@ impl Transparency for Checkpointer {
         waited.await.unwrap_or_else(|_| Err(late()))
     }
 
+    async fn failing(&self) {
+        // The sender lives as long as this.
+        let _ = self.failing.subscribe().wait_for(Option::is_some).await;
+    }
+
     async fn proof(&self, index: u64) -> Result<Option<String>, LogError> {
         let Some(checkpoint) = self.newest().filter(|checkpoint| checkpoint.head.size > index) else {
             return Ok(None);

@@ -18,11 +18,28 @@ pub struct Minute {
 /// Who writes outcomes down.
 #[async_trait]
 pub trait Recorder: Send + Sync {
-    /// Records `minutes` in their order, all or none; the index of the first.
+    /// Records `minutes` in their order, all or none; the index of the first. `place` is let go of as soon as others need not wait
+    /// for that any more.
     ///
     /// # Errors
     /// Where none of them may be released.
-    async fn record(&self, minutes: Vec<Minute>) -> Result<u64, LogError>;
+    async fn record(&self, minutes: Vec<Minute>, place: BatchPlace) -> Result<u64, LogError>;
+}
+
+/// What a batch takes up until it is recorded. Dropped, it is free for others.
+#[derive(Debug, Default)]
+pub struct BatchPlace {
+    _end: Option<oneshot::Sender<Infallible>>,
+}
+
+/// When the place of a batch is free.
+#[derive(Debug)]
+pub struct BatchEnd(oneshot::Receiver<Infallible>);
+
+impl BatchEnd {
+    pub async fn wait(self) {
+        let Err(_) = self.0.await;
+    }
 }
 
 /// One of those whose signatures came of one call. They are recorded together too: each comes with its minute when its
@@ -40,25 +57,18 @@ struct Batch {
     expected: usize,
     waiting: Vec<(Minute, oneshot::Sender<Result<u64, LogError>>)>,
     recorder: Option<Arc<dyn Recorder>>,
-    /// Dropped once nothing is left to be recorded.
-    _end: Option<oneshot::Sender<Infallible>>,
-}
-
-/// When the last of a batch has been recorded, or has gone away.
-#[derive(Debug)]
-pub struct BatchEnd(oneshot::Receiver<Infallible>);
-
-impl BatchEnd {
-    pub async fn wait(self) {
-        let Err(_) = self.0.await;
-    }
+    place: BatchPlace,
 }
 
 impl BatchMember {
-    /// So many, who wait for each other, and when that is over.
+    /// So many, who wait for each other, and when the last of them has been recorded, or has gone away.
     pub fn all(count: usize) -> (Vec<Self>, BatchEnd) {
         let (end, ended) = oneshot::channel();
-        let batch = Arc::new(Mutex::new(Batch { expected: count, _end: Some(end), ..Batch::default() }));
+        let batch = Arc::new(Mutex::new(Batch {
+            expected: count,
+            place: BatchPlace { _end: Some(end) },
+            ..Batch::default()
+        }));
         let members = (0..count).map(|_| Self { batch: Arc::clone(&batch), is_expected: true }).collect();
         (members, BatchEnd(ended))
     }
@@ -115,7 +125,7 @@ impl Batch {
     async fn record(self) {
         let (minutes, answers): (Vec<_>, Vec<_>) = self.waiting.into_iter().unzip();
         let Some(recorder) = self.recorder else { return };
-        let recorded = recorder.record(minutes).await;
+        let recorded = recorder.record(minutes, self.place).await;
         for (place, answer) in (0..).zip(answers) {
             // Who has gone meanwhile has an outcome in the log.
             let _ = answer.send(recorded.clone().map(|first| first + place));
@@ -143,7 +153,7 @@ mod tests {
 
     #[async_trait]
     impl Recorder for Recorded {
-        async fn record(&self, minutes: Vec<Minute>) -> Result<u64, LogError> {
+        async fn record(&self, minutes: Vec<Minute>, _: BatchPlace) -> Result<u64, LogError> {
             let mut calls = self.0.lock().unwrap();
             calls.push(minutes.len());
             match minutes.len() {

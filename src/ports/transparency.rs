@@ -26,6 +26,9 @@ pub trait Transparency: Send + Sync {
     /// Where none comes in good time. What the entry speaks of must not be released then.
     async fn covered(&self, index: u64) -> Result<(), LogError>;
 
+    /// Waits until a checkpoint could not be signed: at once where the last attempt failed.
+    async fn failing(&self);
+
     /// The proof that the entry `index` is in the tree of the newest checkpoint, as `c2sp.org/tlog-proof@v1`; none where that
     /// does not cover it yet, or the log is not that long. Never waits.
     async fn proof(&self, index: u64) -> Result<Option<String>, LogError>;

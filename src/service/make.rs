@@ -1,14 +1,15 @@
 //! Having signatures made: intent, Vault, check, outcome.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use futures::future::join_all;
+use futures::future::{Either, join_all, select};
 
 use crate::domain::{Entry, Event, Outcome, Record, Signing, Timestamp};
 use crate::ports::{
-    DeliveryChange, LogError, Minute, Parcel, Recorder, Signed, SignerError, SigningLog, SigningTask,
-    Transparency,
+    BatchPlace, DeliveryChange, LogError, Minute, Parcel, Recorder, Signed, SignerError, SigningLog,
+    SigningTask, Transparency,
 };
 
 use super::gate::covered;
@@ -142,7 +143,7 @@ struct Minutes {
 
 #[async_trait]
 impl Recorder for Minutes {
-    async fn record(&self, minutes: Vec<Minute>) -> Result<u64, LogError> {
+    async fn record(&self, minutes: Vec<Minute>, place: BatchPlace) -> Result<u64, LogError> {
         let (mut entries, mut deliveries) = (Vec::with_capacity(minutes.len()), Vec::new());
         for Minute { entry, delivery } in minutes {
             if let Some((parcel, due)) = delivery {
@@ -153,7 +154,15 @@ impl Recorder for Minutes {
         let last = entries.len().saturating_sub(1) as u64;
         let committed = self.log.commit(entries, deliveries).await;
         let first = committed.inspect_err(|error| tracing::error!(%error, "outcomes could not be logged"))?;
-        covered(self.transparency.as_ref(), first + last).await?;
+        let covered = pin!(covered(self.transparency.as_ref(), first + last));
+        // Nobody waits behind those who wait for a checkpoint that may not come for long.
+        match select(covered, pin!(self.transparency.failing())).await {
+            Either::Left((covered, _)) => covered?,
+            Either::Right(((), covered)) => {
+                drop(place);
+                covered.await?;
+            }
+        }
         Ok(first)
     }
 }
