@@ -46,17 +46,15 @@ fn assert_archived(world: &World, answer: &Answer, below: u64) {
 
 #[tokio::test]
 async fn old_entries_become_files_that_verify_and_the_log_goes_on() {
-    let mut world = World::start().await;
+    // Nothing that is to be attached or looked at again is archived: the configuration says that once is enough.
+    let lines = vec![("attach", "look_again = []".to_owned())];
+    let mut world = World::with(Settings { lines, ..Settings::default() }).await;
     let image = fill(&world, 300).await;
     let before = export(&world, "size=256").await;
 
-    // Nothing that is to be attached or looked at again is archived: the configuration says that once is enough.
     let archive = world.directory.path().join("archive");
     std::fs::create_dir(&archive).unwrap();
-    world.reconfigure(|text| {
-        text.replace("[attach]", "[attach]\nlook_again = []")
-            + "\n[log.archive]\nafter = '1s'\ndirectory = 'archive'\n"
-    });
+    world.reconfigure(|text| text + "\n[log.archive]\nafter = '1s'\ndirectory = 'archive'\n");
     let archived = world
         .eventually("entries are archived", async || {
             let entries = world.entries("kind=archive").await;
