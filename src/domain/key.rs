@@ -107,12 +107,6 @@ impl TryFrom<String> for KeyName {
     }
 }
 
-impl From<KeyName> for String {
-    fn from(name: KeyName) -> Self {
-        name.0
-    }
-}
-
 impl fmt::Display for KeyName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

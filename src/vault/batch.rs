@@ -20,7 +20,7 @@ use crate::ports::{BatchMember, Signed, SignerError, SigningTask};
 
 /// Gathers signatures of one key version into groups.
 ///
-/// A group leaves at once where none of its key version is under way. Further groups, up to `max_in_flight`, leave once
+/// A group leaves where none of its key version is under way, with whoever joins in the same moment. Further groups, up to `max_in_flight`, leave once
 /// [`Limit::enough`] wait, and what else arrives goes together when one is through: a call to Vault costs as much as several
 /// signatures, so that many small groups would take from each other, and one alone would leave everybody idle while it
 /// waits for the disk and for Vault. A group is under way until its outcomes are recorded, not only until Vault has answered: else

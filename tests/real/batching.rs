@@ -91,12 +91,9 @@ fn close_vault(world: &World) -> Arc<Semaphore> {
 
 /// Until the calls that may be under way are, and all others wait for one of them.
 async fn everybody_waits(world: &World) {
-    let url = format!("{}/metrics", world.signet.admin);
     world
         .eventually("all callers wait for Vault", async || {
-            let metrics = world.client.get(&url).send().await.ok()?.text().await.ok()?;
-            let queued = metrics.lines().find_map(|line| line.strip_prefix("signet_signing_queue "))?;
-            let queued: usize = queued.parse().ok()?;
+            let queued = world.metric("signet_signing_queue").await as usize;
             let sent = items_by_batch(&world.vault_proxy.calls());
             let full = sent.len() == AT_ONCE || queued < WORTH_A_CALL;
             (full && sent.values().sum::<usize>() + queued == CALLERS).then_some(())

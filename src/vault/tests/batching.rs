@@ -79,6 +79,23 @@ async fn as_many_calls_are_under_way_at_once_as_configured() {
 }
 
 #[tokio::test]
+async fn a_group_is_under_way_until_it_is_recorded() {
+    let vault = FakeVault::start().await;
+    let setup = Setup::new(&vault);
+    let signer = setup.start();
+
+    let first = signer.sign(task("first")).await.unwrap();
+    let others: Vec<_> = (0..3).map(|n| signing(&signer, task(&n.to_string()))).collect();
+    until(|| setup.metrics.signing_queue.get() == 3).await;
+    assert_eq!(sizes(&vault), [1]);
+    drop(first.member);
+    for other in others {
+        other.await.unwrap().unwrap();
+    }
+    assert_eq!(sizes(&vault), [1, 3]);
+}
+
+#[tokio::test]
 async fn beside_a_call_no_other_leaves_that_is_not_worth_one() {
     let vault = FakeVault::start().await;
     let gate = vault.close();

@@ -161,7 +161,16 @@ async fn one_wrong_signature_in_a_shared_call_fails_its_owner_alone() {
         }
         Some(signature(wrong.as_str()))
     });
-    let requests = futures::future::join_all(images.iter().map(|image| world.sign_image(image)));
+    let [first, others @ ..] = &images[..] else { unreachable!("there are eight") };
+    let under_way = world.sign_image(first);
+    let meanwhile = async {
+        world
+            .eventually("the first is alone with Vault", async || {
+                (signing_calls(&world.vault_proxy.calls()).len() == 1).then_some(())
+            })
+            .await;
+        futures::future::join_all(others.iter().map(|image| world.sign_image(image))).await
+    };
     let opening = async {
         // Seven wait for a call: then the one that is under way may end.
         world
@@ -171,7 +180,8 @@ async fn one_wrong_signature_in_a_shared_call_fails_its_owner_alone() {
             .await;
         opened.add_permits(1);
     };
-    let (answers, ()) = tokio::join!(requests, opening);
+    let (answer, answers, ()) = tokio::join!(under_way, meanwhile, opening);
+    let answers: Vec<_> = std::iter::once(answer).chain(answers).collect();
     let (signed, failed): (Vec<_>, Vec<_>) =
         images.iter().zip(&answers).partition(|(_, answer)| answer.status == 201);
     assert_eq!((signed.len(), failed.len()), (7, 1), "{answers:?}");
