@@ -15,9 +15,9 @@ pub struct ConfigDigest(BTreeMap<String, Digest>);
 impl ConfigDigest {
     pub fn of(config: &Config) -> Self {
         // Taken apart in full, so that a new section is in it.
-        let Config { http, vault, keys, registries, identity, policy, log, limits, attach, telemetry } =
+        let Config { http, vault, keys, registries, identity, policy, log, limits, attach, audit, telemetry } =
             config;
-        let sections: [(&str, &dyn Debug); 10] = [
+        let sections: [(&str, &dyn Debug); 11] = [
             ("http", http),
             ("vault", vault),
             ("keys", keys),
@@ -27,6 +27,7 @@ impl ConfigDigest {
             ("log", log),
             ("limits", limits),
             ("attach", attach),
+            ("audit", audit),
             ("telemetry", telemetry),
         ];
         // Debug shows whether a secret is there, and nothing of it: see `secrecy`.

@@ -5,6 +5,7 @@
 mod anchor;
 mod archive;
 mod attach;
+mod audit;
 mod digest;
 mod duration;
 mod environment;
@@ -30,6 +31,7 @@ use serde::Deserialize;
 pub use anchor::{AnchorConfig, AnchorKind};
 pub use archive::ArchiveConfig;
 pub use attach::AttachConfig;
+pub use audit::{AuditConfig, LoginConfig};
 pub use digest::ConfigDigest;
 pub use http::{HttpConfig, TlsConfig};
 pub(crate) use identity::is_trustworthy;
@@ -63,6 +65,8 @@ pub struct Config {
     pub limits: LimitsConfig,
     #[serde(default)]
     pub attach: AttachConfig,
+    #[serde(default)]
+    pub audit: AuditConfig,
     #[serde(default)]
     pub telemetry: TelemetryConfig,
 }

@@ -24,6 +24,7 @@ fn all(config: &mut Config) -> Vec<&mut PathBuf> {
         log,
         limits: _,
         attach: _,
+        audit,
         telemetry: _,
     } = config;
     let mut paths = vec![&mut policy.file];
@@ -54,6 +55,7 @@ fn all(config: &mut Config) -> Vec<&mut PathBuf> {
         let files = [&mut registry.ca_file, &mut registry.password_file, &mut registry.docker_config_file];
         paths.extend(files.into_iter().flatten());
     }
+    paths.extend(audit.login.as_mut().and_then(|login| login.client_secret_file.as_mut()));
     for issuer in &mut identity.issuers {
         paths.extend([&mut issuer.jwks_file, &mut issuer.ca_file].into_iter().flatten());
     }

@@ -28,6 +28,7 @@ pub(super) fn check(config: &Config) -> Result<(), Wrong> {
     not_the_logs_own(config)?;
     registries(&config.registries)?;
     config.identity.check()?;
+    config.audit.check(&config.http, &config.identity)?;
     limits(&config.limits)?;
     path("policy.file", Some(&config.policy.file))?;
     log(&config.log)

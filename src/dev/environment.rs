@@ -9,9 +9,9 @@ use url::Url;
 
 use super::{registry, sample_image, transit};
 use crate::config::{
-    AttachConfig, AuthMethod, BatchConfig, Config, HttpConfig, IdentityConfig, KeyConfig, LimitsConfig,
-    LogConfig, PolicyConfig, Purpose, ReferrersMode, RegistryConfig, TelemetryConfig, TokenConfig,
-    TokenDigest, VaultAuthConfig, VaultConfig,
+    AttachConfig, AuditConfig, AuthMethod, BatchConfig, Config, HttpConfig, IdentityConfig, KeyConfig,
+    LimitsConfig, LogConfig, PolicyConfig, Purpose, ReferrersMode, RegistryConfig, TelemetryConfig,
+    TokenConfig, TokenDigest, VaultAuthConfig, VaultConfig,
 };
 use crate::domain::{Clock as _, Format, ImageReference, KeyName, SystemClock};
 use crate::server::{Listener, Manner, Server, StartError, bind, install_crypto};
@@ -187,6 +187,7 @@ fn config(setting: &Setting<'_>) -> Config {
         log: LogConfig::sqlite(setting.data_dir.join("signet.db")),
         limits: LimitsConfig::default(),
         attach: AttachConfig::default(),
+        audit: AuditConfig::default(),
         telemetry: TelemetryConfig::default(),
     }
 }

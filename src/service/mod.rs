@@ -2,6 +2,7 @@
 
 mod attach;
 mod attest;
+mod audit;
 mod budgets;
 mod courier;
 mod decide;
@@ -44,6 +45,9 @@ use crate::ports::{
 };
 
 pub use attest::{AttestRequest, MAX_PREDICATE, PredicateChecks, PredicateType};
+pub use audit::{
+    Day, Overview, Presence, ProvenEntry, Radius, RadiusRequest, RadiusRow, Story, VersionCount,
+};
 pub use budgets::{Budget, Budgets, Per};
 pub use decide::{About, DecisionRequest, Explained};
 pub use delivery::DeliverySettings;

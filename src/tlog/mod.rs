@@ -11,6 +11,7 @@
 //! | `checkpoint` | tree heads as notes (c2sp.org/tlog-checkpoint) |
 //! | `tiles` | the hashes of a tree, out of its tiles |
 //! | `subtrees` | the complete subtrees of one tile |
+//! | `climb` | the way from an entry up to the root, step by step |
 //! | `inclusion` | that an entry is in a tree (RFC 6962, section 2.1.1) |
 //! | `consistency` | that a tree has grown out of another (RFC 6962, section 2.1.2) |
 //! | `proof` | an entry's proof in one document (c2sp.org/tlog-proof) |
@@ -20,6 +21,7 @@
 
 mod bundle;
 mod checkpoint;
+mod climb;
 mod consistency;
 mod edge;
 mod fold;
@@ -39,6 +41,7 @@ mod tests;
 
 pub use bundle::{BundleError, entries_of, push_entry};
 pub use checkpoint::{Checkpoint, CheckpointError};
+pub use climb::{ClimbStep, climb};
 pub use consistency::{consistency_proof, verify_consistency};
 pub use edge::{Edge, Growth, TILE_WIDTH, TileId};
 pub use fold::Fold;

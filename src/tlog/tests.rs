@@ -163,6 +163,7 @@ proptest! {
         let index = index.index(size as usize) as u64;
         let (leaf, head, proof) = (Hash::of_leaf(&leaf(index)), tree.head(size), tree.inclusion(index, size));
         prop_assert!(verify_inclusion(leaf, index, head, &proof));
+        climbs_to(leaf, index, head, &proof)?;
         prop_assert!(other == index || !verify_inclusion(leaf, other, head, &proof));
         prop_assert!(!verify_inclusion(flipped(leaf, bit), index, head, &proof));
         let wrong = TreeHead { root: flipped(head.root, bit), ..head };
@@ -454,4 +455,21 @@ fn a_range_that_lacks_an_entry_or_has_another_is_refused() {
     ] {
         assert_eq!(wrong.parse::<RangeProof>().map(drop).unwrap_err(), error);
     }
+}
+
+/// The way up is of one piece, from the leaf to the root, with each step's leaves side by side.
+fn climbs_to(leaf: Hash, index: u64, head: TreeHead, proof: &[Hash]) -> Result<(), TestCaseError> {
+    let steps = climb(leaf, index, head.size, proof).unwrap();
+    let (mut at, mut leaves) = (leaf, (index, index + 1));
+    for (step, beside) in steps.iter().zip(proof) {
+        prop_assert_eq!((step.from, step.leaves, step.beside), (at, leaves, *beside));
+        let (left, right) =
+            if step.is_left { (step.beside_leaves, leaves) } else { (leaves, step.beside_leaves) };
+        prop_assert_eq!(left.1, right.0);
+        (at, leaves) = (step.above, (left.0, right.1));
+    }
+    prop_assert_eq!((at, leaves), (head.root, (0, head.size)));
+    prop_assert_eq!(climb(leaf, head.size, head.size, proof), None);
+    prop_assert_eq!(climb(leaf, index, head.size, &[proof, &[leaf]].concat()), None);
+    Ok(())
 }

@@ -1,0 +1,166 @@
+//! The log at a glance: what happened in the last days, and what needs somebody.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+
+use crate::domain::Timestamp;
+use crate::ports::{
+    CountQuery, Counted, EntryQuery, Grouping, ListedSignature, PolicyState, SearchProgress, SignatureFilter,
+    SignatureQuery, SignatureState, SignedCheckpoint,
+};
+use crate::service::{Caller, Service, ServiceError};
+
+/// The last days of the log.
+#[derive(Debug, Clone)]
+pub struct Overview {
+    pub now: Timestamp,
+    /// Every day of the period, the oldest first.
+    pub days: Vec<Day>,
+    /// Repositories with the most entries in the period.
+    pub repositories: Vec<Counted>,
+    /// Signatures that need somebody, by what is wrong with them, and whether there are more.
+    pub troubled: Vec<(SignatureState, Vec<ListedSignature>, bool)>,
+    /// What is pending for longer than this moment will have no outcome.
+    pub indeterminate_before: Timestamp,
+    pub progress: SearchProgress,
+    pub checkpoint: Option<Arc<SignedCheckpoint>>,
+    pub policy: PolicyState,
+    /// Whether Vault would sign; else a code.
+    pub signer: Result<(), &'static str>,
+}
+
+/// One day of UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Day {
+    pub date: Date,
+    /// Signatures that were made.
+    pub signatures: u64,
+    /// Entries about refusals.
+    pub refusals: u64,
+    /// Signatures that were asked for on this day and were not made, or given up.
+    pub failures: u64,
+}
+
+/// Signatures of one trouble that are listed.
+const TROUBLED: usize = 200;
+
+/// Repositories that are named.
+const TOP: usize = 10;
+
+const SECONDS_OF_A_DAY: i64 = 24 * 3600;
+
+impl Service {
+    /// The last `days` days, today among them, for those who may read the log.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`], and where the log can not be read.
+    pub async fn overview(&self, caller: &Caller, days: u16) -> Result<Overview, ServiceError> {
+        let asked = [("resource", "overview".to_owned()), ("days", days.to_string())];
+        self.permit_reading(caller, asked.map(|(name, value)| (name.to_owned(), value)).into())?;
+        let now = self.clock.now();
+        let today = now.as_second().div_euclid(SECONDS_OF_A_DAY);
+        let first = today - i64::from(days.max(1)) + 1;
+        let begin = Timestamp::from_second(first * SECONDS_OF_A_DAY).unwrap_or_default();
+
+        let outcomes = self.search.counts(by_day("outcome", first));
+        let refusals = self.search.counts(by_day("refusal", first));
+        let repositories = self.search.counts(CountQuery {
+            by: Grouping::Repository,
+            top: TOP + 1,
+            ..by_day("outcome", first)
+        });
+        let troubled = async {
+            let mut troubled = Vec::new();
+            for (state, since) in TROUBLES {
+                let from = since.then_some(begin);
+                let filter = SignatureFilter { state: Some(state), from, ..SignatureFilter::default() };
+                let query = SignatureQuery { filter, limit: TROUBLED, ..SignatureQuery::default() };
+                let page = self.search.signatures(query).await?;
+                troubled.push((state, page.signatures, page.next.is_some()));
+            }
+            Ok(troubled)
+        };
+        let (outcomes, refusals, repositories, troubled) =
+            tokio::try_join!(outcomes, refusals, repositories, troubled)?;
+        let checkpoint = self.transparency.checkpoint().await?;
+        let signer = self.signer.ready().await.map_err(|error| ServiceError::from(error).code());
+        let mut table: BTreeMap<i64, Day> = (first..=today).map(|day| (day, Day::new(day))).collect();
+        let fill = |groups: &[Counted], put: &dyn Fn(&mut Day, u64), table: &mut BTreeMap<i64, Day>| {
+            for counted in groups {
+                let of_day = |day: &&mut Day| day.date.to_string() == counted.group;
+                if let Some(day) = table.values_mut().find(of_day) {
+                    put(day, counted.entries);
+                }
+            }
+        };
+        fill(&outcomes.groups, &|day, count| day.signatures = count, &mut table);
+        fill(&refusals.groups, &|day, count| day.refusals = count, &mut table);
+        for (state, signatures, _) in &troubled {
+            for signature in signatures {
+                let Some(day) = table.get_mut(&signature.time.as_second().div_euclid(SECONDS_OF_A_DAY))
+                else {
+                    continue;
+                };
+                match state {
+                    SignatureState::Failed => {
+                        day.failures += 1;
+                        // Its outcome was counted, and is no signature.
+                        day.signatures = day.signatures.saturating_sub(1);
+                    }
+                    SignatureState::GivenUp => day.failures += 1,
+                    _ => {}
+                }
+            }
+        }
+        Ok(Overview {
+            now,
+            days: table.into_values().collect(),
+            repositories: repositories
+                .groups
+                .into_iter()
+                .filter(|one| !one.group.is_empty())
+                .take(TOP)
+                .collect(),
+            troubled,
+            indeterminate_before: now.checked_sub(self.longest_request).unwrap_or(now),
+            progress: outcomes.progress,
+            checkpoint,
+            policy: self.policy.state(),
+            signer,
+        })
+    }
+}
+
+/// What needs somebody, and whether only that of the period is asked for: the rest needs somebody however old it is.
+const TROUBLES: [(SignatureState, bool); 5] = [
+    (SignatureState::Pending, false),
+    (SignatureState::Signed, false),
+    (SignatureState::Missing, false),
+    (SignatureState::GivenUp, true),
+    (SignatureState::Failed, true),
+];
+
+impl Day {
+    fn new(day: i64) -> Self {
+        let time = Timestamp::from_second(day * SECONDS_OF_A_DAY).unwrap_or_default();
+        Self { date: time.to_zoned(TimeZone::UTC).date(), signatures: 0, refusals: 0, failures: 0 }
+    }
+}
+
+fn by_day(kind: &str, first: i64) -> CountQuery {
+    CountQuery {
+        by: Grouping::Day,
+        of: None,
+        kind: Some(kind.to_owned()),
+        denied: None,
+        from: Some(first),
+        to: None,
+        top: usize::MAX,
+    }
+}
+
+/// No page asks for more.
+const _: () = assert!(TROUBLED <= EntryQuery::MAX_LIMIT);
