@@ -16,6 +16,7 @@ mod outbox;
 mod policy;
 mod quotas;
 mod registry;
+mod sessions;
 mod shared_locks;
 mod signer;
 mod signing_log;
@@ -42,6 +43,7 @@ pub use registry::{
     Change, Manifest, ManifestUpdate, Referrer, Registry, RegistryError, RegistryReply, RegistrySettings,
     Upload,
 };
+pub use sessions::{Session, SessionChange, SessionId, SessionOpening, Sessions};
 pub use shared_locks::{Alone, SharedLock, SharedLocks};
 pub use signer::{Signed, Signer, SignerError, SigningTask};
 pub use signing_log::{LogError, LoggedEntry, SigningLog};

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::idempotency;
 use crate::domain::{Clock, Timestamp};
-use crate::ports::{Idempotency, LogError, Quotas};
+use crate::ports::{Idempotency, LogError, Quotas, Sessions};
 
 /// Between two times of forgetting.
 const PAUSE: Duration = Duration::from_secs(15 * 60);
@@ -15,10 +15,13 @@ const PAUSE: Duration = Duration::from_secs(15 * 60);
 /// How long uses are kept that count no more: clocks differ.
 const SPENT: Duration = Duration::from_secs(60 * 60);
 
-/// Forgets answers that are older than a day, and uses of budgets that count no more, now and again until `stopped`.
+/// Forgets answers that are older than a day, uses of budgets that count no more, and sessions that are over or were not used
+/// for `idle`, now and again until `stopped`.
 pub async fn forget_what_is_old(
     answers: Arc<dyn Idempotency>,
     quotas: Arc<dyn Quotas>,
+    sessions: Arc<dyn Sessions>,
+    idle: Duration,
     clock: Arc<dyn Clock>,
     stopped: CancellationToken,
 ) {
@@ -27,6 +30,7 @@ pub async fn forget_what_is_old(
             let before = |age| clock.now().checked_sub(age).unwrap_or(Timestamp::MIN);
             told("old answers", answers.forget(before(idempotency::KEPT)).await);
             told("uses of budgets", quotas.forget_uses(before(SPENT)).await);
+            told("sessions", sessions.forget_sessions(clock.now(), before(idle)).await);
             tokio::time::sleep(PAUSE).await;
         }
     };

@@ -22,7 +22,7 @@ use crate::ports::{
 };
 
 /// A log with one writer thread that commits everything that waits in one transaction: entries with the changes
-/// of the outbox, callers' idempotency keys and their answers, and public keys that are kept.
+/// of the outbox, callers' idempotency keys and their answers, public keys that are kept, uses of budgets, and sessions.
 ///
 /// Nobody waits on a timer: a commit begins when something waits and the one before has ended.
 /// What was sent is committed even where the caller does not wait for the answer any more.

@@ -21,6 +21,7 @@ mod proof_tiles;
 mod push;
 mod quotas;
 mod search;
+mod sessions;
 mod writer;
 
 pub use anchor::{AnchorKeeper, NOT_READ};

@@ -37,6 +37,11 @@ pub(super) enum Request {
         before: Timestamp,
         answer: Answer<u64>,
     },
+    ForgetSessions {
+        now: Timestamp,
+        idle_since: Timestamp,
+        answer: Answer<u64>,
+    },
     DropArchived(Answer<u64>),
     Probe(Answer<()>),
     Close(Answer<()>),
@@ -145,6 +150,7 @@ struct Member {
     bindings: usize,
     answers: usize,
     takings: usize,
+    openings: usize,
     entries: usize,
     answer: Option<Answer<Written>>,
 }
@@ -158,6 +164,7 @@ impl Group {
                     bindings: writes.bindings.len(),
                     answers: writes.answers.len(),
                     takings: writes.takings.len(),
+                    openings: writes.openings(),
                     entries: writes.entries.len(),
                     answer,
                 });
@@ -189,6 +196,9 @@ impl Group {
                 }
                 Request::Forget { before, answer } => drop(answer.send(work.store.forget(before))),
                 Request::ForgetUses { before, answer } => drop(answer.send(work.store.forget_uses(before))),
+                Request::ForgetSessions { now, idle_since, answer } => {
+                    drop(answer.send(work.store.forget_sessions(now, idle_since)));
+                }
                 Request::DropArchived(answer) => drop(answer.send(work.store.drop_archived())),
                 Request::Probe(answer) => {
                     let probed = work.store.probe();
@@ -204,18 +214,20 @@ impl Group {
 
     /// Gives each member its own share.
     fn answer(&mut self, written: Result<Written, LogError>, metrics: &Metrics) {
-        let mut shares = written.map(|Written { first, before, head, recalled, kept, taken }| {
-            (first, before, head, recalled.into_iter(), kept.into_iter(), taken.into_iter())
+        let mut shares = written.map(|Written { first, before, head, recalled, kept, taken, opened }| {
+            let (recalled, kept) = (recalled.into_iter(), kept.into_iter());
+            (first, before, head, recalled, kept, taken.into_iter(), opened.into_iter())
         });
         for member in self.members.drain(..) {
             let share = match &mut shares {
-                Ok((first, before, head, recalled, kept, taken)) => Ok(Written {
+                Ok((first, before, head, recalled, kept, taken, opened)) => Ok(Written {
                     first: *first + member.offset as u64,
                     before: *before,
                     head: *head,
                     recalled: recalled.by_ref().take(member.bindings).collect(),
                     kept: kept.by_ref().take(member.answers).collect(),
                     taken: taken.by_ref().take(member.takings).collect(),
+                    opened: opened.by_ref().take(member.openings).collect(),
                 }),
                 Err(error) => Err(error.clone()),
             };

@@ -2,8 +2,9 @@ use std::sync::Arc;
 
 use super::{
     ArchivedVersion, CountQuery, Counts, Delivery, DeliveryChange, EntryPage, EntryQuery, Extent,
-    IdempotencyId, KeptAnswer, LogError, LoggedEntry, Mark, Projector, Recalled, SearchProgress,
-    SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint, Taken, Taking, Waiting,
+    IdempotencyId, KeptAnswer, LogError, LoggedEntry, Mark, Projector, Recalled, SearchProgress, Session,
+    SessionChange, SessionId, SessionOpening, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint,
+    Taken, Taking, Waiting,
 };
 use crate::domain::{Digest, Entry, KeyName, SignatureId, SignatureIdentity, Timestamp};
 use crate::tlog::{Hash, TileId, TreeHead};
@@ -32,6 +33,8 @@ pub struct Writes {
     pub archived: Vec<ArchivedVersion>,
     /// In their order: a later one finds what the earlier ones took.
     pub takings: Vec<Taking>,
+    /// In their order. The content of each is at most [`Session::MAX_BYTES`].
+    pub sessions: Vec<SessionChange>,
     /// In their order; the last of a name counts.
     pub marks: Vec<Mark>,
     /// All entries below this index are in files from now on, and may be dropped. It never becomes less.
@@ -62,6 +65,8 @@ pub struct Written {
     pub kept: Vec<KeptAnswer>,
     /// For each of [`Writes::takings`].
     pub taken: Vec<Taken>,
+    /// For each [`SessionChange::Open`] of [`Writes::sessions`].
+    pub opened: Vec<SessionOpening>,
 }
 
 /// Where everything durable is kept: the writing half. It blocks, and it is owned by the log's writer thread,
@@ -90,6 +95,9 @@ pub trait Store: Send {
 
     /// [`super::Quotas::forget_uses`], a part at a time, likewise.
     fn forget_uses(&mut self, before: Timestamp) -> Result<u64, LogError>;
+
+    /// [`super::Sessions::forget_sessions`], a part at a time, likewise.
+    fn forget_sessions(&mut self, now: Timestamp, idle_since: Timestamp) -> Result<u64, LogError>;
 
     /// Drops entries below what is archived, with what is derived from them, a part at a time: what is left when this
     /// returns 0 is nothing.
@@ -184,6 +192,9 @@ pub trait StoreReader: Send + Sync {
 
     /// [`super::KeyArchive::versions`].
     fn archived(&self, key: &KeyName) -> Result<Vec<ArchivedVersion>, LogError>;
+
+    /// [`super::Sessions::session`].
+    fn session(&self, id: SessionId) -> Result<Option<Session>, LogError>;
 }
 
 impl Writes {
@@ -191,13 +202,18 @@ impl Writes {
     /// that is on its way.
     pub const DOCUMENT_BYTES: usize = 32 * 1024 * 1024;
 
-    /// Bytes of the documents among the changes.
+    /// Bytes of the documents among the changes, and of the sessions' contents.
     pub fn document_bytes(&self) -> usize {
         let added = self.changes.iter().map(|change| match change {
             DeliveryChange::Add { parcel, .. } => parcel.document.len(),
             DeliveryChange::Postpone { .. } | DeliveryChange::Settle { .. } => 0,
         });
-        added.sum()
+        added.chain(self.sessions.iter().map(SessionChange::bytes)).sum()
+    }
+
+    /// How many sessions are to be opened.
+    pub fn openings(&self) -> usize {
+        self.sessions.iter().filter(|change| matches!(change, SessionChange::Open { .. })).count()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -208,6 +224,7 @@ impl Writes {
             answers,
             archived,
             takings,
+            sessions,
             marks,
             archived_below,
             checkpoint,
@@ -218,6 +235,7 @@ impl Writes {
             && answers.is_empty()
             && archived.is_empty()
             && takings.is_empty()
+            && sessions.is_empty()
             && marks.is_empty()
             && archived_below.is_none()
             && checkpoint.is_none()
@@ -237,6 +255,7 @@ impl Writes {
         self.answers.append(&mut other.answers);
         self.archived.append(&mut other.archived);
         self.takings.append(&mut other.takings);
+        self.sessions.append(&mut other.sessions);
         self.marks.append(&mut other.marks);
         self.archived_below = self.archived_below.max(other.archived_below);
         self.checkpoint = other.checkpoint.or(self.checkpoint.take());

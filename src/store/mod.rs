@@ -8,6 +8,7 @@ mod error;
 mod idempotency_row;
 mod postgres;
 mod search;
+mod session_row;
 mod sqlite;
 mod tree_row;
 mod uses_row;

@@ -10,8 +10,8 @@ use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
 use signet::ports::{
     ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry,
-    NewEntry, Projector, SearchProgress, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint,
-    SigningLog as _, Step, Store, StoreReader, Waiting, Writes, Written,
+    NewEntry, Projector, SearchProgress, Session, SessionId, SignaturePage, SignatureQuery, SignaturesOf,
+    SignedCheckpoint, SigningLog as _, Step, Store, StoreReader, Waiting, Writes, Written,
 };
 use signet::tlog::{TileId, TreeHead};
 use tokio::task::unconstrained;
@@ -203,8 +203,8 @@ impl Store for Gated {
         let first = self.next;
         self.next += writes.entries.len() as u64;
         let head = TreeHead::empty();
-        let (before, recalled, kept, taken) = (head, Vec::new(), Vec::new(), Vec::new());
-        Ok(Written { first, before, head, recalled, kept, taken })
+        let (before, recalled, kept, taken, opened) = (head, Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Ok(Written { first, before, head, recalled, kept, taken, opened })
     }
 
     fn take_due(&mut self, _: Timestamp, _: Timestamp, _: usize) -> Result<Vec<SignatureId>, LogError> {
@@ -216,6 +216,10 @@ impl Store for Gated {
     }
 
     fn forget_uses(&mut self, _: Timestamp) -> Result<u64, LogError> {
+        unreachable!()
+    }
+
+    fn forget_sessions(&mut self, _: Timestamp, _: Timestamp) -> Result<u64, LogError> {
         unreachable!()
     }
 
@@ -339,6 +343,10 @@ impl StoreReader for Unread {
     }
 
     fn archived(&self, _: &KeyName) -> Result<Vec<ArchivedVersion>, LogError> {
+        unreachable!()
+    }
+
+    fn session(&self, _: SessionId) -> Result<Option<Session>, LogError> {
         unreachable!()
     }
 }

@@ -20,6 +20,7 @@ mod retention;
 mod schema;
 mod search;
 mod search_file;
+mod sessions;
 mod storm;
 mod tree;
 mod writer;

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `mod` | [`PostgresStore`], the writing half |
 //! | `write` | one transaction |
-//! | `entries`, `tree`, `outbox`, `idempotency`, `archive`, `quotas` | the statements of each part |
+//! | `entries`, `tree`, `outbox`, `idempotency`, `archive`, `quotas`, `sessions` | the statements of each part |
 //! | `readers` | the reading half |
 //! | `search`, `projector` | the search index, and what fills it |
 //! | `retention`, `origin` | marks, and what is archived; the log's name |
@@ -32,6 +32,7 @@ mod readers;
 mod retention;
 mod schema;
 mod search;
+mod sessions;
 mod text;
 mod tree;
 mod write;
@@ -198,6 +199,12 @@ impl Store for PostgresStore {
 
     fn forget_uses(&mut self, before: Timestamp) -> Result<u64, LogError> {
         self.persist(async |client, patience| within(patience, quotas::forget(client, before)).await)
+    }
+
+    fn forget_sessions(&mut self, now: Timestamp, idle_since: Timestamp) -> Result<u64, LogError> {
+        self.persist(async |client, patience| {
+            within(patience, sessions::forget(client, now, idle_since)).await
+        })
     }
 
     fn drop_archived(&mut self) -> Result<u64, LogError> {

@@ -13,14 +13,16 @@ use super::database::Database;
 use super::fault::{Fault, within};
 use super::patience::Patience;
 use super::search::{Known, PostgresView, Set, State, logged};
-use super::{archive, outbox, retention, tree};
+use super::{archive, outbox, retention, sessions, tree};
 use crate::domain::{KeyName, SignatureId, SignatureIdentity};
 use crate::ports::{
     ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry,
-    SearchProgress, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint, StoreReader, Waiting,
+    SearchProgress, Session, SessionId, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint,
+    StoreReader, Waiting,
 };
 use crate::store::archive_row;
 use crate::store::search::{self, Dictionary, Meta, SearchFault, View as _};
+use crate::store::session_row::SessionRow;
 use crate::store::tree_row::CheckpointRow;
 use crate::tlog::{TileId, TreeHead};
 
@@ -308,5 +310,10 @@ impl StoreReader for Readers {
 
     fn archived(&self, key: &KeyName) -> Result<Vec<ArchivedVersion>, LogError> {
         archive_row::versions(key, self.ask(async |client| archive::of_key(client, key).await)?)
+    }
+
+    fn session(&self, id: SessionId) -> Result<Option<Session>, LogError> {
+        let row = self.ask(async |client| sessions::find(client, id).await)?;
+        row.map(SessionRow::session).transpose()
     }
 }

@@ -4,11 +4,12 @@ use tokio_postgres::types::Type;
 
 use super::client::Client;
 use super::fault::Fault;
-use super::retention;
+use super::{retention, sessions};
 use crate::store::StoreError;
 
 /// What leads from each version to the next; the first, from nothing. A step that has been released stays as it is.
-const STEPS: [&str; 7] = [FIRST, SECOND, THIRD, SEARCH_BEHIND, SEARCH_TABLES, retention::STEP, ORIGIN];
+const STEPS: [&str; 8] =
+    [FIRST, SECOND, THIRD, SEARCH_BEHIND, SEARCH_TABLES, retention::STEP, ORIGIN, sessions::STEP];
 
 /// `entries` is the log: appended to, never changed. The triggers hold that against everything that goes through
 /// SQL, also where a session calls itself a replica. `head` has one row: whoever appends holds it until the

@@ -10,7 +10,7 @@ use super::client::Client;
 use super::fault::{Fault, within};
 use super::pipeline::Pipeline;
 use super::tree::Grown;
-use super::{archive, entries, idempotency, outbox, quotas, retention, tree};
+use super::{archive, entries, idempotency, outbox, quotas, retention, sessions, tree};
 use crate::ports::{NewEntry, Writes, Written};
 use crate::store::tree_row::Witness;
 
@@ -32,7 +32,7 @@ pub(super) struct Stamp {
 /// everything that needs no index; and entries with what refers to them, with `COMMIT`. The head of the log is held
 /// from the second to the third, and not while large documents arrive: it tells all that is needed to add to the tree, so
 /// whoever else has written in between costs no further way. Where budgets are asked for, a fourth comes
-/// before the second: from then on to the end, nobody else counts.
+/// before the second: from then on to the end, nobody else counts. So it is where sessions are opened.
 pub(super) async fn transact(
     client: &Client,
     limit: Duration,
@@ -44,6 +44,7 @@ pub(super) async fn transact(
     within(limit, client.batch_execute("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")).await?;
     let rest = outbox::add_documents(client, limit, writes).await?;
     let (taken, used) = within(limit, quotas::look(client, &writes.takings)).await?;
+    let opened = within(limit, sessions::look(client, &writes.sessions)).await?;
     let together = try_join(
         try_join4(
             self::stamp(client, stamp),
@@ -76,6 +77,7 @@ pub(super) async fn transact(
         recalled: idempotency::recalled(&writes.bindings, bound)?,
         kept: idempotency::kept(&writes.answers, kept)?,
         taken,
+        opened,
     };
 
     let mut last = Pipeline::default();
@@ -87,6 +89,7 @@ pub(super) async fn transact(
     if let Some(checkpoint) = &writes.checkpoint {
         tree::keep(&mut last, client, checkpoint);
     }
+    sessions::change(&mut last, client, writes, &written.opened);
     retention::write(&mut last, client, writes);
     last.push(client.batch_execute("COMMIT"));
     *unknown = Some(written.clone());

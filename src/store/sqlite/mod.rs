@@ -12,6 +12,7 @@ mod readers;
 mod recent;
 mod retention;
 mod schema;
+mod sessions;
 #[cfg(test)]
 mod tests;
 mod tree;
@@ -109,6 +110,7 @@ impl SqliteStore {
         }
         let taken = writes.takings.iter().map(|taking| quotas::take(&transaction, taking));
         let taken = taken.collect::<rusqlite::Result<_>>()?;
+        let opened = sessions::change(&transaction, &writes.sessions)?;
         retention::write(&transaction, writes)?;
         if let Some(checkpoint) = &writes.checkpoint {
             tree::keep(&transaction, checkpoint)?;
@@ -118,7 +120,7 @@ impl SqliteStore {
         transaction.commit()?;
         self.witness.committed(head);
         self.index.recent().add(first.cast_unsigned(), &writes.entries);
-        Ok(Written { first: first.cast_unsigned(), before, head, recalled, kept, taken })
+        Ok(Written { first: first.cast_unsigned(), before, head, recalled, kept, taken, opened })
     }
 
     #[cfg(test)]
@@ -153,6 +155,12 @@ impl Store for SqliteStore {
         self.file.check()?;
         let forgotten = quotas::forget(&self.connection, before).map_err(|error| log_error(&error))?;
         Ok(forgotten as u64)
+    }
+
+    fn forget_sessions(&mut self, now: Timestamp, idle_since: Timestamp) -> Result<u64, LogError> {
+        self.file.check()?;
+        let forgotten = sessions::forget(&self.connection, now, idle_since);
+        Ok(forgotten.map_err(|error| log_error(&error))? as u64)
     }
 
     fn drop_archived(&mut self) -> Result<u64, LogError> {

@@ -8,13 +8,15 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction};
 
 use super::index::{Index, of_log};
 use super::recent::Name;
-use super::{SqliteStore, archive, log_error, outbox, retention, size, tree};
+use super::{SqliteStore, archive, log_error, outbox, retention, sessions, size, tree};
 use crate::domain::{KeyName, SignatureId, SignatureIdentity};
 use crate::ports::{
     ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry,
-    SearchProgress, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint, StoreReader, Waiting,
+    SearchProgress, Session, SessionId, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint,
+    StoreReader, Waiting,
 };
 use crate::store::search::{self, Dictionary, Meta, SearchFault, View};
+use crate::store::session_row::SessionRow;
 use crate::store::tree_row::CheckpointRow;
 use crate::store::{PAGE_BYTES, archive_row};
 use crate::tlog::{TileId, TreeHead};
@@ -219,6 +221,11 @@ impl StoreReader for Readers {
 
     fn archived(&self, key: &KeyName) -> Result<Vec<ArchivedVersion>, LogError> {
         archive_row::versions(key, self.ask(|transaction| archive::of_key(transaction, key))?)
+    }
+
+    fn session(&self, id: SessionId) -> Result<Option<Session>, LogError> {
+        let row = self.ask(|transaction| sessions::find(transaction, id))?;
+        row.map(SessionRow::session).transpose()
     }
 }
 

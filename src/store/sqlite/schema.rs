@@ -4,14 +4,15 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::{StoreError, retention};
+use super::{StoreError, retention, sessions};
 
 /// Tells our databases from those of other programs. <https://www.sqlite.org/pragma.html#pragma_application_id>
 const APPLICATION: i64 = 0x5349_474e; // "SIGN"
 
 /// What leads from each version to the next; the first, from nothing. A step that has been released stays as it is.
 /// The search index is not here: it has a file of its own (see the module `index`).
-const STEPS: [&str; 7] = [FIRST, SECOND, THIRD, FOURTH, SEARCH_APART, retention::STEP, ORIGIN];
+const STEPS: [&str; 8] =
+    [FIRST, SECOND, THIRD, FOURTH, SEARCH_APART, retention::STEP, ORIGIN, sessions::STEP];
 
 /// `entries` is the log: appended to, never changed. The triggers hold that against everything that goes through
 /// SQL, `REPLACE` included, which deletes without firing a trigger for it.

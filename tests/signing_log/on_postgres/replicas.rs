@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use futures::future::join_all;
 use signet::domain::{Content, Digest};
 use signet::ports::{
-    DeliveryChange, Idempotency as _, IdempotencyId, Outbox as _, Parcel, Quotas as _, Recalled,
-    SigningLog as _, Taken,
+    DeliveryChange, Idempotency as _, IdempotencyId, Outbox as _, Parcel, Quotas as _, Recalled, Session,
+    SessionChange, Sessions as _, SigningLog as _, Taken, Writes,
 };
 
 use crate::fixtures::{Place, Story, all, at, entries_of, indexed, indexes, outside};
 use crate::quotas::taking;
+use crate::sessions::{id, session};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn indexes_of_two_writers_have_no_gaps_and_each_keeps_its_order() {
@@ -178,4 +179,38 @@ async fn of_many_that_are_looked_up_at_once_each_is_found_whoever_has_made_it_an
     }
     indexed(&logs[1]).await;
     assert_eq!(found(), expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_one_closes_is_gone_for_all_whatever_they_note_meanwhile() {
+    let place = Place::postgres().await;
+    let logs = [place.log(), place.log()];
+    join_all((0..40).map(|number| logs[0].open_session(id(number), session(1000)))).await;
+    // In opposite orders, so that they are in each other's way.
+    let saw = (0..40).map(|number| logs[0].saw_session(id(number), at(1)));
+    let closed = (0..40).rev().map(|number| logs[1].close_session(id(number)));
+    let (saw, closed) = futures::future::join(join_all(saw), join_all(closed)).await;
+    assert!(saw.iter().chain(&closed).all(Result::is_ok), "{saw:?} {closed:?}");
+    for log in &logs {
+        for number in 0..40 {
+            assert_eq!(log.session(id(number)).await, Ok(None), "{number}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn several_that_open_sessions_at_once_do_not_go_beyond_the_most_together() {
+    let place = Place::postgres().await;
+    let mut store = place.store();
+    let open = |number| SessionChange::Open { id: id(number), session: session(1000) };
+    for first in (0..Session::MAX - 10).step_by(10_000) {
+        let sessions = (first..(first + 10_000).min(Session::MAX - 10)).map(open).collect();
+        store.commit(&Writes { sessions, ..Writes::default() }).unwrap();
+    }
+    drop(store);
+    let logs = [place.log(), place.log()];
+    let opened =
+        (0..40).map(|number| logs[number % 2].open_session(id(1_000_000 + number as u64), session(1000)));
+    let opened = join_all(opened).await;
+    assert_eq!(opened.iter().filter(|opened| opened.is_ok()).count(), 10, "{opened:?}");
 }
