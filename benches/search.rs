@@ -202,7 +202,7 @@ impl Story {
             Entry::new(time, id, &principal, Operation::Sign, Some(self.subject()), ruling, event)
         };
         if random.random_bool(0.05) {
-            return vec![entry(Event::refusal(Some(self.signing().key.name)), 0)];
+            return vec![entry(Event::refusal(Some(self.signing().key.name), Vec::new()), 0)];
         }
         let batch: BatchId =
             serde_json::from_value(uuid::Uuid::from_bytes(self.uuid(1)).to_string().into()).expect("a name");

@@ -11,6 +11,7 @@ mod idempotency;
 mod key_archive;
 mod log_range;
 mod log_search;
+mod login;
 mod marks;
 mod outbox;
 mod policy;
@@ -35,6 +36,7 @@ pub use log_search::{
     Projector, SearchProgress, SignatureFilter, SignaturePage, SignatureQuery, SignatureState, SignaturesOf,
     Step,
 };
+pub use login::{LoginBegun, LoginError, LoginPending, LoginProvider};
 pub use marks::{Mark, Marks};
 pub use outbox::{Delivery, DeliveryChange, Outbox, Parcel, Stage, Waiting};
 pub use policy::{Decision, Explanation, Policy, PolicyState, Question, RuleLimits, RuleVerdict};

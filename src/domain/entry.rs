@@ -74,6 +74,9 @@ pub enum Event {
         count: NonZeroU64,
         #[serde(default, skip_serializing_if = "Alike::is_kind")]
         alike: Alike,
+        /// Where no rule has spoken: the rules that came nearest to allowing it, the nearest first.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        missing: Vec<Missing>,
     },
     /// A signature is about to be asked for. Durable before Vault is called.
     Intent {
@@ -206,6 +209,15 @@ pub enum Event {
         /// In the operator's words.
         reason: String,
     },
+}
+
+/// What kept a rule from allowing something.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Missing {
+    /// Its id.
+    pub rule: String,
+    /// The first condition that does not hold, with what was found.
+    pub condition: String,
 }
 
 /// What refusals, or readings, that are counted together have in common.
@@ -435,8 +447,8 @@ impl Entry {
 
 impl Event {
     /// One refusal.
-    pub const fn refusal(key: Option<super::KeyName>) -> Self {
-        Self::Refusal { key, count: NonZeroU64::MIN, alike: Alike::Kind }
+    pub const fn refusal(key: Option<super::KeyName>, missing: Vec<Missing>) -> Self {
+        Self::Refusal { key, count: NonZeroU64::MIN, alike: Alike::Kind, missing }
     }
 
     /// Somebody had the entries from `first` to before `end` looked through and sent, once.

@@ -27,7 +27,7 @@ pub use clock::{Clock, SystemClock, Timestamp};
 pub use content::Content;
 pub use descriptor::Descriptor;
 pub use digest::{Digest, DigestError};
-pub use entry::{Alike, AttachResult, Entry, Event, Outcome, Signing, Subject};
+pub use entry::{Alike, AttachResult, Entry, Event, Missing, Outcome, Signing, Subject};
 pub use filter::EntryFilter;
 pub use hash::HashAlgorithm;
 pub use identifier::{BatchId, IdSource, RandomIds, RequestId, SignatureId};

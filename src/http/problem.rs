@@ -127,6 +127,35 @@ impl Problem {
         Self::internal().into_response()
     }
 
+    /// For a form that none of our own pages has sent.
+    pub fn from_elsewhere() -> Self {
+        let detail = "This form was not sent from a page of Signet in this browser, or its session is over. Load the page again, and send it from there.";
+        Self::new(StatusCode::FORBIDDEN, "forbidden-form", detail.to_owned())
+    }
+
+    pub fn provider_unavailable() -> Self {
+        let detail = "The provider at which people log in can not be reached. Try again, or paste a token.";
+        Self {
+            retry_after: Some(Duration::from_secs(5)),
+            ..Self::new(StatusCode::BAD_GATEWAY, "login-unavailable", detail.to_owned())
+        }
+    }
+
+    /// What is wrong and what to do.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
+    pub const fn code(&self) -> &'static str {
+        self.code
+    }
+
+    /// Whole seconds after which it may help to try again.
+    pub fn retry_after_seconds(&self) -> Option<u64> {
+        let after = self.retry_after?;
+        Some((after.as_secs() + u64::from(after.subsec_nanos() > 0)).max(1))
+    }
+
     pub const fn status(&self) -> StatusCode {
         self.status
     }
@@ -153,9 +182,8 @@ impl Problem {
         if self.status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"signet\""));
         }
-        if let Some(after) = self.retry_after {
-            let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        if let Some(seconds) = self.retry_after_seconds() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -15,14 +15,17 @@ use utoipa_axum::routes;
 
 use super::problem::Problem;
 use super::{
-    ApiState, attestations, blobs, decisions, docs, keys, log, observe, signatures, verifications, well_known,
+    ApiState, attestations, audit, blobs, decisions, docs, keys, log, observe, signatures, verifications,
+    well_known,
 };
 
 /// The API with its documentation. `public_url` is how callers reach it.
 pub fn router(state: ApiState, public_url: Option<&str>) -> Router {
     let (api, mut document) = operations().split_for_parts();
     describe(&mut document, public_url);
+    let pages = state.audit.is_some().then(audit::router);
     api.merge(docs::router(document))
+        .merge(pages.unwrap_or_default())
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         // One stack, the outermost first: each layer of the router's own would be a box, and a clone of all below it, for each request.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use axum::extract::FromRef;
 use tokio::sync::Semaphore;
 
-use super::Admission;
 use super::log::tiles::PublicTiles;
+use super::{Admission, AuditParts};
 use crate::domain::{Clock, IdSource};
 use crate::metrics::Metrics;
 use crate::ports::{Authenticator, Idempotency, NoteSigner};
@@ -34,6 +34,8 @@ pub struct ApiParts {
     pub turned_away: Arc<Quiet>,
     /// Exports that may be under way at once.
     pub exports: Arc<Semaphore>,
+    /// The auditor's pages; none where there are none.
+    pub audit: Option<Arc<AuditParts>>,
     /// Bytes of a request's body.
     pub body_bytes: usize,
     /// For the body to arrive, and once more for the answer to be made.

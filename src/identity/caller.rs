@@ -14,7 +14,7 @@ use crate::ports::{AuthenticationError, Authenticator, Credentials};
 /// whatever certificate the connection has.
 pub struct CallerAuthenticator {
     pub tokens: TokenAuthenticator,
-    pub workloads: OidcAuthenticator,
+    pub workloads: Arc<OidcAuthenticator>,
     /// For connections with a certificate; none where the configuration trusts no authority.
     pub certificates: Option<Arc<dyn Authenticator>>,
     pub metrics: Arc<Metrics>,
@@ -85,7 +85,7 @@ mod tests {
         let stopped = CancellationToken::new();
         CallerAuthenticator {
             tokens: TokenAuthenticator::new(tokens, clock.clone()),
-            workloads: OidcAuthenticator::start(&identity, clock, &metrics, &stopped).unwrap(),
+            workloads: Arc::new(OidcAuthenticator::start(&identity, clock, &metrics, &stopped).unwrap()),
             certificates: with_certificates.then(|| Arc::new(Trusting) as Arc<dyn Authenticator>),
             metrics,
         }

@@ -7,5 +7,5 @@ mod token;
 
 pub use caller::CallerAuthenticator;
 pub use certificate::CertificateAuthenticator;
-pub use oidc::{IssuerSetupError, OfflineIssuer, OidcAuthenticator, Refusal};
+pub use oidc::{IssuerSetupError, OfflineIssuer, OidcAuthenticator, OidcLogin, Refusal};
 pub use token::TokenAuthenticator;

@@ -90,6 +90,18 @@ impl Identity {
         }
     }
 
+    /// Whether it speaks of callers that prove who they are as `principal` does: tokens of the configuration, certificates, or tokens of the
+    /// same issuer.
+    pub fn is_of_sort(&self, principal: &Principal) -> bool {
+        match (self, principal) {
+            (Self::Token(_), Principal::Token { .. }) | (Self::Certificate(_), Principal::Certificate(_)) => {
+                true
+            }
+            (Self::Issuer { name, .. }, Principal::Workload(workload)) => *name == workload.issuer,
+            _ => false,
+        }
+    }
+
     /// The first condition that does not hold, with what was found.
     pub fn failed(&self, principal: &Principal) -> Option<String> {
         match (self, principal) {

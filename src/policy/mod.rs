@@ -9,6 +9,7 @@ mod decide;
 mod file;
 mod identity;
 mod index;
+mod nearest;
 mod platform;
 mod reload;
 mod rule;
@@ -21,7 +22,7 @@ mod warnings;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::domain::Digest;
+use crate::domain::{Digest, Missing};
 use crate::input;
 use crate::ports::{Decision, Explanation, Policy, PolicyState, Question};
 
@@ -97,6 +98,10 @@ impl Policy for RulePolicy {
 
     fn explain(&self, question: &Question<'_>) -> Explanation {
         self.explain_all(question)
+    }
+
+    fn nearest(&self, question: &Question<'_>) -> Vec<Missing> {
+        self.nearest_of(question)
     }
 
     fn state(&self) -> PolicyState {

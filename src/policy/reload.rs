@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::{Configured, PolicyError, RulePolicy, file};
-use crate::domain::{Clock, Digest, Event};
+use crate::domain::{Clock, Digest, Event, Missing};
 use crate::metrics::Metrics;
 use crate::ports::{Chronicle, Decision, Explanation, Policy, PolicyState, Question};
 
@@ -54,6 +54,10 @@ impl Policy for ReloadingPolicy {
 
     fn explain(&self, question: &Question<'_>) -> Explanation {
         self.current.load().explain(question)
+    }
+
+    fn nearest(&self, question: &Question<'_>) -> Vec<Missing> {
+        self.current.load().nearest(question)
     }
 
     fn state(&self) -> PolicyState {

@@ -1,7 +1,7 @@
 use std::num::NonZeroU32;
 
 use crate::domain::{
-    Annotations, Digest, Format, KeyName, Operation, Principal, Repository, Ruling, Timestamp,
+    Annotations, Digest, Format, KeyName, Missing, Operation, Principal, Repository, Ruling, Timestamp,
 };
 
 /// What a principal wants to do.
@@ -100,6 +100,10 @@ pub trait Policy: Send + Sync {
 
     /// As [`Policy::decide`], and what every rule had to do with it. Slower.
     fn explain(&self, question: &Question<'_>) -> Explanation;
+
+    /// The rules that came nearest to allowing what [`Policy::decide`] has denied without one, a few at most, for the log. It looks at every
+    /// rule.
+    fn nearest(&self, question: &Question<'_>) -> Vec<Missing>;
 
     fn state(&self) -> PolicyState;
 }

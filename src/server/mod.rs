@@ -72,6 +72,8 @@ pub enum StartError {
     Registries(String),
     #[error("[[identity.issuers]]: {0}")]
     Issuers(String),
+    #[error("[audit.login]: {0}")]
+    Login(String),
     #[error("[log]: {0}")]
     Log(String),
 }

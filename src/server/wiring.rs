@@ -6,10 +6,12 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::StartError;
-use crate::config::{AnchorKind, Config, ConfigDigest, Purpose, Verifications};
+use crate::config::{AnchorKind, AuditConfig, Config, ConfigDigest, LoginConfig, Purpose, Verifications};
 use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
-use crate::http::{Admission, ApiParts, ApiState};
-use crate::identity::{CallerAuthenticator, CertificateAuthenticator, OidcAuthenticator, TokenAuthenticator};
+use crate::http::{Admission, ApiParts, ApiState, AuditParts};
+use crate::identity::{
+    CallerAuthenticator, CertificateAuthenticator, OidcAuthenticator, OidcLogin, TokenAuthenticator,
+};
 use crate::log::{
     AnchorKeeper, Archiver, Checkpointer, FileAnchor, GroupCommitLog, Guard, LogChronicle, LoggedKeys,
     NOT_READ, Push,
@@ -17,8 +19,8 @@ use crate::log::{
 use crate::metrics::Metrics;
 use crate::policy::{Configured, ReloadingPolicy, Source};
 use crate::ports::{
-    Anchor, Authenticator, KeyArchive, LogError, NoteSigner, Policy, Registry, RuleLimits, SharedLocks,
-    Signer, SigningLog, Store,
+    Anchor, Authenticator, KeyArchive, LogError, LoginProvider, NoteSigner, Policy, Registry, RuleLimits,
+    SharedLocks, Signer, SigningLog, Store,
 };
 use crate::registry::OciRegistries;
 use crate::service::{
@@ -174,10 +176,13 @@ fn assemble(
         longest_request: 2 * config.limits.request_timeout + config.vault.request_timeout,
         wake: Notify::new(),
     };
+    let workloads = OidcAuthenticator::start(&config.identity, clock.clone(), &metrics, stopped)
+        .map_err(|error| StartError::Issuers(error.to_string()))?;
+    let workloads = Arc::new(workloads);
+    let audit = audit(config, &log, &workloads, &clock)?;
     let authenticator = CallerAuthenticator {
         tokens: TokenAuthenticator::new(config.identity.tokens.clone(), clock.clone()),
-        workloads: OidcAuthenticator::start(&config.identity, clock.clone(), &metrics, stopped)
-            .map_err(|error| StartError::Issuers(error.to_string()))?,
+        workloads,
         certificates: trusts_certificates(config)
             .then(|| Arc::new(CertificateAuthenticator::new(clock.clone())) as Arc<dyn Authenticator>),
         metrics: metrics.clone(),
@@ -195,6 +200,7 @@ fn assemble(
         unauthenticated: Arc::default(),
         turned_away: Arc::default(),
         exports: Arc::new(Semaphore::new(EXPORTS)),
+        audit,
         body_bytes: config.limits.body_bytes,
         request_timeout: config.limits.request_timeout,
         batch_items: config.limits.batch_items,
@@ -204,6 +210,36 @@ fn assemble(
 
 /// Exports at once. Each holds some hundred kilobytes, and a connection for as long as its reader takes.
 const EXPORTS: usize = 32;
+
+/// What the auditor's pages need; none where nobody wants them.
+fn audit(
+    config: &Config,
+    log: &Arc<GroupCommitLog>,
+    workloads: &Arc<OidcAuthenticator>,
+    clock: &Arc<dyn Clock>,
+) -> Result<Option<Arc<AuditParts>>, StartError> {
+    let AuditConfig { enabled, idle_timeout, session_lifetime, login } = &config.audit;
+    if !enabled {
+        return Ok(None);
+    }
+    let issuer_of =
+        |login: &LoginConfig| config.identity.issuers.iter().find(|issuer| issuer.name == login.issuer);
+    let provider = match login.as_ref().and_then(|login| Some((login, issuer_of(login)?))) {
+        None => None,
+        Some((login, issuer)) => {
+            let provider = OidcLogin::new(login, issuer, workloads.clone(), clock.clone());
+            let provider = provider.map_err(|reason| StartError::Login(reason))?;
+            Some(Arc::new(provider) as Arc<dyn LoginProvider>)
+        }
+    };
+    Ok(Some(Arc::new(AuditParts {
+        sessions: log.clone(),
+        login: provider,
+        idle_timeout: *idle_timeout,
+        session_lifetime: *session_lifetime,
+        public_url: config.http.public_url.clone(),
+    })))
+}
 
 /// Whether connections may come with a certificate.
 fn trusts_certificates(config: &Config) -> bool {

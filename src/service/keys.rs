@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::domain::{Key, KeyName, KeyVersion, PublicKey};
+use crate::domain::{Key, KeyName, KeyReference, KeyVersion, PublicKey};
 use crate::ports::SignerError;
 
 use super::{Service, ServiceError};
@@ -39,6 +39,16 @@ impl Service {
             Some(published) => Ok(published.public_key.clone()),
             None => Err(ServiceError::KeyVersionUnavailable { key: name.clone(), version, usable: None }),
         }
+    }
+
+    /// The public key that `reference` names, also of a key that was deleted and made anew; none where nobody knows it now.
+    pub async fn public_key_of(&self, reference: &KeyReference) -> Option<PublicKey> {
+        let key = self.signer.key(&reference.name).await.ok()?;
+        let former = key.former.iter().map(|(_, published)| published);
+        let mut known = key.versions.values().chain(former);
+        let published =
+            known.find(|published| published.public_key.fingerprint() == reference.fingerprint)?;
+        Some(published.public_key.clone())
     }
 
     /// The public keys of all versions, newest first, but for those of a key that was deleted before this one was made.

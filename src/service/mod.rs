@@ -133,10 +133,11 @@ impl Service {
         }
         let repository = question.repository.cloned();
         let subject = question.digest.map(|digest| Subject { repository, digest });
-        let event = Event::refusal(question.key.cloned());
+        let event = Event::refusal(question.key.cloned(), Vec::new());
         let (id, who) = (caller.request_id.clone(), &caller.principal);
         let (now, operation) = (question.now, question.operation);
-        self.refused(Entry::new(now, id, who, operation, subject, decision.ruling, event));
+        let refusal = Entry::new(now, id, who, operation, subject, decision.ruling, event);
+        self.refused(refusal, || self.policy.nearest(question));
         Err(ServiceError::Forbidden)
     }
 

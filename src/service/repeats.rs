@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::Service;
-use crate::domain::{Alike, Entry, Event, KeyName, Operation, Repository, Timestamp};
+use crate::domain::{Alike, Entry, Event, KeyName, Missing, Operation, Repository, Timestamp};
 use crate::ports::LogError;
 
 /// Counts what happens again and again: of one kind, the first few are told as they come, and how many came after them when a
@@ -136,9 +136,14 @@ impl Repeats {
 }
 
 impl Service {
-    /// Logs a refusal, or counts it.
-    pub(super) fn refused(&self, refusal: Entry) {
-        if let Some(first) = self.refusals.note(refusal) {
+    /// Logs a refusal, or counts it. `nearest` tells what was missing, where no rule has spoken: it is not asked for what is only counted.
+    pub(super) fn refused(&self, refusal: Entry, nearest: impl FnOnce() -> Vec<Missing>) {
+        if let Some(mut first) = self.refusals.note(refusal) {
+            if first.rule().is_none()
+                && let Event::Refusal { missing, .. } = &mut first.event
+            {
+                *missing = nearest();
+            }
             let operation = first.operation.map(tracing::field::display);
             tracing::info!(principal = first.principal, operation, rule = first.rule(), "refused by policy");
             self.log.offer(first);
@@ -270,7 +275,7 @@ mod tests {
             Operation::Sign,
             Some(subject),
             Ruling { rule: None, policy: Digest::of(b"policy"), claims: MatchedClaims::new().into() },
-            Event::refusal(None),
+            Event::refusal(None, Vec::new()),
         )
     }
 

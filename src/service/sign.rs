@@ -246,7 +246,7 @@ impl Service {
         decision: Decision,
     ) -> Entry {
         let (id, who) = (caller.request_id.clone(), &caller.principal);
-        let event = Event::refusal(None);
+        let event = Event::refusal(None, Vec::new());
         Entry::new(self.clock.now(), id, who, operation, Some(subject.into()), decision.ruling, event)
     }
 }

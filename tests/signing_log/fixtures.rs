@@ -163,7 +163,7 @@ impl Story {
     }
 
     pub fn refusal(&self) -> Entry {
-        self.entry(Event::refusal(Some(self.key.parse().unwrap())))
+        self.entry(Event::refusal(Some(self.key.parse().unwrap()), Vec::new()))
     }
 
     pub fn intent(&self) -> Entry {

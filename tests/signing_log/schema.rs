@@ -47,7 +47,7 @@ fn samples() -> Vec<Entry> {
         signed,
     };
     let of_requests = [
-        Event::refusal(None),
+        Event::refusal(None, Vec::new()),
         refusal(Alike::Kind),
         refusal(Alike::Principal),
         refusal(Alike::Nothing),

@@ -66,8 +66,7 @@ impl Source {
         if let Some(keys) = &config.jwks_uri {
             return Ok(Self::Uri { http: client(config, keys)?, keys: keys.clone() });
         }
-        let document = format!("{}/.well-known/openid-configuration", config.issuer.trim_end_matches('/'));
-        let document = Url::parse(&document).map_err(|error| format!("`issuer`: {error}"))?;
+        let document = document_of(config)?;
         Ok(Self::Discovery { http: client(config, &document)?, document, issuer: config.issuer.clone() })
     }
 
@@ -89,6 +88,92 @@ impl Source {
     }
 }
 
+/// An issuer at which people log in, asked for where they do, and for tokens.
+pub(super) struct Provider {
+    http: reqwest::Client,
+    document: Url,
+    issuer: String,
+}
+
+/// Where a provider wants to be asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Endpoints {
+    pub(super) authorization: Url,
+    pub(super) token: Url,
+}
+
+impl Provider {
+    /// # Errors
+    /// Where the file of authorities can not be used.
+    pub(super) fn new(config: &IssuerConfig) -> Result<Self, String> {
+        let document = document_of(config)?;
+        Ok(Self { http: client(config, &document)?, document, issuer: config.issuer.clone() })
+    }
+
+    /// What the discovery document says. The token's endpoint may be on another host than the issuer, as with some large providers: the document
+    /// came from the issuer itself.
+    pub(super) async fn endpoints(&self) -> Result<Endpoints, FetchError> {
+        let found = get(&self.http, &self.document).await?;
+        endpoints(&self.document, &self.issuer, &found.bytes)
+    }
+
+    /// One request to one of the endpoints, and its answer as it is.
+    pub(super) async fn send(
+        &self,
+        request: http::Request<Vec<u8>>,
+    ) -> Result<http::Response<Vec<u8>>, FetchError> {
+        let (parts, body) = request.into_parts();
+        let problem = |reason: String| FetchError::Discovery { url: self.document.clone(), problem: reason };
+        let url = Url::parse(&parts.uri.to_string()).map_err(|error| problem(error.to_string()))?;
+        let sent =
+            self.http.request(parts.method, url.clone()).headers(parts.headers).body(body).send().await;
+        let mut answer =
+            sent.map_err(|error| FetchError::Unreachable { url: url.clone(), reason: causes(error) })?;
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        let body = bytes_of(&mut answer, &url).await?;
+        let mut response = http::Response::new(body);
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        Ok(response)
+    }
+}
+
+/// # Errors
+/// Where the document is another issuer's, or sends people or secrets where somebody could read along.
+fn endpoints(document: &Url, issuer: &str, bytes: &[u8]) -> Result<Endpoints, FetchError> {
+    #[derive(Deserialize)]
+    struct Document {
+        issuer: String,
+        authorization_endpoint: Url,
+        token_endpoint: Url,
+    }
+    let problem = |problem: String| FetchError::Discovery { url: document.clone(), problem };
+    let found: Document =
+        input::from_json(bytes).map_err(|error| problem(format!("can not be read: {error}")))?;
+    if found.issuer != issuer {
+        return Err(problem(OTHER_ISSUER.to_owned()));
+    }
+    for (name, url) in
+        [("authorization_endpoint", &found.authorization_endpoint), ("token_endpoint", &found.token_endpoint)]
+    {
+        if !is_trustworthy(url) {
+            let url = super::refusal::quoted(url.as_str());
+            return Err(problem(format!("has the `{name}` {url}, which is not safe: https:// is needed")));
+        }
+    }
+    Ok(Endpoints { authorization: found.authorization_endpoint, token: found.token_endpoint })
+}
+
+/// Of another issuer's document.
+const OTHER_ISSUER: &str =
+    "is that of another issuer: its `issuer` is not the configured one, character by character";
+
+/// Where an issuer's discovery document is.
+fn document_of(config: &IssuerConfig) -> Result<Url, String> {
+    let document = format!("{}/.well-known/openid-configuration", config.issuer.trim_end_matches('/'));
+    Url::parse(&document).map_err(|error| format!("`issuer`: {error}"))
+}
+
 /// Where the discovery document says that the keys are.
 ///
 /// # Errors
@@ -103,10 +188,7 @@ fn discovered(document: &Url, issuer: &str, bytes: &[u8]) -> Result<Url, FetchEr
     let found: Document =
         input::from_json(bytes).map_err(|error| problem(format!("can not be read: {error}")))?;
     if found.issuer != issuer {
-        return Err(problem(
-            "is that of another issuer: its `issuer` is not the configured one, character by character"
-                .to_owned(),
-        ));
+        return Err(problem(OTHER_ISSUER.to_owned()));
     }
     let keys = found.jwks_uri;
     if !is_trustworthy(&keys) || keys.origin() != document.origin() {
@@ -133,25 +215,31 @@ async fn file(path: &Path) -> Result<Found, FetchError> {
 
 async fn get(http: &reqwest::Client, url: &Url) -> Result<Found, FetchError> {
     let unreachable = |error| FetchError::Unreachable { url: url.clone(), reason: causes(error) };
-    let too_large = || FetchError::TooLarge { from: url.to_string() };
     let request = http.get(url.clone()).header(ACCEPT, "application/json");
     let mut response = request.send().await.map_err(unreachable)?;
     if response.status() != StatusCode::OK {
         return Err(FetchError::Status { url: url.clone(), status: response.status() });
     }
+    let fresh_for = max_age(response.headers());
+    Ok(Found { bytes: bytes_of(&mut response, url).await?, fresh_for })
+}
+
+/// The body, where it is not too large.
+async fn bytes_of(response: &mut reqwest::Response, url: &Url) -> Result<Vec<u8>, FetchError> {
+    let too_large = || FetchError::TooLarge { from: url.to_string() };
     // What is announced as too large is not waited for.
     if response.content_length().is_some_and(|length| length > Source::MAX as u64) {
         return Err(too_large());
     }
-    let fresh_for = max_age(response.headers());
     let mut bytes = Vec::new();
+    let unreachable = |error| FetchError::Unreachable { url: url.clone(), reason: causes(error) };
     while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
         if bytes.len() + chunk.len() > Source::MAX {
             return Err(too_large());
         }
         bytes.extend_from_slice(&chunk);
     }
-    Ok(Found { bytes, fresh_for })
+    Ok(bytes)
 }
 
 /// `Cache-Control: max-age` (RFC 9111).

@@ -10,6 +10,7 @@ mod fetch;
 mod jwks;
 mod jws;
 mod keeper;
+mod login;
 mod offline;
 mod refusal;
 #[cfg(test)]
@@ -29,6 +30,7 @@ use crate::config::IdentityConfig;
 use crate::domain::{Clock, Workload};
 use crate::metrics::Metrics;
 
+pub use login::OidcLogin;
 pub use offline::OfflineIssuer;
 pub use refusal::Refusal;
 

@@ -27,6 +27,10 @@ pub struct Overview {
     pub indeterminate_before: Timestamp,
     pub progress: SearchProgress,
     pub checkpoint: Option<Arc<SignedCheckpoint>>,
+    /// When the newest entry that the checkpoint covers was written.
+    pub covered_until: Option<Timestamp>,
+    /// When the oldest entry was written that it does not cover yet.
+    pub waiting_since: Option<Timestamp>,
     pub policy: PolicyState,
     /// Whether Vault would sign; else a code.
     pub signer: Result<(), &'static str>,
@@ -86,6 +90,14 @@ impl Service {
         let (outcomes, refusals, repositories, troubled) =
             tokio::try_join!(outcomes, refusals, repositories, troubled)?;
         let checkpoint = self.transparency.checkpoint().await?;
+        let covered = checkpoint.as_ref().map_or(0, |checkpoint| checkpoint.head.size);
+        let newest = async {
+            match covered.checked_sub(1) {
+                Some(newest) => self.time_of(newest).await,
+                None => Ok(None),
+            }
+        };
+        let (covered_until, waiting_since) = tokio::try_join!(newest, self.time_of(covered))?;
         let signer = self.signer.ready().await.map_err(|error| ServiceError::from(error).code());
         let mut table: BTreeMap<i64, Day> = (first..=today).map(|day| (day, Day::new(day))).collect();
         let fill = |groups: &[Counted], put: &dyn Fn(&mut Day, u64), table: &mut BTreeMap<i64, Day>| {
@@ -128,9 +140,17 @@ impl Service {
             indeterminate_before: now.checked_sub(self.longest_request).unwrap_or(now),
             progress: outcomes.progress,
             checkpoint,
+            covered_until,
+            waiting_since,
             policy: self.policy.state(),
             signer,
         })
+    }
+
+    /// When an entry was written; none where there is none.
+    async fn time_of(&self, index: u64) -> Result<Option<Timestamp>, ServiceError> {
+        let Some(logged) = self.log.entry(index).await? else { return Ok(None) };
+        Ok(Some(logged.entry()?.time))
     }
 }
 

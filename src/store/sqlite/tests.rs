@@ -65,7 +65,7 @@ fn entry() -> NewEntry {
         Operation::Sign,
         Some((&image.parse::<crate::domain::ImageReference>().unwrap()).into()),
         Ruling { rule: None, policy: Digest::of(b"policy"), claims: MatchedClaims::new().into() },
-        Event::refusal(None),
+        Event::refusal(None, Vec::new()),
     )
     .try_into()
     .unwrap()

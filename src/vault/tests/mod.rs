@@ -146,7 +146,7 @@ fn task_with(text: &str, number: u32) -> SigningTask {
             policy: Digest::of(b"policy"),
             claims: MatchedClaims::new().into(),
         },
-        Event::refusal(None),
+        Event::refusal(None, Vec::new()),
     );
     SigningTask { key: "release".parse().unwrap(), version: version(number), input, entry, signing }
 }

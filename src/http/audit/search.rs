@@ -1,0 +1,372 @@
+//! `/audit/search` and `/audit/refusals`: entries of the log, page by page.
+
+use std::collections::BTreeMap;
+
+use askama::Template;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse as _, Redirect, Response};
+use serde::Deserialize;
+
+use super::asked::{Meaning, NotUnderstood};
+use super::page::{Frame, Section, html_with};
+use super::parts::{Number, link, plain};
+use super::session::{Turned, Viewer};
+use super::told::Told;
+use crate::domain::{Entry, EntryFilter, Event, Operation};
+use crate::http::ApiState;
+use crate::http::log::filter::FilterParameters;
+use crate::http::problem::Problem;
+use crate::ports::{EntryPage, EntryQuery, LoggedEntry};
+use crate::service::ServiceError;
+
+/// What is looked for.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct SearchParameters {
+    /// The line of the search box.
+    q: String,
+    kind: String,
+    decision: String,
+    operation: String,
+    /// A day, from its beginning on; or a moment, RFC 3339.
+    from: String,
+    /// A day, with all of it; or a moment before which.
+    to: String,
+    /// Of the page: the index beside which it begins, and the log's size that all pages speak of.
+    page: Option<u64>,
+    size: Option<u64>,
+}
+
+/// Entries of a page.
+const LIMIT: usize = 50;
+
+#[derive(Template)]
+#[template(path = "search.html")]
+struct SearchPage {
+    frame: Frame,
+    asked: SearchParameters,
+    /// What the line was taken for.
+    meaning: Option<(&'static str, String)>,
+    /// What else it could be.
+    also: Option<(&'static str, String)>,
+    wrong: Option<String>,
+    kinds: &'static [&'static str],
+    operations: Vec<String>,
+    found: Option<FoundEntries>,
+}
+
+#[derive(Template)]
+#[template(path = "refusals.html")]
+struct RefusalsPage {
+    frame: Frame,
+    asked: SearchParameters,
+    meaning: Option<(&'static str, String)>,
+    wrong: Option<String>,
+    found: Option<FoundEntries>,
+}
+
+/// A page of entries, and how it can be asked for elsewhere.
+pub struct FoundEntries {
+    rows: Vec<Row>,
+    complete: Complete,
+    newer: Option<String>,
+    older: Option<String>,
+    api: String,
+    cli: String,
+    csv: String,
+    ndjson: String,
+}
+
+/// A row, and of a refusal why.
+pub struct Row {
+    told: Told,
+    claims: Vec<(String, String)>,
+    missing: Vec<(String, String)>,
+}
+
+/// How far the answer goes.
+pub struct Complete {
+    is_complete: bool,
+    text: String,
+}
+
+pub async fn show(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    parameters: Result<Query<SearchParameters>, QueryRejection>,
+) -> Result<Response, Turned> {
+    let Query(asked) = parameters.map_err(unreadable)?;
+    let meaning = understood(&state, &asked.q);
+    if let Ok(Meaning::Entry(index)) = meaning {
+        return Ok(Redirect::to(&format!("/audit/entries/{index}")).into_response());
+    }
+    // What has the form of a signature's name is looked up as one first.
+    if let Ok(Meaning::Identifier { signature: Some(id), .. }) = meaning
+        && state.service.log.record(id).await.map_err(ServiceError::from).map_err(Problem::from)?.is_some()
+    {
+        return Ok(Redirect::to(&format!("/audit/signatures/{id}")).into_response());
+    }
+    let answer = answer(&state, &viewer, &asked, &meaning, "/audit/search").await?;
+    let page = SearchPage {
+        frame: Frame::new("Search", Section::Search, Some(&viewer)).with_query(&asked.q),
+        meaning: words(&meaning),
+        also: also(&asked, &meaning),
+        wrong: answer.as_ref().err().cloned(),
+        kinds: &Entry::KINDS,
+        operations: Operation::ALL.map(|operation| operation.to_string()).to_vec(),
+        found: answer.ok(),
+        asked,
+    };
+    Ok(html_with(status(page.wrong.is_some()), &page)?)
+}
+
+/// What was refused, to whom, and by which missing condition.
+pub async fn refusals(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    parameters: Result<Query<SearchParameters>, QueryRejection>,
+) -> Result<Response, Turned> {
+    let Query(mut asked) = parameters.map_err(unreadable)?;
+    (asked.kind, asked.decision) = (String::new(), "deny".to_owned());
+    let meaning = understood(&state, &asked.q);
+    let answer = answer(&state, &viewer, &asked, &meaning, "/audit/refusals").await?;
+    let page = RefusalsPage {
+        frame: Frame::new("Refusals", Section::Refusals, Some(&viewer)),
+        meaning: words(&meaning),
+        wrong: answer.as_ref().err().cloned(),
+        found: answer.ok(),
+        asked,
+    };
+    Ok(html_with(status(page.wrong.is_some()), &page)?)
+}
+
+fn unreadable(rejection: QueryRejection) -> Problem {
+    Problem::invalid(format!("The address can not be read: {}.", rejection.body_text()))
+}
+
+const fn status(is_wrong: bool) -> StatusCode {
+    if is_wrong { StatusCode::BAD_REQUEST } else { StatusCode::OK }
+}
+
+pub(super) fn understood(state: &ApiState, line: &str) -> Result<Meaning, NotUnderstood> {
+    Meaning::of(line, state.service.signer.names())
+}
+
+fn words(meaning: &Result<Meaning, NotUnderstood>) -> Option<(&'static str, String)> {
+    let (what, of) = meaning.as_ref().ok()?.words()?;
+    Some((what, plain(&of)))
+}
+
+/// A key's name may be a request's, too.
+fn also(
+    asked: &SearchParameters,
+    meaning: &Result<Meaning, NotUnderstood>,
+) -> Option<(&'static str, String)> {
+    let line = asked.q.trim();
+    match meaning {
+        Ok(Meaning::Identifier { .. }) if !line.contains(':') => {
+            Some(("the rule", link("/audit/search", [("q", format!("rule:{line}"))])))
+        }
+        Ok(Meaning::Key { version: None, .. }) if !line.contains(':') => {
+            Some(("the request", link("/audit/search", [("q", format!("request:{line}"))])))
+        }
+        _ => None,
+    }
+}
+
+/// Entries that meet the question, or what is wrong with it.
+async fn answer(
+    state: &ApiState,
+    viewer: &Viewer,
+    asked: &SearchParameters,
+    meaning: &Result<Meaning, NotUnderstood>,
+    path: &str,
+) -> Result<Result<FoundEntries, String>, Problem> {
+    let meaning = match meaning {
+        Ok(meaning) => meaning,
+        Err(NotUnderstood(why)) => return Ok(Err(why.clone())),
+    };
+    let filter = match filter(asked, meaning) {
+        Ok(filter) => filter,
+        Err(problem) => return Ok(Err(plain(problem.detail()))),
+    };
+    let query = EntryQuery { filter: filter.clone(), after: asked.page, size: asked.size, limit: LIMIT };
+    let (service, caller) = (state.service.clone(), viewer.caller.clone());
+    let principal = caller.principal.clone();
+    let asking = async move { service.log_entries(&caller, query).await };
+    let page = state.admission.run(&principal, asking).await??;
+    Ok(Ok(found(state, asked, &filter, page, path)))
+}
+
+fn filter(asked: &SearchParameters, meaning: &Meaning) -> Result<EntryFilter, Problem> {
+    let chosen = |text: &String| (!text.is_empty()).then(|| text.clone());
+    let mut parameters = FilterParameters {
+        kind: chosen(&asked.kind),
+        decision: chosen(&asked.decision),
+        operation: chosen(&asked.operation),
+        from: chosen(&asked.from).map(|day| beginning(&day)),
+        to: chosen(&asked.to).map(|day| end(&day)),
+        ..FilterParameters::default()
+    };
+    meaning.put_into(&mut parameters);
+    parameters.read()
+}
+
+/// The first moment of a day; what is no day is left to be a moment.
+pub(super) fn beginning(text: &str) -> String {
+    text.parse::<jiff::civil::Date>().map_or_else(|_| text.to_owned(), |day| format!("{day}T00:00:00Z"))
+}
+
+/// The first moment after a day.
+pub(super) fn end(text: &str) -> String {
+    let next = text.parse::<jiff::civil::Date>().ok().and_then(|day| day.tomorrow().ok());
+    next.map_or_else(|| text.to_owned(), |day| format!("{day}T00:00:00Z"))
+}
+
+fn found(
+    state: &ApiState,
+    asked: &SearchParameters,
+    filter: &EntryFilter,
+    page: EntryPage,
+    path: &str,
+) -> FoundEntries {
+    let EntryPage { entries, size, next, progress } = page;
+    let words = filter.words();
+    let complete = complete(asked, entries.len(), size, next, progress);
+    let to_page = |begin: Option<u64>| {
+        let own = [
+            ("q", asked.q.clone()),
+            ("kind", asked.kind.clone()),
+            ("decision", asked.decision.clone()),
+            ("operation", asked.operation.clone()),
+            ("from", asked.from.clone()),
+            ("to", asked.to.clone()),
+        ];
+        let place = [("page", begin), ("size", Some(size))];
+        let place = place.into_iter().filter_map(|(name, number)| Some((name, number?.to_string())));
+        link(path, own.into_iter().filter(|(_, text)| !text.is_empty()).chain(place))
+    };
+    FoundEntries {
+        rows: entries.iter().filter_map(row).collect(),
+        complete,
+        newer: asked.page.map(|_| {
+            let own = [
+                ("q", asked.q.clone()),
+                ("kind", asked.kind.clone()),
+                ("decision", asked.decision.clone()),
+                ("operation", asked.operation.clone()),
+                ("from", asked.from.clone()),
+                ("to", asked.to.clone()),
+            ];
+            link(path, own.into_iter().filter(|(_, text)| !text.is_empty()))
+        }),
+        older: next.map(|next| to_page(next.checked_sub(1))),
+        api: api_call(state, &words),
+        cli: cli_call(&words),
+        csv: export(&words, "csv"),
+        ndjson: export(&words, "ndjson"),
+    }
+}
+
+fn row(logged: &LoggedEntry) -> Option<Row> {
+    let entry = logged.entry().ok()?;
+    let claims = entry.ruling.as_ref().map(|ruling| claims(&ruling.claims)).unwrap_or_default();
+    let missing = match &entry.event {
+        Event::Refusal { missing, .. } => {
+            missing.iter().map(|one| (plain(&one.rule), plain(&one.condition))).collect()
+        }
+        _ => Vec::new(),
+    };
+    Some(Row { told: Told::of_entry(logged.index, &entry), claims, missing })
+}
+
+/// Claims as names and values.
+pub(super) fn claims(claims: &crate::domain::MatchedClaims) -> Vec<(String, String)> {
+    let text =
+        |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+    claims.iter().map(|(name, value)| (plain(name), plain(&text(value)))).collect()
+}
+
+fn complete(
+    asked: &SearchParameters,
+    rows: usize,
+    size: u64,
+    next: Option<u64>,
+    progress: crate::ports::SearchProgress,
+) -> Complete {
+    let behind = progress.log_size.saturating_sub(progress.indexed);
+    let indexed = match behind {
+        0 => String::new(),
+        _ => format!(" The {} newest entries are not in the index yet.", Number(behind)),
+    };
+    let is_first = asked.page.is_none();
+    let text = match next {
+        None if is_first => {
+            format!("Complete: these {rows} are all that match, of all {} entries.", Number(size))
+        }
+        None => format!(
+            "Complete: with the pages before, these are all that match, of all {} entries.",
+            Number(size)
+        ),
+        Some(_) => format!(
+            "There may be more: the next page goes on. All pages speak of the same {} entries.",
+            Number(size)
+        ),
+    };
+    Complete { is_complete: next.is_none() && behind == 0, text: format!("{text}{indexed}") }
+}
+
+/// The same question, to the API.
+pub(super) fn api_call(state: &ApiState, words: &BTreeMap<String, String>) -> String {
+    let audit = state.audit.as_ref();
+    let base = audit
+        .and_then(|audit| audit.public_url.as_ref())
+        .map(|url| url.as_str().trim_end_matches('/').to_owned());
+    let base = base.unwrap_or_else(|| "$SIGNET_URL".to_owned());
+    let path = link("/v1/log/entries", words.iter().map(|(name, word)| (name.as_str(), word.clone())));
+    // What is encoded has no quotes; and the variable is for the shell.
+    plain(&format!("curl -H \"Authorization: Bearer $SIGNET_TOKEN\" \"{base}{path}\""))
+}
+
+/// The same question, to the command line.
+fn cli_call(words: &BTreeMap<String, String>) -> String {
+    let options = words.iter().map(|(name, word)| format!(" --{} {}", name.replace('_', "-"), quoted(word)));
+    plain(&format!("signet log query{}", options.collect::<String>()))
+}
+
+/// As a shell takes it for one word (POSIX, section 2.2.2).
+pub(super) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.:/@=+,".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
+    }
+}
+
+fn export(words: &BTreeMap<String, String>, format: &str) -> String {
+    let words = words.iter().map(|(name, word)| (name.as_str(), word.clone()));
+    link("/audit/export", words.chain([("format", format.to_owned())]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_for_the_shell() {
+        assert_eq!(quoted("registry.example.com/a"), "registry.example.com/a");
+        assert_eq!(quoted("a/**"), "'a/**'");
+        assert_eq!(quoted("it's $(x)"), r"'it'\''s $(x)'");
+        assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn days_stand_for_all_their_moments() {
+        assert_eq!(beginning("2026-03-01"), "2026-03-01T00:00:00Z");
+        assert_eq!(end("2026-02-28"), "2026-03-01T00:00:00Z");
+        assert_eq!(end("2026-03-01T12:00:00Z"), "2026-03-01T12:00:00Z");
+        assert_eq!(beginning("yesterday"), "yesterday");
+    }
+}

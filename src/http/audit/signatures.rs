@@ -1,0 +1,216 @@
+//! `/audit/signatures`: which signatures there are, and what became of them.
+
+use askama::Template;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::asked::{Meaning, NotUnderstood};
+use super::page::{Frame, Section, html_with};
+use super::parts::{Number, Short, When, link, plain};
+use super::search::{beginning, end, understood};
+use super::session::{Turned, Viewer};
+use super::told::{self, Tone};
+use crate::domain::{AttachResult, Timestamp};
+use crate::http::ApiState;
+use crate::http::log::filter::FilterParameters;
+use crate::http::problem::Problem;
+use crate::ports::{ListedSignature, SignatureFilter, SignatureQuery, SignatureState};
+use crate::service::{SignatureList, StateFilter};
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct SignaturesParameters {
+    q: String,
+    state: String,
+    from: String,
+    to: String,
+    begin: Option<u64>,
+    size: Option<u64>,
+}
+
+const LIMIT: usize = 50;
+
+#[derive(Template)]
+#[template(path = "signatures.html")]
+struct SignaturesPage {
+    frame: Frame,
+    asked: SignaturesParameters,
+    meaning: Option<(&'static str, String)>,
+    wrong: Option<String>,
+    states: [(&'static str, &'static str); 7],
+    rows: Vec<SignatureRow>,
+    complete: Option<String>,
+    next: Option<String>,
+}
+
+/// A signature as a row of a table.
+pub struct SignatureRow {
+    pub id: String,
+    pub when: When,
+    pub state: &'static str,
+    pub tone: Tone,
+    pub principal: String,
+    pub repository: Option<String>,
+    pub digest: Short,
+    pub key: String,
+    /// Why it is not attached, or was not made.
+    pub why: Option<String>,
+}
+
+/// By their names in the API, and in words.
+const STATES: [(&str, &str, StateFilter); 7] = [
+    ("attached", "attached", StateFilter::Is(SignatureState::Attached)),
+    ("signed", "signed, not attached", StateFilter::Is(SignatureState::Signed)),
+    ("missing", "missing", StateFilter::Is(SignatureState::Missing)),
+    ("given-up", "given up", StateFilter::Is(SignatureState::GivenUp)),
+    ("failed", "failed", StateFilter::Is(SignatureState::Failed)),
+    ("pending", "pending", StateFilter::Is(SignatureState::Pending)),
+    ("indeterminate", "indeterminate", StateFilter::Indeterminate),
+];
+
+pub async fn list(
+    State(state): State<ApiState>,
+    viewer: Viewer,
+    parameters: Result<Query<SignaturesParameters>, QueryRejection>,
+) -> Result<Response, Turned> {
+    let Query(asked) = parameters
+        .map_err(|error| Problem::invalid(format!("The address can not be read: {}.", error.body_text())))?;
+    let meaning = understood(&state, &asked.q);
+    let mut page = SignaturesPage {
+        frame: Frame::new("Signatures", Section::Signatures, Some(&viewer)),
+        meaning: meaning.as_ref().ok().and_then(Meaning::words).map(|(what, of)| (what, plain(&of))),
+        wrong: None,
+        states: STATES.map(|(name, words, _)| (name, words)),
+        rows: Vec::new(),
+        complete: None,
+        next: None,
+        asked,
+    };
+    match question(&page.asked, meaning) {
+        Err(why) => page.wrong = Some(why),
+        Ok((filter, wanted)) => {
+            let query = SignatureQuery {
+                filter,
+                begin: page.asked.begin.unwrap_or_default(),
+                size: page.asked.size,
+                limit: LIMIT,
+            };
+            let (service, caller) = (state.service.clone(), viewer.caller.clone());
+            let principal = caller.principal.clone();
+            let words = words(&page.asked);
+            let asking = async move { service.log_signatures(&caller, words, query, wanted).await };
+            let list = state.admission.run(&principal, asking).await??;
+            show(&mut page, list);
+        }
+    }
+    let status = if page.wrong.is_some() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+    Ok(html_with(status, &page)?)
+}
+
+fn show(page: &mut SignaturesPage, list: SignatureList) {
+    let SignatureList { page: found, indeterminate_before } = list;
+    let is_first = page.asked.begin.is_none();
+    let behind = found.progress.log_size.saturating_sub(found.progress.indexed);
+    let text = match (found.next, is_first) {
+        (None, true) => format!(
+            "Complete: these {} are all that match, of all {} entries.",
+            found.signatures.len(),
+            Number(found.size)
+        ),
+        (None, false) => format!(
+            "Complete: with the pages before, these are all that match, of all {} entries.",
+            Number(found.size)
+        ),
+        (Some(_), _) => format!(
+            "There may be more: the next page goes on. All pages speak of the same {} entries.",
+            Number(found.size)
+        ),
+    };
+    page.complete = Some(match behind {
+        0 => text,
+        behind => format!("{text} The {} newest entries are not in the index yet.", Number(behind)),
+    });
+    page.next = found.next.map(|next| {
+        let mut words = words(&page.asked);
+        words.remove("resource");
+        words.insert("begin".to_owned(), next.to_string());
+        words.insert("size".to_owned(), found.size.to_string());
+        link("/audit/signatures", words.iter().map(|(name, word)| (name.as_str(), word.clone())))
+    });
+    page.rows =
+        found.signatures.iter().map(|listed| SignatureRow::of(listed, indeterminate_before)).collect();
+}
+
+/// The question by name and value, as it is logged.
+fn words(asked: &SignaturesParameters) -> std::collections::BTreeMap<String, String> {
+    let SignaturesParameters { q, state, from, to, begin: _, size: _ } = asked;
+    let words = [("q", q), ("state", state), ("from", from), ("to", to)];
+    let words = words.into_iter().filter(|(_, text)| !text.is_empty());
+    let words = words.map(|(name, text)| (name.to_owned(), text.clone()));
+    words.chain([("resource".to_owned(), "signatures".to_owned())]).collect()
+}
+
+fn question(
+    asked: &SignaturesParameters,
+    meaning: Result<Meaning, NotUnderstood>,
+) -> Result<(SignatureFilter, Option<StateFilter>), String> {
+    let meaning = meaning.map_err(|NotUnderstood(why)| why)?;
+    if let Meaning::Identifier { .. } | Meaning::Rule(_) | Meaning::Entry(_) = meaning {
+        return Err("Signatures are found by digest, image, repository, principal and key. For anything else, search the entries.".to_owned());
+    }
+    let chosen = |text: &String| (!text.is_empty()).then(|| text.clone());
+    let mut parameters = FilterParameters {
+        from: chosen(&asked.from).map(|day| beginning(&day)),
+        to: chosen(&asked.to).map(|day| end(&day)),
+        ..FilterParameters::default()
+    };
+    meaning.put_into(&mut parameters);
+    let filter = parameters.read().map_err(|problem| plain(problem.detail()))?;
+    let state = match asked.state.as_str() {
+        "" => None,
+        name => {
+            let state = STATES.iter().find(|(known, ..)| *known == name).map(|(.., state)| *state);
+            Some(state.ok_or_else(|| "There is no such state: choose one of the list.".to_owned())?)
+        }
+    };
+    let filter = SignatureFilter {
+        digest: filter.digest,
+        repository: filter.repository,
+        principal: filter.principal,
+        key: filter.key,
+        key_version: filter.key_version,
+        state: None,
+        from: filter.from,
+        to: filter.to,
+    };
+    Ok((filter, state))
+}
+
+impl SignatureRow {
+    pub fn of(listed: &ListedSignature, indeterminate_before: Timestamp) -> Self {
+        let (state, tone) = told::state(listed.state, listed.time < indeterminate_before);
+        let tone = match (tone, listed.state) {
+            // What is of no registry has nothing to be attached to.
+            (Tone::Warning, SignatureState::Signed) if listed.subject.repository.is_none() => Tone::Good,
+            (tone, _) => tone,
+        };
+        let code = match &listed.attach {
+            Some(AttachResult::GivenUp { code } | AttachResult::Failed { code }) => Some(code),
+            _ => None,
+        };
+        Self {
+            id: listed.signing.id.to_string(),
+            when: When(listed.time),
+            state,
+            tone,
+            principal: plain(&listed.principal),
+            repository: listed.subject.repository.as_ref().map(|name| plain(&name.to_string())),
+            digest: Short(listed.subject.digest),
+            key: format!("{} v{}", listed.signing.key.name, listed.signing.key.version),
+            why: listed.failure.as_ref().or(code).map(|code| plain(code)),
+        }
+    }
+}
