@@ -15,8 +15,10 @@ pub type Claims = serde_json::Map<String, Value>;
 /// Those claims that a rule looked at, by their names; of nested ones, the way to them. They are in the log.
 pub type MatchedClaims = BTreeMap<String, Value>;
 
-/// An authenticated caller. Made by an authenticator alone, never from a request's fields.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// An authenticated caller. Made by an authenticator alone, or read back from where one that it made was kept, as JSON; never
+/// from a request's fields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Principal {
     /// A bearer token that the configuration names.
     Token { name: String },
@@ -27,7 +29,7 @@ pub enum Principal {
 }
 
 /// Whom a verified token speaks of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Workload {
     /// The issuer's name in the configuration.
     pub issuer: String,
@@ -44,7 +46,7 @@ pub struct Workload {
 }
 
 /// Whom a verified client certificate speaks of.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Certificate {
     /// The SPIFFE ID where there is one, else the subject's distinguished name (RFC 4514). Without control characters.
     pub name: String,
@@ -54,6 +56,14 @@ pub struct Certificate {
 }
 
 impl Principal {
+    /// When what has proved it ends, where that is known from it: a workload's token says so, with the skew of clocks left out.
+    pub fn expires(&self) -> Option<Timestamp> {
+        match self {
+            Self::Token { .. } | Self::Certificate(_) => None,
+            Self::Workload(workload) => Some(workload.expires),
+        }
+    }
+
     /// What rules can look at besides the name; nothing for a configured token.
     pub fn claims(&self) -> Option<&Claims> {
         match self {
@@ -121,5 +131,53 @@ impl fmt::Display for Operation {
             Self::LogRead => "log.read",
             Self::PolicyExplain => "policy.explain",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// Sessions that were kept before an update have this form: it stays.
+    #[test]
+    fn each_kind_is_kept_as_json_and_read_back_with_all_its_claims() {
+        let claims = json!({
+            "kind": "another", "name": "x", "sub": "project_path:team/app", "iat": 1_767_225_600_u64, "ratio": 0.5,
+            "aud": ["a", "b"], "nested": {"deep": [null, true, {"a": -1}]}, "text": "\u{202e}<b>\"\0",
+        });
+        let digest = Digest::of(b"token");
+        let expires = "2026-06-01T00:00:00.123456789Z";
+        let workload = Workload {
+            issuer: "gitlab".to_owned(),
+            name: "42".to_owned(),
+            claims: claims.as_object().unwrap().clone(),
+            token: digest,
+            expires: expires.parse().unwrap(),
+        };
+        let certificate =
+            Certificate { name: "CN=job".to_owned(), claims: claims.as_object().unwrap().clone() };
+        for (principal, form) in [
+            (Principal::Token { name: "ci".to_owned() }, json!({"kind": "token", "name": "ci"})),
+            (
+                Principal::Workload(Arc::new(workload)),
+                json!({
+                    "kind": "workload", "issuer": "gitlab", "name": "42", "claims": claims,
+                    "token": digest.to_string(), "expires": expires,
+                }),
+            ),
+            (
+                Principal::Certificate(Arc::new(certificate)),
+                json!({"kind": "certificate", "name": "CN=job", "claims": claims}),
+            ),
+        ] {
+            let kept = serde_json::to_vec(&principal).unwrap();
+            assert_eq!(serde_json::from_slice::<serde_json::Value>(&kept).unwrap(), form);
+            assert_eq!(serde_json::from_slice::<Principal>(&kept).unwrap(), principal);
+        }
+        for wrong in ["{}", r#"{"kind":"admin","name":"ci"}"#, r#"{"kind":"workload","name":"ci"}"#] {
+            assert!(serde_json::from_str::<Principal>(wrong).is_err(), "{wrong}");
+        }
     }
 }

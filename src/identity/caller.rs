@@ -33,6 +33,10 @@ impl Authenticator for CallerAuthenticator {
         self.metrics.authentication(kind, if result.is_ok() { "accepted" } else { "refused" });
         result
     }
+
+    fn still_authentic(&self, credential: &[u8; 32], principal: &Principal) -> bool {
+        self.tokens.still_authentic(credential, principal)
+    }
 }
 
 impl CallerAuthenticator {
@@ -72,6 +76,10 @@ mod tests {
             let certificate = Certificate { name: "CN=job".to_owned(), claims: serde_json::Map::new() };
             Ok(Principal::Certificate(Arc::new(certificate)))
         }
+
+        fn still_authentic(&self, _: &[u8; 32], _: &Principal) -> bool {
+            true
+        }
     }
 
     /// The token `static.to.ken` has the form of an issuer's.
@@ -88,6 +96,19 @@ mod tests {
             workloads: Arc::new(OidcAuthenticator::start(&identity, clock, &metrics, &stopped).unwrap()),
             certificates: with_certificates.then(|| Arc::new(Trusting) as Arc<dyn Authenticator>),
             metrics,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_configured_token_has_proved_holds_as_long_as_it_is_configured() {
+        let principal = |name: &str| Principal::Token { name: name.to_owned() };
+        for with_certificates in [true, false] {
+            let authenticator = authenticator(with_certificates);
+            let holds = |token: &str, name| {
+                authenticator.still_authentic(&Sha256::digest(token).into(), &principal(name))
+            };
+            assert!(holds("static.to.ken", "ci"));
+            assert!(!holds("removed", "ci") && !holds("static.to.ken", "other"));
         }
     }
 

@@ -30,6 +30,11 @@ pub trait Authenticator: Send + Sync {
     /// # Errors
     /// Every reason to say no is the same to the caller; the error's text is for our log alone.
     async fn authenticate(&self, credentials: &Credentials) -> Result<Principal, AuthenticationError>;
+
+    /// Whether `credential`, the SHA-256 of the bearer token that has proved `principal` before, has not been taken back
+    /// since: a token of the configuration has to be there still, under that name, and not to have expired. Of others nothing is known
+    /// here, and they hold as long as they say themselves (see [`Principal::expires`]).
+    fn still_authentic(&self, credential: &[u8; 32], principal: &Principal) -> bool;
 }
 
 /// Why nobody was recognised. For our log, never for the caller.

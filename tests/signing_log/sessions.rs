@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use signet::ports::{
     LogError, Session, SessionChange, SessionId, SessionOpening, Sessions as _, SigningLog as _, StoreReader,
-    Writes,
+    Writes, Written,
 };
 
 use crate::fixtures::{Place, Story, all, at, contract, indexes, outside, writes};
@@ -75,7 +75,6 @@ async fn what_is_noted_of_a_session_that_is_not_there_makes_none(place: Place) {
 }
 
 async fn of_changes_in_one_commit_each_finds_what_came_before(place: Place) {
-    let mut store = place.store();
     let open = |number, until| SessionChange::Open { id: id(number), session: session(until) };
     let saw = |number, seen| SessionChange::Saw { id: id(number), seen: at(seen) };
     let close = |number| SessionChange::Close { id: id(number) };
@@ -91,10 +90,10 @@ async fn of_changes_in_one_commit_each_finds_what_came_before(place: Place) {
         open(3, 500),
         close(3),
     ];
-    let written = store.commit(&Writes { sessions, ..Writes::default() }).unwrap();
+    let written = commit(&place, &Writes { sessions, ..Writes::default() });
     let (kept, taken) = (SessionOpening::Kept, SessionOpening::Taken);
     assert_eq!(written.opened, [kept, taken, kept, kept, kept]);
-    let reader = store.reader();
+    let reader = place.reader();
     assert_eq!(find(&*reader, 1), Some(Session { seen: at(7), ..session(100) }));
     assert_eq!(find(&*reader, 2), Some(session(400)));
     assert_eq!(find(&*reader, 3), None);
@@ -124,7 +123,6 @@ async fn whoever_else_reads_the_database_sees_it_opened_and_closed(place: Place)
 }
 
 async fn those_that_are_over_or_idle_are_forgotten_and_no_others(place: Place) {
-    let mut store = place.store();
     let open = |number, until, seen| SessionChange::Open {
         id: id(number),
         session: Session { seen: at(seen), ..session(until) },
@@ -134,8 +132,7 @@ async fn those_that_are_over_or_idle_are_forgotten_and_no_others(place: Place) {
     let idle = (1100..2300).map(|number| open(number, 900, 10));
     let stay = (2300..2310).map(|number| open(number, 101, 20));
     let sessions = over.chain(idle).chain(stay).collect();
-    store.commit(&Writes { sessions, ..Writes::default() }).unwrap();
-    drop(store);
+    commit(&place, &Writes { sessions, ..Writes::default() });
 
     let log = place.log();
     assert_eq!(log.forget_sessions(at(99), at(10)).await, Ok(0));
@@ -166,12 +163,8 @@ async fn content_has_its_largest_size_and_one_byte_more_harms_nobody(place: Plac
 }
 
 async fn there_are_no_more_than_the_most(place: Place) {
-    let mut store = place.store();
     let open = |number| SessionChange::Open { id: id(number), session: session(100) };
-    for first in (0..Session::MAX - 2).step_by(10_000) {
-        let sessions = (first..(first + 10_000).min(Session::MAX - 2)).map(open).collect();
-        store.commit(&Writes { sessions, ..Writes::default() }).unwrap();
-    }
+    fill(&place, Session::MAX - 2);
     // Two fit, one takes the place of one that is closed, and what comes along is kept all the same.
     let sessions = vec![
         open(Session::MAX),
@@ -181,10 +174,9 @@ async fn there_are_no_more_than_the_most(place: Place) {
         open(Session::MAX + 3),
         open(Session::MAX + 4),
     ];
-    let written = store.commit(&Writes { sessions, ..writes(Story::new().intent()) }).unwrap();
+    let written = commit(&place, &Writes { sessions, ..writes(Story::new().intent()) });
     let (kept, full) = (SessionOpening::Kept, SessionOpening::Full);
     assert_eq!((written.opened, written.head.size), (vec![kept, kept, full, kept, full], 1));
-    drop(store);
 
     let log = place.log();
     let refused = log.open_session(id(Session::MAX + 5), session(100)).await;
@@ -220,6 +212,19 @@ pub fn id(number: u64) -> SessionId {
 /// A session that was opened at 0 and ends at `until`.
 pub fn session(until: i64) -> Session {
     Session { content: b"{}".to_vec(), until: at(until), seen: at(0) }
+}
+
+/// Opens the sessions from 0 to `count`.
+pub fn fill(place: &Place, count: u64) {
+    let open = |number| SessionChange::Open { id: id(number), session: session(100) };
+    for first in (0..count).step_by(10_000) {
+        let sessions = (first..(first + 10_000).min(count)).map(open).collect();
+        commit(place, &Writes { sessions, ..Writes::default() });
+    }
+}
+
+fn commit(place: &Place, writes: &Writes) -> Written {
+    outside(|| place.store().commit(writes)).unwrap()
 }
 
 fn find(reader: &dyn StoreReader, number: u64) -> Option<Session> {

@@ -6,12 +6,12 @@ use futures::future::join_all;
 use signet::domain::{Content, Digest};
 use signet::ports::{
     DeliveryChange, Idempotency as _, IdempotencyId, Outbox as _, Parcel, Quotas as _, Recalled, Session,
-    SessionChange, Sessions as _, SigningLog as _, Taken, Writes,
+    Sessions as _, SigningLog as _, Taken,
 };
 
 use crate::fixtures::{Place, Story, all, at, entries_of, indexed, indexes, outside};
 use crate::quotas::taking;
-use crate::sessions::{id, session};
+use crate::sessions::{fill, id, session};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn indexes_of_two_writers_have_no_gaps_and_each_keeps_its_order() {
@@ -201,13 +201,7 @@ async fn a_session_that_one_closes_is_gone_for_all_whatever_they_note_meanwhile(
 #[tokio::test(flavor = "multi_thread")]
 async fn several_that_open_sessions_at_once_do_not_go_beyond_the_most_together() {
     let place = Place::postgres().await;
-    let mut store = place.store();
-    let open = |number| SessionChange::Open { id: id(number), session: session(1000) };
-    for first in (0..Session::MAX - 10).step_by(10_000) {
-        let sessions = (first..(first + 10_000).min(Session::MAX - 10)).map(open).collect();
-        store.commit(&Writes { sessions, ..Writes::default() }).unwrap();
-    }
-    drop(store);
+    fill(&place, Session::MAX - 10);
     let logs = [place.log(), place.log()];
     let opened =
         (0..40).map(|number| logs[number % 2].open_session(id(1_000_000 + number as u64), session(1000)));
