@@ -17,7 +17,7 @@ use rand::{Rng as _, SeedableRng as _};
 use signet::config::{LogBackend, LogConfig};
 use signet::domain::{
     Annotations, AttachResult, BatchId, Claim, Digest, Entry, EntryFilter, Event, Format, KeyReference,
-    KeyVersion, MatchedClaims, Operation, Outcome, Pattern, Principal, RequestId, Ruling, SignatureId,
+    KeyVersion, MatchedClaims, Operation, Outcome, Pattern, Principal, Reach, RequestId, Ruling, SignatureId,
     SignatureIdentity, Signing, Subject, Timestamp,
 };
 use signet::log::{GroupCommitLog, Guard};
@@ -303,7 +303,10 @@ type Question = Box<dyn Fn(&dyn StoreReader, &mut StdRng, &World) -> Result<usiz
 fn entries_of(limit: usize, filter: impl Fn(&mut StdRng, &World) -> EntryFilter + 'static) -> Question {
     Box::new(move |reader, random, world| {
         let filter = filter(random, world);
-        Ok(reader.query(&EntryQuery { filter, limit, ..EntryQuery::default() })?.entries.len())
+        Ok(reader
+            .query(&EntryQuery { filter, limit, ..EntryQuery::default() }, &Reach::whole())?
+            .entries
+            .len())
     })
 }
 
@@ -314,12 +317,12 @@ fn signatures_of(
     Box::new(move |reader, random, world| {
         let filter = filter(random, world);
         let query = SignatureQuery { filter, limit, ..SignatureQuery::default() };
-        Ok(reader.signatures(&query)?.signatures.len())
+        Ok(reader.signatures(&query, &Reach::whole())?.signatures.len())
     })
 }
 
 fn counts_of(query: impl Fn(&mut StdRng) -> CountQuery + 'static) -> Question {
-    Box::new(move |reader, random, _| Ok(reader.counts(&query(random))?.groups.len()))
+    Box::new(move |reader, random, _| Ok(reader.counts(&query(random), &Reach::whole())?.groups.len()))
 }
 
 fn any(random: &mut StdRng, world: &World) -> Story {

@@ -10,6 +10,7 @@ mod file;
 mod identity;
 mod index;
 mod platform;
+mod reach;
 mod reload;
 mod rule;
 mod shadow;
@@ -21,7 +22,7 @@ mod warnings;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::domain::Digest;
+use crate::domain::{Digest, Reach};
 use crate::input;
 use crate::ports::{Decision, Explanation, Policy, PolicyState, Question};
 
@@ -93,6 +94,10 @@ impl RulePolicy {
 impl Policy for RulePolicy {
     fn decide(&self, question: &Question<'_>) -> Decision {
         self.decide_among(&self.index.candidates(question.principal), question)
+    }
+
+    fn reach(&self, question: &Question<'_>) -> (Decision, Reach) {
+        self.reach_among(&self.index.candidates(question.principal), question)
     }
 
     fn explain(&self, question: &Question<'_>) -> Explanation {

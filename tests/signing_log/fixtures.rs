@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use signet::config::{LogBackend, LogConfig};
 use signet::domain::{
     Annotations, AttachResult, BatchId, Claim, Digest, Entry, Event, Format, IdSource as _, ImageReference,
-    KeyReference, KeyVersion, MatchedClaims, Operation, Outcome, Principal, RandomIds, Ruling, SignatureId,
-    SignatureIdentity, Signing, Timestamp,
+    KeyReference, KeyVersion, MatchedClaims, Operation, Outcome, Principal, RandomIds, Reach, Ruling,
+    SignatureId, SignatureIdentity, Signing, Timestamp,
 };
 use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
@@ -256,7 +256,7 @@ pub async fn indexed(log: &GroupCommitLog) {
 /// The page that `query` finds when the search index knows what is in the log now.
 pub async fn page(log: &GroupCommitLog, query: EntryQuery) -> EntryPage {
     indexed(log).await;
-    log.entries(query).await.unwrap()
+    log.entries(query, Reach::whole()).await.unwrap()
 }
 
 /// The entries that `query` finds, on all pages: one may end early where it takes long, so that no page has everything for sure.

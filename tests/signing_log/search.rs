@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use signet::domain::{
-    AttachResult, Digest, Entry, EntryFilter, Event, Operation, Pattern, Record, SignatureId, State,
+    AttachResult, Digest, Entry, EntryFilter, Event, Operation, Pattern, Reach, Record, SignatureId, State,
 };
 use signet::log::GroupCommitLog;
 use signet::ports::{
@@ -179,7 +179,7 @@ fn records(entries: &[Entry]) -> BTreeMap<u64, Record> {
 async fn all_signatures(log: &GroupCommitLog, mut query: SignatureQuery) -> Vec<ListedSignature> {
     let mut found = Vec::new();
     loop {
-        let page = log.signatures(query.clone()).await.unwrap();
+        let page = log.signatures(query.clone(), Reach::whole()).await.unwrap();
         found.extend(page.signatures);
         let Some(next) = page.next else { return found };
         query.begin = next;
@@ -325,7 +325,7 @@ async fn counts_are_those_of_the_entries(place: Place) {
                     to: to.map(day),
                     top: usize::MAX,
                 };
-                let answer = log.counts(query.clone()).await.unwrap();
+                let answer = log.counts(query.clone(), Reach::whole()).await.unwrap();
                 let expected = counted(&entries, &query);
                 assert_eq!(answer.entries, expected.values().sum::<u64>(), "{query:?}");
                 let found = answer
@@ -333,7 +333,7 @@ async fn counts_are_those_of_the_entries(place: Place) {
                     .iter()
                     .map(|group| ((group.group.clone(), group.key_version), group.entries));
                 assert_eq!(found.collect::<BTreeMap<_, _>>(), expected, "{query:?}");
-                let top = log.counts(CountQuery { top: 2, ..query.clone() }).await.unwrap();
+                let top = log.counts(CountQuery { top: 2, ..query.clone() }, Reach::whole()).await.unwrap();
                 assert_eq!(top.entries, answer.entries);
                 let mut most: Vec<_> = answer.groups.iter().map(|group| group.entries).collect();
                 most.sort_unstable_by_key(|entries| std::cmp::Reverse(*entries));
@@ -455,12 +455,12 @@ async fn a_first_page_speaks_of_what_is_indexed_and_later_pages_of_the_same(plac
     let log = place.log();
     log.append(vec![Story::new().intent(); 10]).await.unwrap();
     indexed(&log).await;
-    let first = log.entries(EntryQuery { limit: 4, ..EntryQuery::default() }).await.unwrap();
+    let first = log.entries(EntryQuery { limit: 4, ..EntryQuery::default() }, Reach::whole()).await.unwrap();
     assert_eq!((first.size, first.next), (10, Some(4)));
     log.append(vec![Story::new().intent(); 10]).await.unwrap();
     indexed(&log).await;
     let second = EntryQuery { limit: 10, after: Some(3), size: Some(first.size), ..EntryQuery::default() };
-    let second = log.entries(second).await.unwrap();
+    let second = log.entries(second, Reach::whole()).await.unwrap();
     assert_eq!((second.entries.len(), second.size, second.next), (6, 10, None));
     assert_eq!((second.progress.log_size, second.progress.indexed), (20, 20));
     assert_eq!(indexes(&log, all()).await.len(), 20);

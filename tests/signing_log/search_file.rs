@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use signet::domain::State;
+use signet::domain::{Reach, State};
 use signet::ports::{LogSearch as _, SigningLog as _};
 
 use crate::fixtures::{Place, Story, all, indexed, indexes};
@@ -73,7 +73,8 @@ async fn an_index_that_is_lost_or_can_not_be_read_is_made_again() {
         let story = &stories[0];
         // Whoever meets the damage is told that something is wrong, and never something wrong.
         for _ in 0..1000 {
-            let (record, page) = futures::future::join(log.record(story.id), log.entries(all())).await;
+            let (record, page) =
+                futures::future::join(log.record(story.id), log.entries(all(), Reach::whole())).await;
             if let Ok(record) = &record {
                 assert!(matches!(record.as_ref().unwrap().state, State::Attached { .. }), "{what}");
             }
