@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use signet::domain::{Reach, State};
-use signet::ports::{LogSearch as _, SigningLog as _};
+use signet::domain::{Pattern, Reach, State};
+use signet::ports::{CountQuery, Grouping, LogSearch as _, SigningLog as _};
 
 use crate::fixtures::{Place, Story, all, indexed, indexes};
 
@@ -150,6 +150,42 @@ async fn making_it_again_leaves_one_index_and_no_old_files() {
     }
     drop(log);
     assert_whole(&place, &stories, "made again").await;
+}
+
+/// As the log of a later version is to this one.
+#[tokio::test]
+async fn an_entry_that_can_not_be_read_is_found_and_counted_for_those_alone_who_see_the_whole_log() {
+    let place = Place::sqlite();
+    let stories = filled(&place, 2).await;
+    index_files(&place).iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    let unreadable = r#"{"v":1,"kind":"of-a-later-version","repository":"registry.example.com/team/secret"}"#;
+    let raw = place.raw();
+    raw.execute_batch("DROP TRIGGER entries_stay").unwrap();
+    raw.execute("UPDATE entries SET bytes = CAST(?1 AS BLOB) WHERE idx = 1", [unreadable]).unwrap();
+    let log = place.log();
+    indexed(&log).await;
+    let secret = vec![Pattern::of_repositories("registry.example.com/team/secret").unwrap()];
+    let everywhere = vec![Pattern::of_repositories("**").unwrap()];
+    for (reach, expected) in [
+        (Reach::whole(), vec![0, 1, 2, 3, 4, 5]),
+        (Reach::all_but(secret), vec![0, 2, 3, 4, 5]),
+        (Reach::of(everywhere, Vec::new()), vec![0, 2, 3, 4, 5]),
+    ] {
+        let page = log.entries(all(), reach.clone()).await.unwrap();
+        assert_eq!(page.entries.iter().map(|entry| entry.index).collect::<Vec<_>>(), expected, "{reach:?}");
+        let query = CountQuery {
+            by: Grouping::Month,
+            of: None,
+            kind: None,
+            denied: None,
+            from: None,
+            to: None,
+            top: usize::MAX,
+        };
+        let counts = log.counts(query, reach.clone()).await.unwrap();
+        assert_eq!(counts.entries, expected.len() as u64, "{reach:?}");
+    }
+    assert!(log.record(stories[1].id).await.unwrap().is_some());
 }
 
 fn sql(place: &Place, sql: &str) {
