@@ -301,12 +301,18 @@ fn disk(path: &Path, entries: u64) -> Result<(), Box<dyn Error>> {
 type Question = Box<dyn Fn(&dyn StoreReader, &mut StdRng, &World) -> Result<usize, Box<dyn Error>>>;
 
 fn entries_of(limit: usize, filter: impl Fn(&mut StdRng, &World) -> EntryFilter + 'static) -> Question {
+    entries_within(Reach::whole(), limit, filter)
+}
+
+/// What somebody is answered who sees a part of the log.
+fn entries_within(
+    reach: Reach,
+    limit: usize,
+    filter: impl Fn(&mut StdRng, &World) -> EntryFilter + 'static,
+) -> Question {
     Box::new(move |reader, random, world| {
         let filter = filter(random, world);
-        Ok(reader
-            .query(&EntryQuery { filter, limit, ..EntryQuery::default() }, &Reach::whole())?
-            .entries
-            .len())
+        Ok(reader.query(&EntryQuery { filter, limit, ..EntryQuery::default() }, &reach)?.entries.len())
     })
 }
 
@@ -347,8 +353,24 @@ fn all_questions() -> Vec<(&'static str, Question)> {
         move |by| CountQuery { from: Some(BEGIN / 86_400), to: Some(BEGIN / 86_400 + DAYS), ..count(by) };
     let odd =
         move |by| CountQuery { from: Some(BEGIN / 86_400 + 17), to: Some(BEGIN / 86_400 + 345), ..count(by) };
+    let team = || pattern("registry.example.com/team-099/*").into_iter().collect();
     vec![
         ("entries: all, 1000", entries_of(1000, move |_, _| none())),
+        (
+            "entries: all, within a reach of 20",
+            entries_within(Reach::of(team(), Vec::new()), 1000, move |_, _| none()),
+        ),
+        (
+            "entries: all, within a reach of all but 20",
+            entries_within(Reach::all_but(team()), 1000, move |_, _| none()),
+        ),
+        (
+            "entries: refusals, within a reach of 20",
+            entries_within(Reach::of(team(), Vec::new()), 1000, move |_, _| EntryFilter {
+                denied: Some(true),
+                ..none()
+            }),
+        ),
         (
             "entries: digest",
             entries_of(100, move |random, world| EntryFilter {
