@@ -17,7 +17,7 @@ use rand::{Rng as _, SeedableRng as _};
 use signet::config::{LogBackend, LogConfig};
 use signet::domain::{
     Annotations, AttachResult, BatchId, Claim, Digest, Entry, EntryFilter, Event, Format, KeyReference,
-    KeyVersion, MatchedClaims, Operation, Outcome, Pattern, Principal, RequestId, Ruling, SignatureId,
+    KeyVersion, MatchedClaims, Operation, Outcome, Pattern, Principal, Reach, RequestId, Ruling, SignatureId,
     SignatureIdentity, Signing, Subject, Timestamp,
 };
 use signet::log::{GroupCommitLog, Guard};
@@ -301,9 +301,18 @@ fn disk(path: &Path, entries: u64) -> Result<(), Box<dyn Error>> {
 type Question = Box<dyn Fn(&dyn StoreReader, &mut StdRng, &World) -> Result<usize, Box<dyn Error>>>;
 
 fn entries_of(limit: usize, filter: impl Fn(&mut StdRng, &World) -> EntryFilter + 'static) -> Question {
+    entries_within(Reach::whole(), limit, filter)
+}
+
+/// What somebody is answered who sees a part of the log.
+fn entries_within(
+    reach: Reach,
+    limit: usize,
+    filter: impl Fn(&mut StdRng, &World) -> EntryFilter + 'static,
+) -> Question {
     Box::new(move |reader, random, world| {
         let filter = filter(random, world);
-        Ok(reader.query(&EntryQuery { filter, limit, ..EntryQuery::default() })?.entries.len())
+        Ok(reader.query(&EntryQuery { filter, limit, ..EntryQuery::default() }, &reach)?.entries.len())
     })
 }
 
@@ -314,12 +323,12 @@ fn signatures_of(
     Box::new(move |reader, random, world| {
         let filter = filter(random, world);
         let query = SignatureQuery { filter, limit, ..SignatureQuery::default() };
-        Ok(reader.signatures(&query)?.signatures.len())
+        Ok(reader.signatures(&query, &Reach::whole())?.signatures.len())
     })
 }
 
 fn counts_of(query: impl Fn(&mut StdRng) -> CountQuery + 'static) -> Question {
-    Box::new(move |reader, random, _| Ok(reader.counts(&query(random))?.groups.len()))
+    Box::new(move |reader, random, _| Ok(reader.counts(&query(random), &Reach::whole())?.groups.len()))
 }
 
 fn any(random: &mut StdRng, world: &World) -> Story {
@@ -344,8 +353,24 @@ fn all_questions() -> Vec<(&'static str, Question)> {
         move |by| CountQuery { from: Some(BEGIN / 86_400), to: Some(BEGIN / 86_400 + DAYS), ..count(by) };
     let odd =
         move |by| CountQuery { from: Some(BEGIN / 86_400 + 17), to: Some(BEGIN / 86_400 + 345), ..count(by) };
+    let team = || pattern("registry.example.com/team-099/*").into_iter().collect();
     vec![
         ("entries: all, 1000", entries_of(1000, move |_, _| none())),
+        (
+            "entries: all, within a reach of 20",
+            entries_within(Reach::of(team(), Vec::new()), 1000, move |_, _| none()),
+        ),
+        (
+            "entries: all, within a reach of all but 20",
+            entries_within(Reach::all_but(team()), 1000, move |_, _| none()),
+        ),
+        (
+            "entries: refusals, within a reach of 20",
+            entries_within(Reach::of(team(), Vec::new()), 1000, move |_, _| EntryFilter {
+                denied: Some(true),
+                ..none()
+            }),
+        ),
         (
             "entries: digest",
             entries_of(100, move |random, world| EntryFilter {

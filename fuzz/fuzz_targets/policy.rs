@@ -50,5 +50,10 @@ fuzz_target!(|content: &[u8]| {
                 .any(|rule| !rule.observes && rule.allows == allows && rule.failed.is_none())
         };
         assert_eq!(decision.allowed, matching(true) && !matching(false));
+        let reading = Question { operation: Operation::LogRead, key: None, format: None, ..question };
+        let (_, reach) = policy.reach(&reading);
+        assert_eq!(policy.decide(&reading).allowed, reach.sees(Some(&repository)));
+        let of_all = policy.decide(&Question { repository: None, ..reading });
+        assert_eq!(of_all.allowed, reach.is_whole());
     }
 });

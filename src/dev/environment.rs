@@ -211,7 +211,11 @@ rules:
     identity: {{token: {PRINCIPAL}}}
     repositories: [\"{registry}/**\"]
     keys: [{KEY}, {ATTESTATION_KEY}]
-    operations: [sign, attest, blob, verify, log.read]
+    operations: [sign, attest, blob, verify]
+  - id: read-the-log
+    effect: allow
+    identity: {{token: {PRINCIPAL}}}
+    operations: [log.read]
 "
     )
 }

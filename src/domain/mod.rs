@@ -17,6 +17,7 @@ mod key;
 mod pattern;
 mod principal;
 mod public_key;
+mod reach;
 mod record;
 mod registry_host;
 mod signature;
@@ -38,6 +39,7 @@ pub use principal::{Certificate, Claims, MatchedClaims, Operation, Principal, Ru
 #[cfg(test)]
 pub(crate) use public_key::tests::key_pair as test_key_pair;
 pub use public_key::{Fingerprint, PublicKey, PublicKeyError};
+pub use reach::Reach;
 pub use record::{Attachment, Record, State};
 pub use registry_host::{RegistryHost, RegistryHostError};
 pub use signature::{Claim, Format, SignatureIdentity};

@@ -27,7 +27,8 @@ pub struct DecisionQuestion {
     #[serde(default = "sign")]
     #[schema(value_type = String, default = "sign")]
     operation: Operation,
-    /// The image by its digest; for `sign`, `attest` and `verify`.
+    /// The image by its digest; for `sign`, `attest` and `verify`, and for `log.read` of its repository: without one, that is of the
+    /// whole log.
     #[schema(
         example = "registry.example.com/team/app@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
     )]
@@ -122,9 +123,10 @@ pub async fn decide(
     body: LargeBody<MAX_BODY>,
 ) -> Result<Json<DecisionBody>, Problem> {
     let request = parse(body.json()?, state.clock.now())?;
+    let of_whole_log = request.operation == Operation::LogRead && request.image.is_none();
     let (service, principal) = (state.service.clone(), caller.principal.clone());
     let asking = async move { service.explain(&caller, &request) };
-    Ok(Json(DecisionBody::of(state.admission.run(&principal, asking).await??)))
+    Ok(Json(DecisionBody::of(state.admission.run(&principal, asking).await??, of_whole_log)))
 }
 
 /// Bytes of a body: more than any token has.
@@ -143,7 +145,7 @@ fn parse(question: DecisionQuestion, now: Timestamp) -> Result<DecisionRequest, 
     if needs_image && image.is_none() {
         return Err(Problem::invalid(format!("`image` is missing, and `{operation}` is about one.")));
     }
-    if !needs_image && image.is_some() {
+    if !needs_image && operation != Operation::LogRead && image.is_some() {
         return Err(Problem::invalid(format!("`{operation}` is about no image. Leave `image` out.")));
     }
     let predicate_type = question.predicate_type.map(|name| name.parse().map_err(ServiceError::from));
@@ -186,14 +188,17 @@ impl DecisionPrincipal {
 }
 
 impl DecisionBody {
-    fn of(Explained { explanation, in_full }: Explained) -> Self {
+    fn of(Explained { explanation, in_full }: Explained, of_whole_log: bool) -> Self {
         let Decision { allowed, ruling, limits, .. } = explanation.decision;
-        let reason = match (&ruling.rule, allowed) {
+        let mut reason = match (&ruling.rule, allowed) {
             (Some(rule), true) => format!("The rule `{rule}` allows it."),
             (Some(rule), false) => format!("The rule `{rule}` denies it."),
             (None, true) => "It is allowed.".to_owned(),
             (None, false) => "No rule allows it.".to_owned(),
         };
+        if of_whole_log && !allowed {
+            reason.push_str(" This is about the whole log: name an `image` to ask about its repository.");
+        }
         let number = |limit: Option<std::num::NonZeroU32>| limit.map(std::num::NonZeroU32::get);
         let (per_hour, per_token) = (number(limits.per_hour), number(limits.per_token));
         Self {

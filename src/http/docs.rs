@@ -24,7 +24,7 @@ use super::ApiState;
         (name = "verifications", description = "Is this image signed? Needs `verify`"),
         (name = "keys", description = "Public keys, for those who verify. No credentials needed"),
         (name = "policy", description = "What may be signed by whom"),
-        (name = "log", description = "The signing log. Its entries are for auditors, and need `log.read`; checkpoints and tiles of hashes are public")
+        (name = "log", description = "The signing log. Its entries are for auditors, and need `log.read`, which may be for some repositories alone; checkpoints and tiles of hashes are public")
     )
 )]
 pub struct Document;

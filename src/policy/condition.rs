@@ -18,6 +18,8 @@ pub struct Condition {
     program: Arc<Program>,
     /// The claims that it names, as far as that can be told without asking it.
     pub claims: Vec<Path>,
+    /// Whether it may look at what is asked about: its repository, its host or its digest.
+    pub looks_at_subject: bool,
 }
 
 /// Characters of a condition.
@@ -27,6 +29,9 @@ const MAX_LENGTH: usize = 4096;
 const MAX_LOOPS: usize = 2;
 
 const VARIABLES: [&str; 3] = ["claims", "request", "principal"];
+
+/// What `request` says whatever it is about.
+const OF_ANY_SUBJECT: [&str; 6] = ["operation", "key", "format", "predicate_type", "annotations", "time"];
 
 /// CEL's own functions, beside its operators. Another name would be an error whenever the rule is asked.
 const FUNCTIONS: [&str; 29] = [
@@ -85,7 +90,11 @@ impl Condition {
             let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
             return Err(format!("{reason}{}", place(source, before.matches('\n').count() + 1, column)));
         }
-        Ok(Self { program: Arc::new(program), claims: reader.claims.into_iter().collect() })
+        Ok(Self {
+            program: Arc::new(program),
+            claims: reader.claims.into_iter().collect(),
+            looks_at_subject: reader.looks_at_subject,
+        })
     }
 
     /// Whether it is true of what is asked.
@@ -187,6 +196,7 @@ fn place(source: &str, line: usize, column: usize) -> String {
 #[derive(Default)]
 struct Reader {
     claims: BTreeSet<Path>,
+    looks_at_subject: bool,
     /// Names that loops give to elements.
     local: Vec<String>,
     fault: Option<(u64, String)>,
@@ -201,6 +211,14 @@ impl Reader {
             self.claims.insert(path);
             return;
         }
+        if let Some((operand, name)) = member(node)
+            && is_request(operand)
+        {
+            self.looks_at_subject |= !OF_ANY_SUBJECT.contains(&name.as_str());
+            return;
+        }
+        // Whole, or by a name that only the asking tells.
+        self.looks_at_subject |= is_request(node);
         match &node.expr {
             Expr::Unspecified | Expr::Literal(_) => {}
             Expr::Ident(name) => {
@@ -262,21 +280,29 @@ impl Reader {
 
 /// `claims.a.b` and `claims["a"].b` as the way to a claim.
 fn claim(node: &IdedExpr) -> Option<Path> {
-    let (operand, name) = match &node.expr {
-        Expr::Select(select) => (select.operand.as_ref(), select.field.clone()),
-        Expr::Call(call) if call.func_name == "_[_]" => match call.args.as_slice() {
-            [operand, index] => match &index.expr {
-                Expr::Literal(LiteralValue::String(name)) => (operand, name.inner().to_owned()),
-                _ => return None,
-            },
-            _ => return None,
-        },
-        _ => return None,
-    };
+    let (operand, name) = member(node)?;
     let mut path = match &operand.expr {
         Expr::Ident(root) if root == "claims" => Vec::new(),
         _ => claim(operand)?,
     };
     path.push(name);
     Some(path)
+}
+
+/// `a.b` and `a["b"]` as `a` and the name `b`.
+fn member(node: &IdedExpr) -> Option<(&IdedExpr, String)> {
+    match &node.expr {
+        Expr::Select(select) => Some((&select.operand, select.field.clone())),
+        Expr::Call(call) if call.func_name == "_[_]" => match call.args.as_slice() {
+            [operand, IdedExpr { expr: Expr::Literal(LiteralValue::String(name)), .. }] => {
+                Some((operand, name.inner().to_owned()))
+            }
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn is_request(node: &IdedExpr) -> bool {
+    matches!(&node.expr, Expr::Ident(name) if name == "request")
 }

@@ -116,7 +116,7 @@ fn more_telling(first: Decision, other: Decision) -> Decision {
 }
 
 /// The claims that `rule` looked at, as the log keeps them: cut, as a caller's issuer decides how long they are.
-fn matched_claims(rule: &Rule, asked: &Asked<'_>) -> MatchedClaims {
+pub(super) fn matched_claims(rule: &Rule, asked: &Asked<'_>) -> MatchedClaims {
     let mut matched = MatchedClaims::new();
     let Some(claims) = asked.question.principal.claims() else { return matched };
     let mut room = MAX_CLAIMS;

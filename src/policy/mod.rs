@@ -11,6 +11,7 @@ mod identity;
 mod index;
 mod nearest;
 mod platform;
+mod reach;
 mod reload;
 mod rule;
 mod shadow;
@@ -22,7 +23,7 @@ mod warnings;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use crate::domain::{Digest, Missing};
+use crate::domain::{Digest, Missing, Reach};
 use crate::input;
 use crate::ports::{Decision, Explanation, Policy, PolicyState, Question};
 
@@ -94,6 +95,10 @@ impl RulePolicy {
 impl Policy for RulePolicy {
     fn decide(&self, question: &Question<'_>) -> Decision {
         self.decide_among(&self.index.candidates(question.principal), question)
+    }
+
+    fn reach(&self, question: &Question<'_>) -> (Decision, Reach) {
+        self.reach_among(&self.index.candidates(question.principal), question)
     }
 
     fn explain(&self, question: &Question<'_>) -> Explanation {

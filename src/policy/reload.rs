@@ -9,7 +9,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::{Configured, PolicyError, RulePolicy, file};
-use crate::domain::{Clock, Digest, Event, Missing};
+use crate::domain::{Clock, Digest, Event, Missing, Reach};
 use crate::metrics::Metrics;
 use crate::ports::{Chronicle, Decision, Explanation, Policy, PolicyState, Question};
 
@@ -50,6 +50,10 @@ impl ReloadingPolicy {
 impl Policy for ReloadingPolicy {
     fn decide(&self, question: &Question<'_>) -> Decision {
         self.current.load().decide(question)
+    }
+
+    fn reach(&self, question: &Question<'_>) -> (Decision, Reach) {
+        self.current.load().reach(question)
     }
 
     fn explain(&self, question: &Question<'_>) -> Explanation {

@@ -154,25 +154,37 @@ impl Rule {
         self.unmet(asked).is_none()
     }
 
+    /// Whether the rule speaks of what is asked, be it of some repositories alone.
+    pub fn matches_somewhere(&self, asked: &Asked<'_>) -> bool {
+        self.unmet_by_caller(asked).or_else(|| self.unmet_by_rest(asked)).is_none()
+    }
+
     /// The first condition that does not hold. Of the question, key and format may be open where no rule names one.
     pub fn unmet(&self, asked: &Asked<'_>) -> Option<Unmet> {
-        let question = &asked.question;
-        let (needs_repository, _) = concerns(question.operation);
+        let by_repository = || (!self.has_repository(asked)).then_some(Unmet::Repositories);
+        self.unmet_by_caller(asked).or_else(by_repository).or_else(|| self.unmet_by_rest(asked))
+    }
+
+    fn unmet_by_caller(&self, asked: &Asked<'_>) -> Option<Unmet> {
         if self.identities.is_some() && self.matching_identity(asked).is_none() {
             return Some(Unmet::Identity);
         }
-        if !self.operations.contains(&question.operation) {
-            return Some(Unmet::Operations);
-        }
-        let repositories = match asked.repository() {
-            Some(name) => {
+        (!self.operations.contains(&asked.question.operation)).then_some(Unmet::Operations)
+    }
+
+    fn has_repository(&self, asked: &Asked<'_>) -> bool {
+        match (asked.repository(), asked.question.operation) {
+            (Some(name), _) => {
                 self.repositories.is_empty() || self.repositories.iter().any(|pattern| pattern.matches(name))
             }
-            None => !needs_repository,
-        };
-        if !repositories {
-            return Some(Unmet::Repositories);
+            // Of the whole log: what shows a part does not show all, and what hides a part does not leave all.
+            (None, Operation::LogRead) => !self.allows() || self.repositories.is_empty(),
+            (None, operation) => !concerns(operation).0,
         }
+    }
+
+    fn unmet_by_rest(&self, asked: &Asked<'_>) -> Option<Unmet> {
+        let question = &asked.question;
         if question.key.is_some_and(|key| !self.keys.is_empty() && !self.keys.contains(key)) {
             return Some(Unmet::Keys);
         }
@@ -195,7 +207,13 @@ impl Rule {
         if self.valid_until.is_some_and(|until| question.now >= until) {
             return Some(Unmet::ValidUntil);
         }
-        match self.condition.as_ref()?.holds(asked) {
+        let condition = self.condition.as_ref()?;
+        let told = match question.operation {
+            // What somebody may read is decided once, and not for each entry.
+            Operation::LogRead if condition.looks_at_subject => Err(OF_NO_SUBJECT.to_owned()),
+            _ => condition.holds(asked),
+        };
+        match told {
             Ok(true) => None,
             Ok(false) => Some(Unmet::Condition(None)),
             // What can not be told must not open a door: neither by an allow rule that matches, nor by a deny rule that does not.
@@ -232,7 +250,14 @@ impl Rule {
             }
             Unmet::Repositories => {
                 let wanted = list(self.repositories.iter().map(Pattern::as_str));
-                wants("repositories", "the image's", asked.repository(), format!("what fits {wanted}"))
+                match (asked.repository(), question.operation) {
+                    (None, Operation::LogRead) => {
+                        format!(
+                            "repositories: this is about the whole log, the rule wants what fits {wanted}"
+                        )
+                    }
+                    (name, _) => wants("repositories", "the image's", name, format!("what fits {wanted}")),
+                }
             }
             Unmet::Keys => {
                 let wanted = list(self.keys.iter().map(KeyName::as_str));
@@ -343,6 +368,9 @@ impl PredicatePattern {
         }
     }
 }
+
+/// Why a condition on the repository can not be told of reading the log.
+const OF_NO_SUBJECT: &str = "it looks at the repository or the digest, and what may be read of the log is decided before either is known; name `repositories`";
 
 /// Whether every question about `operation` names a repository, and whether it names a key.
 pub const fn concerns(operation: Operation) -> (bool, bool) {

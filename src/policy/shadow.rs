@@ -2,7 +2,7 @@
 
 use super::identity::{Conditions, Identity};
 use super::rule::{Rule, concerns};
-use crate::domain::Pattern;
+use crate::domain::{Operation, Pattern};
 
 impl Rule {
     /// Whether this rule matches all that `other` matches. Said only where it is sure.
@@ -19,7 +19,7 @@ impl Rule {
                 || !other.predicate_types.is_empty() && within(&other.predicate_types, &self.predicate_types))
             && self.covers_identities_of(other)
             && (self.repositories.is_empty()
-                || !(other.repositories.is_empty() && other.concerns_some().0)
+                || !(other.repositories.is_empty() && (other.concerns_some().0 || other.reads_the_log()))
                     && other
                         .repositories
                         .iter()
@@ -31,6 +31,11 @@ impl Rule {
         let some =
             |of: fn((bool, bool)) -> bool| self.operations.iter().any(|operation| of(concerns(*operation)));
         (some(|concerned| concerned.0), some(|concerned| concerned.1))
+    }
+
+    /// Whether it speaks of reading the log: then, without repositories, of the whole log.
+    fn reads_the_log(&self) -> bool {
+        self.operations.contains(&Operation::LogRead)
     }
 
     fn covers_identities_of(&self, other: &Self) -> bool {
@@ -75,8 +80,8 @@ fn conditions_cover(outer: &Conditions, inner: &Conditions) -> bool {
         })
 }
 
-/// Whether `outer` matches all that `inner` matches.
-fn contains(outer: &Pattern, inner: &Pattern) -> bool {
+/// Whether `outer` matches all that `inner` matches. Said only where it is sure.
+pub fn contains(outer: &Pattern, inner: &Pattern) -> bool {
     let below = outer.as_str().strip_suffix("**").is_some_and(|folder| {
         !folder.contains('*') && inner.as_str().strip_prefix(folder).is_some_and(|rest| !rest.is_empty())
     });

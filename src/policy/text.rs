@@ -40,6 +40,7 @@ pub struct RuleText {
     #[serde(default)]
     pub identity: Option<OneOrMany<IdentityText>>,
     /// Of these repositories, `host/path`: `*` stops at `/`, `**` crosses it. Needed in allow rules for sign, attest and verify.
+    /// For log.read: what the log has of these; without it, the whole log.
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub repositories: Option<Vec<String>>,

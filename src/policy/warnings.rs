@@ -80,6 +80,14 @@ fn in_vain(rule: &Rule, now: Timestamp) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if has(Operation::LogRead) && rule.condition.as_ref().is_some_and(|condition| condition.looks_at_subject)
+    {
+        let so = match rule.allows() {
+            true => "can never match `log.read`",
+            false => "denies `log.read` of all that it names, whatever its condition says",
+        };
+        warnings.push(format!("{so}: its condition looks at the repository or the digest, and what may be read of the log is decided before either is known; name `repositories`, in a rule of its own"));
+    }
     let narrowed = rule.formats.len() < Format::ALL.len();
     if narrowed
         && !rule.operations.is_empty()

@@ -6,7 +6,8 @@ use async_trait::async_trait;
 
 use super::{LogError, LoggedEntry};
 use crate::domain::{
-    AttachResult, BatchId, Digest, EntryFilter, KeyName, Operation, Pattern, Signing, Subject, Timestamp,
+    AttachResult, BatchId, Digest, EntryFilter, KeyName, Operation, Pattern, Reach, Signing, Subject,
+    Timestamp,
 };
 
 /// What an auditor asks, page by page.
@@ -189,6 +190,18 @@ pub struct CountQuery {
     pub top: usize,
 }
 
+impl CountQuery {
+    /// Whether a part of the log, by repository, can be counted like this: entries are counted of repositories, and by them, by day, month,
+    /// kind and decision.
+    pub fn is_of_repositories(&self) -> bool {
+        let by_repository = matches!(
+            self.by,
+            Grouping::Repository | Grouping::Day | Grouping::Month | Grouping::Kind | Grouping::Decision
+        );
+        by_repository && matches!(self.of, None | Some(CountedOf::Repository(_)))
+    }
+}
+
 /// Entries of one group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Counted {
@@ -208,14 +221,17 @@ pub struct Counts {
     pub progress: SearchProgress,
 }
 
-/// The log, as it can be searched. Every answer says up to where the index has come.
+/// The log, as it can be searched by whoever has that reach: nothing else is found or counted. Every answer says up to where the
+/// index has come, and of the whole log.
 #[async_trait]
 pub trait LogSearch: Send + Sync {
-    async fn entries(&self, query: EntryQuery) -> Result<EntryPage, LogError>;
+    async fn entries(&self, query: EntryQuery, reach: Reach) -> Result<EntryPage, LogError>;
 
-    async fn signatures(&self, query: SignatureQuery) -> Result<SignaturePage, LogError>;
+    async fn signatures(&self, query: SignatureQuery, reach: Reach) -> Result<SignaturePage, LogError>;
 
-    async fn counts(&self, query: CountQuery) -> Result<Counts, LogError>;
+    /// # Errors
+    /// Also for a part of the log where [`CountQuery::is_of_repositories`] is false.
+    async fn counts(&self, query: CountQuery, reach: Reach) -> Result<Counts, LogError>;
 
     async fn progress(&self) -> Result<SearchProgress, LogError>;
 

@@ -1,7 +1,7 @@
 use std::num::NonZeroU32;
 
 use crate::domain::{
-    Annotations, Digest, Format, KeyName, Missing, Operation, Principal, Repository, Ruling, Timestamp,
+    Annotations, Digest, Format, KeyName, Missing, Operation, Principal, Reach, Repository, Ruling, Timestamp,
 };
 
 /// What a principal wants to do.
@@ -9,7 +9,7 @@ use crate::domain::{
 pub struct Question<'a> {
     pub principal: &'a Principal,
     pub operation: Operation,
-    /// None for operations that concern no repository.
+    /// None for operations that concern no repository; of reading the log, for the whole log.
     pub repository: Option<&'a Repository>,
     /// None for operations that concern no subject, and where it does not matter yet.
     pub digest: Option<Digest>,
@@ -97,6 +97,13 @@ pub struct PolicyState {
 /// May they, and by which rule? What no rule allows is denied; a deny rule beats an allow rule.
 pub trait Policy: Send + Sync {
     fn decide(&self, question: &Question<'_>) -> Decision;
+
+    /// How much of the log `question.principal` may read at `question.now`, whatever else the question says. Where it is nothing, the
+    /// decision denies.
+    ///
+    /// [`Policy::decide`] agrees with it: reading about a repository is allowed where the reach sees it, and reading about none
+    /// where the reach is whole.
+    fn reach(&self, question: &Question<'_>) -> (Decision, Reach);
 
     /// As [`Policy::decide`], and what every rule had to do with it. Slower.
     fn explain(&self, question: &Question<'_>) -> Explanation;

@@ -6,7 +6,7 @@ use super::{
     SessionChange, SessionId, SessionOpening, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint,
     Taken, Taking, Waiting,
 };
-use crate::domain::{Digest, Entry, KeyName, SignatureId, SignatureIdentity, Timestamp};
+use crate::domain::{Digest, Entry, KeyName, Reach, SignatureId, SignatureIdentity, Timestamp};
 use crate::tlog::{Hash, TileId, TreeHead};
 
 /// An entry on its way into the log, with the exact bytes that will be kept. Cloning shares it.
@@ -178,11 +178,11 @@ pub trait StoreReader: Send + Sync {
     fn of_subject(&self, of: &SignaturesOf) -> Result<Vec<LoggedEntry>, LogError>;
 
     /// At most [`EntryQuery::MAX_LIMIT`] entries, and fewer where they are large. The index may be behind the log.
-    fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError>;
+    fn query(&self, query: &EntryQuery, reach: &Reach) -> Result<EntryPage, LogError>;
 
-    fn signatures(&self, query: &SignatureQuery) -> Result<SignaturePage, LogError>;
+    fn signatures(&self, query: &SignatureQuery, reach: &Reach) -> Result<SignaturePage, LogError>;
 
-    fn counts(&self, query: &CountQuery) -> Result<Counts, LogError>;
+    fn counts(&self, query: &CountQuery, reach: &Reach) -> Result<Counts, LogError>;
 
     fn progress(&self) -> Result<SearchProgress, LogError>;
 

@@ -32,9 +32,6 @@ pub use signals::{exit_on_second_signal, termination};
 pub use telemetry::start as start_telemetry;
 pub use tls::{Certificates, Door, TlsError};
 
-/// How long a session is kept that nobody uses.
-const SESSIONS_IDLE: Duration = Duration::from_secs(24 * 60 * 60);
-
 /// A running Signet.
 pub struct Server {
     api: Listener,
@@ -95,7 +92,14 @@ impl Server {
         let deliveries = tokio::spawn(service.deliver_until(draining.clone()));
         let (answers, clock) = (parts.api.idempotency.clone(), parts.api.clock.clone());
         let (quotas, sessions) = (parts.log.clone(), parts.log.clone());
-        tokio::spawn(forget_what_is_old(answers, quotas, sessions, SESSIONS_IDLE, clock, stopped.clone()));
+        tokio::spawn(forget_what_is_old(
+            answers,
+            quotas,
+            sessions,
+            config.audit.idle_timeout,
+            clock,
+            stopped.clone(),
+        ));
         let (service, until) = (parts.api.service.clone(), stopped.clone());
         let repeats = tokio::spawn(async move { service.log_repeats_until(until).await });
         let admission = parts.api.admission.clone();

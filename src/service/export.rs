@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::log::shortened;
 use super::{Caller, Service, ServiceError};
-use crate::domain::{Entry, EntryFilter, Event, Operation};
+use crate::domain::{Entry, EntryFilter, Event, Operation, Reach};
 use crate::format::{csv, ndjson, ocsf};
 use crate::ports::{EntryQuery, LogError, LogRange, LogSearch, LoggedEntry, SignedCheckpoint};
 
@@ -32,6 +32,8 @@ pub enum ExportForm {
 pub struct Export {
     form: ExportForm,
     filter: EntryFilter,
+    /// Of whoever asked.
+    reach: Reach,
     search: Arc<dyn LogSearch>,
     ranges: Arc<dyn LogRange>,
     /// The range: from its first index to before its end.
@@ -65,13 +67,13 @@ const BARREN: usize = 1024;
 const CHUNK: usize = 64 * 1024;
 
 impl Service {
-    /// Begins an export, for those who may read the log. It is logged before.
+    /// Begins an export of what the caller may see. It is logged before.
     ///
     /// # Errors
     /// [`ServiceError::Forbidden`], where there is no such part, and where the log can not be read or written.
     pub async fn export(&self, caller: &Caller, request: ExportRequest) -> Result<Export, ServiceError> {
         let question = self.question(caller, Operation::LogRead);
-        let ruling = self.permit(caller, &question)?.ruling;
+        let (decision, reach) = self.permit_some(caller, &question)?;
         // In this order: the log has what a checkpoint covers.
         let checkpoint = self.transparency.checkpoint().await?;
         let extent = self.ranges.extent().await?;
@@ -97,11 +99,13 @@ impl Service {
         query.extend(asked(&request));
         let event = Event::export(shortened(query), first, end);
         let (id, who) = (caller.request_id.clone(), &caller.principal);
-        self.is_exported(Entry::new(question.now, id, who, Operation::LogRead, None, ruling, event)).await?;
+        self.is_exported(Entry::new(question.now, id, who, Operation::LogRead, None, decision.ruling, event))
+            .await?;
         Ok(Export {
             form: request.form,
-            barren: if request.filter == EntryFilter::default() { 0 } else { BARREN },
+            barren: if reach.is_whole() && request.filter == EntryFilter::default() { 0 } else { BARREN },
             filter: request.filter,
+            reach,
             search: self.search.clone(),
             ranges: self.ranges.clone(),
             first,
@@ -167,7 +171,7 @@ impl Export {
             size: Some(self.end),
             limit: 1,
         };
-        let page = self.search.entries(query).await?;
+        let page = self.search.entries(query, self.reach.clone()).await?;
         let looked = page.next.unwrap_or(page.size).min(page.progress.indexed);
         let next = page.entries.first().map_or(looked, |entry| entry.index);
         self.next = self.next.max(next).min(self.end);
@@ -184,14 +188,14 @@ impl Export {
         for logged in &entries {
             let LoggedEntry { index, bytes } = logged;
             self.next = index + 1;
-            let is_whole = self.form == ExportForm::Ndjson && self.filter == EntryFilter::default();
-            if is_whole {
+            let is_all = self.reach.is_whole() && self.filter == EntryFilter::default();
+            if is_all && self.form == ExportForm::Ndjson {
                 chunk.extend(ndjson::entry(*index, bytes));
                 self.count += 1;
                 continue;
             }
             let entry = logged.entry()?;
-            if !self.filter.matches(&entry) {
+            if !self.filter.matches(&entry) || !self.reach.sees(entry.repository()) {
                 self.barren += 1;
                 continue;
             }

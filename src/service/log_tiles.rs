@@ -21,11 +21,11 @@ impl Service {
         }
     }
 
-    /// A tile of entries, for those who may read the log; none where the newest checkpoint's tree does not have it, or
+    /// A tile of entries, for those who may read the whole log; none where the newest checkpoint's tree does not have it, or
     /// its entries are in archives.
     pub async fn log_bundle(&self, caller: &Caller, path: TilePath) -> Result<Option<Vec<u8>>, ServiceError> {
         let asked = [("bundle", path.number.to_string()), ("resource", "tiles".to_owned())];
-        self.permit_reading(caller, asked.map(|(name, value)| (name.to_owned(), value)).into())?;
+        self.permit_reading_all(caller, asked.map(|(name, value)| (name.to_owned(), value)).into())?;
         let Some(first) = path.first_entry() else { return Ok(None) };
         let (mut bundle, mut next) = (Vec::new(), first);
         let end = first.saturating_add(u64::from(path.width));

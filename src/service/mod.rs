@@ -36,7 +36,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::domain::{
-    Clock, Entry, Event, IdSource, ImageReference, Operation, Principal, RequestId, Subject,
+    Clock, Entry, Event, IdSource, ImageReference, Operation, Principal, Reach, RequestId, Subject,
 };
 use crate::metrics::Metrics;
 use crate::ports::{
@@ -128,9 +128,24 @@ impl Service {
     /// [`ServiceError::Forbidden`] where policy denies, which is logged.
     fn permit(&self, caller: &Caller, question: &Question<'_>) -> Result<Decision, ServiceError> {
         let decision = self.decide(question);
-        if decision.allowed {
-            return Ok(decision);
-        }
+        if decision.allowed { Ok(decision) } else { Err(self.refuse(caller, question, decision)) }
+    }
+
+    /// As [`Service::permit`], for reading the log: also told how much of it.
+    ///
+    /// # Errors
+    /// [`ServiceError::Forbidden`] where policy lets the caller read nothing, which is logged.
+    fn permit_some(
+        &self,
+        caller: &Caller,
+        question: &Question<'_>,
+    ) -> Result<(Decision, Reach), ServiceError> {
+        let (decision, reach) = self.reach(question);
+        if decision.allowed { Ok((decision, reach)) } else { Err(self.refuse(caller, question, decision)) }
+    }
+
+    /// Logs that policy has denied `question`.
+    fn refuse(&self, caller: &Caller, question: &Question<'_>, decision: Decision) -> ServiceError {
         let repository = question.repository.cloned();
         let subject = question.digest.map(|digest| Subject { repository, digest });
         let event = Event::refusal(question.key.cloned(), Vec::new());
@@ -138,12 +153,22 @@ impl Service {
         let (now, operation) = (question.now, question.operation);
         let refusal = Entry::new(now, id, who, operation, subject, decision.ruling, event);
         self.refused(refusal, || self.policy.nearest(question));
-        Err(ServiceError::Forbidden)
+        ServiceError::Forbidden
     }
 
     /// What policy says of something that is about to be done.
     fn decide(&self, question: &Question<'_>) -> Decision {
-        let decision = self.policy.decide(question);
+        self.counted(question, self.policy.decide(question))
+    }
+
+    /// How much of the log whoever asks is about to be shown, at most.
+    fn reach(&self, question: &Question<'_>) -> (Decision, Reach) {
+        let (decision, reach) = self.policy.reach(question);
+        (self.counted(question, decision), reach)
+    }
+
+    /// The decision, which the metrics know then.
+    fn counted(&self, question: &Question<'_>, decision: Decision) -> Decision {
         self.metrics.policy_decision(&question.operation, decision.allowed);
         for rule in &decision.observed {
             self.metrics.policy_observed(rule);

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use signet::config::{LogBackend, LogConfig};
 use signet::domain::{
     Annotations, AttachResult, BatchId, Claim, Digest, Entry, Event, Format, IdSource as _, ImageReference,
-    KeyReference, KeyVersion, MatchedClaims, Operation, Outcome, Principal, RandomIds, Ruling, SignatureId,
-    SignatureIdentity, Signing, Timestamp,
+    KeyReference, KeyVersion, MatchedClaims, Operation, Outcome, Principal, RandomIds, Reach, Ruling,
+    SignatureId, SignatureIdentity, Signing, Timestamp,
 };
 use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
@@ -256,14 +256,21 @@ pub async fn indexed(log: &GroupCommitLog) {
 /// The page that `query` finds when the search index knows what is in the log now.
 pub async fn page(log: &GroupCommitLog, query: EntryQuery) -> EntryPage {
     indexed(log).await;
-    log.entries(query).await.unwrap()
+    log.entries(query, Reach::whole()).await.unwrap()
 }
 
-/// The entries that `query` finds, on all pages: one may end early where it takes long, so that no page has everything for sure.
-pub async fn entries_of(log: &GroupCommitLog, mut query: EntryQuery) -> Vec<LoggedEntry> {
+/// The entries that `query` finds, on all pages.
+pub async fn entries_of(log: &GroupCommitLog, query: EntryQuery) -> Vec<LoggedEntry> {
+    entries_within(log, query, Reach::whole()).await
+}
+
+/// The entries within `reach` that `query` finds, on all pages: one may end early where it takes long, so that no page has everything for
+/// sure.
+pub async fn entries_within(log: &GroupCommitLog, mut query: EntryQuery, reach: Reach) -> Vec<LoggedEntry> {
     let mut entries = Vec::new();
     loop {
-        let found = page(log, query.clone()).await;
+        indexed(log).await;
+        let found = log.entries(query.clone(), reach.clone()).await.unwrap();
         assert!(found.entries.len() <= query.limit, "{query:?}");
         entries.extend(found.entries);
         let Some(next) = found.next else { return entries };

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use futures::future::{join_all, poll_immediate};
-use signet::domain::{KeyName, SignatureId, SignatureIdentity, Timestamp};
+use signet::domain::{KeyName, Reach, SignatureId, SignatureIdentity, Timestamp};
 use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
 use signet::ports::{
@@ -294,7 +294,7 @@ impl StoreReader for Unread {
         unreachable!()
     }
 
-    fn query(&self, _: &EntryQuery) -> Result<EntryPage, LogError> {
+    fn query(&self, _: &EntryQuery, _: &Reach) -> Result<EntryPage, LogError> {
         unreachable!()
     }
 
@@ -322,11 +322,11 @@ impl StoreReader for Unread {
         unreachable!()
     }
 
-    fn signatures(&self, _: &SignatureQuery) -> Result<SignaturePage, LogError> {
+    fn signatures(&self, _: &SignatureQuery, _: &Reach) -> Result<SignaturePage, LogError> {
         unreachable!()
     }
 
-    fn counts(&self, _: &CountQuery) -> Result<Counts, LogError> {
+    fn counts(&self, _: &CountQuery, _: &Reach) -> Result<Counts, LogError> {
         unreachable!()
     }
 

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{Rng as _, SeedableRng as _};
 use signet::domain::{
-    AttachResult, Digest, Entry, EntryFilter, Event, Operation, Pattern, Record, SignatureId, State,
+    AttachResult, Digest, Entry, EntryFilter, Event, Operation, Pattern, Reach, Record, SignatureId, State,
 };
 use signet::log::GroupCommitLog;
 use signet::ports::{
@@ -16,7 +16,7 @@ use signet::ports::{
     SignatureQuery, SignatureState, SignaturesOf, SigningLog as _,
 };
 
-use crate::fixtures::{Place, Story, all, at, contract, indexed, indexes};
+use crate::fixtures::{Place, Story, all, at, contract, entries_within, indexed, indexes};
 
 contract! {
     pages_of_any_question_together_are_what_the_filter_finds_in_all_entries,
@@ -138,6 +138,16 @@ fn pattern(random: &mut StdRng) -> Pattern {
     Pattern::of_repositories(patterns.choose(random).unwrap()).unwrap()
 }
 
+/// The whole log as often as a part of it.
+fn reach(random: &mut StdRng) -> Reach {
+    let mut some = |most: usize| (0..random.random_range(0..=most)).map(|_| pattern(random)).collect();
+    match [some(2), some(1)] {
+        [shown, hidden] if random.random_bool(0.3) => Reach::of(shown, hidden),
+        [_, hidden] if random.random_bool(0.4) => Reach::all_but(hidden),
+        _ => Reach::whole(),
+    }
+}
+
 fn word(random: &mut StdRng, words: &[&str]) -> String {
     words.choose(random).unwrap().to_string()
 }
@@ -156,12 +166,15 @@ async fn pages_of_any_question_together_are_what_the_filter_finds_in_all_entries
     let log = place.log();
     logged(&log, &entries).await;
     for round in 0..250 {
-        let filter = filter(&mut random, &entries);
-        let expected = (0..).zip(&entries).filter(|(_, entry)| filter.matches(entry)).map(|(index, _)| index);
+        let (filter, reach) = (filter(&mut random, &entries), reach(&mut random));
+        let is_meant = |entry: &Entry| filter.matches(entry) && reach.sees(entry.repository());
+        let expected = (0..).zip(&entries).filter(|(_, entry)| is_meant(entry)).map(|(index, _)| index);
         let expected: Vec<u64> = expected.collect();
         let limit = random.random_range(1..600);
         let query = EntryQuery { filter, limit, ..EntryQuery::default() };
-        assert_eq!(indexes(&log, query.clone()).await, expected, "round {round}: {query:?}");
+        let found = entries_within(&log, query.clone(), reach.clone()).await;
+        let found: Vec<_> = found.iter().map(|entry| entry.index).collect();
+        assert_eq!(found, expected, "round {round}: {query:?} {reach:?}");
     }
 }
 
@@ -176,10 +189,14 @@ fn records(entries: &[Entry]) -> BTreeMap<u64, Record> {
     of.into_values().map(|entries| (entries[0].0, Record::from_entries(entries).unwrap())).collect()
 }
 
-async fn all_signatures(log: &GroupCommitLog, mut query: SignatureQuery) -> Vec<ListedSignature> {
+async fn all_signatures(
+    log: &GroupCommitLog,
+    mut query: SignatureQuery,
+    reach: &Reach,
+) -> Vec<ListedSignature> {
     let mut found = Vec::new();
     loop {
-        let page = log.signatures(query.clone()).await.unwrap();
+        let page = log.signatures(query.clone(), reach.clone()).await.unwrap();
         found.extend(page.signatures);
         let Some(next) = page.next else { return found };
         query.begin = next;
@@ -193,7 +210,8 @@ async fn signatures_are_listed_in_the_state_that_their_entries_tell(place: Place
     let log = place.log();
     logged(&log, &entries).await;
     let records = records(&entries);
-    let listed = all_signatures(&log, SignatureQuery { limit: 100, ..SignatureQuery::default() }).await;
+    let everything = SignatureQuery { limit: 100, ..SignatureQuery::default() };
+    let listed = all_signatures(&log, everything, &Reach::whole()).await;
     assert_eq!(
         listed.iter().map(|signature| signature.first).collect::<Vec<_>>(),
         records.keys().copied().collect::<Vec<_>>()
@@ -228,12 +246,13 @@ async fn signatures_are_listed_in_the_state_that_their_entries_tell(place: Place
         }
     }
     for _ in 0..100 {
-        let filter = signature_filter(&mut random);
-        let expected: Vec<_> =
-            listed.iter().filter(|signature| is_meant(&filter, signature)).cloned().collect();
+        let (filter, reach) = (signature_filter(&mut random), reach(&mut random));
+        let sees = |signature: &ListedSignature| reach.sees(signature.subject.repository.as_ref());
+        let expected = listed.iter().filter(|signature| is_meant(&filter, signature) && sees(signature));
+        let expected: Vec<_> = expected.cloned().collect();
         let query =
             SignatureQuery { filter, limit: random.random_range(1..300), ..SignatureQuery::default() };
-        assert_eq!(all_signatures(&log, query.clone()).await, expected, "{query:?}");
+        assert_eq!(all_signatures(&log, query.clone(), &reach).await, expected, "{query:?} {reach:?}");
     }
 }
 
@@ -325,15 +344,21 @@ async fn counts_are_those_of_the_entries(place: Place) {
                     to: to.map(day),
                     top: usize::MAX,
                 };
-                let answer = log.counts(query.clone()).await.unwrap();
-                let expected = counted(&entries, &query);
-                assert_eq!(answer.entries, expected.values().sum::<u64>(), "{query:?}");
+                let reach = reach(&mut random);
+                if !reach.is_whole() && !query.is_of_repositories() {
+                    log.counts(query, reach).await.unwrap_err();
+                    continue;
+                }
+                let answer = log.counts(query.clone(), reach.clone()).await.unwrap();
+                let within: Vec<_> = entries.iter().filter(|entry| reach.sees(entry.repository())).collect();
+                let expected = counted(&within, &query);
+                assert_eq!(answer.entries, expected.values().sum::<u64>(), "{query:?} {reach:?}");
                 let found = answer
                     .groups
                     .iter()
                     .map(|group| ((group.group.clone(), group.key_version), group.entries));
                 assert_eq!(found.collect::<BTreeMap<_, _>>(), expected, "{query:?}");
-                let top = log.counts(CountQuery { top: 2, ..query.clone() }).await.unwrap();
+                let top = log.counts(CountQuery { top: 2, ..query.clone() }, reach).await.unwrap();
                 assert_eq!(top.entries, answer.entries);
                 let mut most: Vec<_> = answer.groups.iter().map(|group| group.entries).collect();
                 most.sort_unstable_by_key(|entries| std::cmp::Reverse(*entries));
@@ -346,7 +371,7 @@ async fn counts_are_those_of_the_entries(place: Place) {
 }
 
 /// What `query` counts, entry by entry.
-fn counted(entries: &[Entry], query: &CountQuery) -> BTreeMap<(String, Option<u32>), u64> {
+fn counted(entries: &[&Entry], query: &CountQuery) -> BTreeMap<(String, Option<u32>), u64> {
     let mut groups = BTreeMap::new();
     for entry in entries {
         let day = entry.time.as_second().div_euclid(DAY);
@@ -455,12 +480,12 @@ async fn a_first_page_speaks_of_what_is_indexed_and_later_pages_of_the_same(plac
     let log = place.log();
     log.append(vec![Story::new().intent(); 10]).await.unwrap();
     indexed(&log).await;
-    let first = log.entries(EntryQuery { limit: 4, ..EntryQuery::default() }).await.unwrap();
+    let first = log.entries(EntryQuery { limit: 4, ..EntryQuery::default() }, Reach::whole()).await.unwrap();
     assert_eq!((first.size, first.next), (10, Some(4)));
     log.append(vec![Story::new().intent(); 10]).await.unwrap();
     indexed(&log).await;
     let second = EntryQuery { limit: 10, after: Some(3), size: Some(first.size), ..EntryQuery::default() };
-    let second = log.entries(second).await.unwrap();
+    let second = log.entries(second, Reach::whole()).await.unwrap();
     assert_eq!((second.entries.len(), second.size, second.next), (6, 10, None));
     assert_eq!((second.progress.log_size, second.progress.indexed), (20, 20));
     assert_eq!(indexes(&log, all()).await.len(), 20);

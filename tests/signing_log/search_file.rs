@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use signet::domain::State;
-use signet::ports::{LogSearch as _, SigningLog as _};
+use signet::domain::{Pattern, Reach, State};
+use signet::ports::{CountQuery, Grouping, LogSearch as _, SigningLog as _};
 
-use crate::fixtures::{Place, Story, all, indexed, indexes};
+use crate::fixtures::{Place, Story, all, entries_within, indexed, indexes};
 
 /// A log of `signatures` signatures, which has been indexed and closed.
 async fn filled(place: &Place, signatures: usize) -> Vec<Story> {
@@ -73,7 +73,8 @@ async fn an_index_that_is_lost_or_can_not_be_read_is_made_again() {
         let story = &stories[0];
         // Whoever meets the damage is told that something is wrong, and never something wrong.
         for _ in 0..1000 {
-            let (record, page) = futures::future::join(log.record(story.id), log.entries(all())).await;
+            let (record, page) =
+                futures::future::join(log.record(story.id), log.entries(all(), Reach::whole())).await;
             if let Ok(record) = &record {
                 assert!(matches!(record.as_ref().unwrap().state, State::Attached { .. }), "{what}");
             }
@@ -149,6 +150,42 @@ async fn making_it_again_leaves_one_index_and_no_old_files() {
     }
     drop(log);
     assert_whole(&place, &stories, "made again").await;
+}
+
+/// As the log of a later version is to this one.
+#[tokio::test]
+async fn an_entry_that_can_not_be_read_is_found_and_counted_for_those_alone_who_see_the_whole_log() {
+    let place = Place::sqlite();
+    // A start looks at the end of the log alone.
+    let stories = filled(&place, 200).await;
+    index_files(&place).iter().for_each(|path| std::fs::remove_file(path).unwrap());
+    let unreadable = r#"{"v":1,"kind":"of-a-later-version","repository":"registry.example.com/team/secret"}"#;
+    let raw = place.raw();
+    raw.execute_batch("DROP TRIGGER entries_stay").unwrap();
+    raw.execute("UPDATE entries SET bytes = CAST(?1 AS BLOB) WHERE idx = 1", [unreadable]).unwrap();
+    let log = place.log();
+    indexed(&log).await;
+    let secret = vec![Pattern::of_repositories("registry.example.com/team/secret").unwrap()];
+    let everywhere = vec![Pattern::of_repositories("**").unwrap()];
+    for (reach, is_seen) in
+        [(Reach::whole(), true), (Reach::all_but(secret), false), (Reach::of(everywhere, Vec::new()), false)]
+    {
+        let expected: Vec<u64> = (0..600).filter(|index| is_seen || *index != 1).collect();
+        let found = entries_within(&log, all(), reach.clone()).await;
+        assert_eq!(found.iter().map(|entry| entry.index).collect::<Vec<_>>(), expected, "{reach:?}");
+        let query = CountQuery {
+            by: Grouping::Month,
+            of: None,
+            kind: None,
+            denied: None,
+            from: None,
+            to: None,
+            top: usize::MAX,
+        };
+        let counts = log.counts(query, reach.clone()).await.unwrap();
+        assert_eq!(counts.entries, expected.len() as u64, "{reach:?}");
+    }
+    assert!(log.record(stories[1].id).await.unwrap().is_some());
 }
 
 fn sql(place: &Place, sql: &str) {

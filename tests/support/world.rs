@@ -29,7 +29,7 @@ pub struct World {
     pub log_key: String,
     /// `host:port/name`, where the host is the proxy's.
     pub repository: String,
-    /// A token that may do everything in this world's repository with its key.
+    /// A token that may do everything in this world's repository with its key, and read the whole log.
     pub token: String,
     /// A token that is known and that no rule names.
     pub outsider: String,
@@ -109,7 +109,7 @@ impl World {
         let vault_token = servers::signing_token_for(&client, &vault, &key, &log_key, &[settings.key]).await;
         std::fs::write(directory.path().join("vault-token"), format!("{vault_token}\n")).unwrap();
         let policy = format!(
-            "version: 1\nrules:\n  - id: everything\n    effect: allow\n    identity: {{token: ci}}\n    repositories: ['{repository}', '{repository}/**']\n    keys: ['{key}']\n    operations: [sign, attest, blob, verify, log.read]\n"
+            "version: 1\nrules:\n  - id: reads\n    effect: allow\n    identity: {{token: ci}}\n    operations: [log.read]\n  - id: everything\n    effect: allow\n    identity: {{token: ci}}\n    repositories: ['{repository}', '{repository}/**']\n    keys: ['{key}']\n    operations: [sign, attest, blob, verify]\n"
         );
         std::fs::write(directory.path().join("policy.yaml"), policy).unwrap();
         if settings.postgres {

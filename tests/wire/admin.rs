@@ -21,7 +21,7 @@ async fn livez_never_asks_vault_and_readyz_asks_once_for_all() {
         assert_eq!(answer.status, 200, "{answer:?}");
         let checks = json!({"vault": "ok", "log": "ok", "policy": "ok", "draining": false});
         let text = std::fs::read(world.directory.path().join("policy.yaml")).unwrap();
-        let policy = json!({"digest": signet::domain::Digest::of(&text).to_string(), "rules": 1});
+        let policy = json!({"digest": signet::domain::Digest::of(&text).to_string(), "rules": 2});
         assert_eq!(answer.body, json!({"status": "ready", "checks": checks, "policy": policy}));
     }
     let calls = world.vault_proxy.take_calls();

@@ -42,7 +42,8 @@ async fn callers_ask_what_they_may_do_and_nothing_happens() {
         (json!({"image": image, "operation": "attest", "predicate_type": "spdx"}), Some("everything")),
         (json!({"image": image, "operation": "verify"}), Some("everything")),
         (json!({"operation": "blob", "key": world.key}), Some("everything")),
-        (json!({"operation": "log.read"}), Some("everything")),
+        (json!({"operation": "log.read"}), Some("reads")),
+        (json!({"operation": "log.read", "image": image}), Some("reads")),
         (json!({"operation": "policy.explain"}), None),
         (json!({"image": image, "key": "no-such-key"}), None),
         (json!({"image": image.replace("/team/", "/other/")}), None),
@@ -82,15 +83,15 @@ async fn asking_about_others_and_why_needs_a_rule() {
         assert_eq!(answer.body["decision"], if allowed { "allow" } else { "deny" }, "{principal}");
         let rules = answer.body["rules"].as_array().unwrap();
         let ids: Vec<_> = rules.iter().map(|rule| rule["id"].as_str().unwrap()).collect();
-        assert_eq!(ids, ["everything", "auditors"]);
-        assert_eq!(rules[0]["matched"], allowed);
-        assert_eq!(rules[0]["failed"].is_string(), !allowed, "{answer:?}");
-        assert_eq!((&rules[0]["effect"], &rules[0]["mode"]), (&json!("allow"), &json!("enforce")));
-        assert_eq!(rules[1]["matched"], false);
+        assert_eq!(ids, ["reads", "everything", "auditors"]);
+        assert_eq!(rules[1]["matched"], allowed);
+        assert_eq!(rules[1]["failed"].is_string(), !allowed, "{answer:?}");
+        assert_eq!((&rules[1]["effect"], &rules[1]["mode"]), (&json!("allow"), &json!("enforce")));
+        assert_eq!((&rules[0]["matched"], &rules[2]["matched"]), (&json!(false), &json!(false)));
     }
     // Who may ask why is told of himself, too.
     let own = ask(&world, &world.outsider, &json!({"operation": "policy.explain"})).await;
-    assert_eq!((&own.body["rule"], &own.body["rules"][1]["matched"]), (&json!("auditors"), &json!(true)));
+    assert_eq!((&own.body["rule"], &own.body["rules"][2]["matched"]), (&json!("auditors"), &json!(true)));
     world.assert_untouched();
     assert!(world.entries("decision=deny").await.is_empty(), "asking is nothing to refuse");
 }

@@ -75,11 +75,11 @@ async fn the_policy_in_force_and_one_that_was_refused_are_in_the_log() {
         World::with(Settings { lines: vec![("policy", "poll = '20ms'".to_owned())], ..Settings::default() })
             .await;
     let first = of_kind(&world, "policy", 1).await;
-    assert_eq!((&first[0]["rules"], &first[0]["previous"]), (&json!(1), &Value::Null));
+    assert_eq!((&first[0]["rules"], &first[0]["previous"]), (&json!(2), &Value::Null));
     let image = world.push_image().await;
     world.write_policy("  - {id: more, effect: deny, identity: {token: nobody}, operations: [log.read]}\n");
     let both = of_kind(&world, "policy", 2).await;
-    assert_eq!((&both[1]["rules"], &both[1]["previous"]), (&json!(2), &first[0]["policy_digest"]));
+    assert_eq!((&both[1]["rules"], &both[1]["previous"]), (&json!(3), &first[0]["policy_digest"]));
     world.write_policy("password: hunter2\n");
     let refused = of_kind(&world, "policy-refused", 1).await;
     assert_eq!(refused[0]["in_force"], both[1]["policy_digest"]);
@@ -179,7 +179,7 @@ async fn reading_the_log_is_in_the_log_and_can_not_fill_it() {
         .await;
     assert_eq!(reads.len(), 1, "{reads:?}");
     assert_eq!((&reads[0]["principal"], &reads[0]["operation"]), (&json!("token:ci"), &json!("log.read")));
-    assert_eq!((&reads[0]["rule"], &reads[0]["query"]["after"]), (&json!("everything"), &json!("0")));
+    assert_eq!((&reads[0]["rule"], &reads[0]["query"]["after"]), (&json!("reads"), &json!("0")));
     for index in 0..30 {
         world.get(&format!("/v1/log/entries/{index}")).await;
     }

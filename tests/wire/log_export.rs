@@ -74,7 +74,7 @@ async fn an_export_has_every_entry_in_its_exact_bytes_and_says_that_it_is_comple
     let exports = world.entries("kind=export").await;
     assert!(!exports.is_empty());
     assert_eq!(exports[0]["query"]["format"], "ndjson");
-    assert_eq!((&exports[0]["principal"], &exports[0]["rule"]), (&json!("token:ci"), &json!("everything")));
+    assert_eq!((&exports[0]["principal"], &exports[0]["rule"]), (&json!("token:ci"), &json!("reads")));
     assert!(exports.len() < 4, "exports that follow each other can not fill the log: {exports:?}");
 }
 

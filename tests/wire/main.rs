@@ -22,6 +22,7 @@ mod log_export;
 mod log_failures;
 mod log_keys;
 mod log_push;
+mod log_reach;
 mod log_search;
 mod log_tiles;
 mod oidc;

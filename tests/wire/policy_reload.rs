@@ -91,7 +91,7 @@ async fn no_request_fails_while_the_file_is_replaced_again_and_again() {
 async fn a_bad_file_keeps_the_rules_before_it_in_force_and_is_told_of_once() {
     let world = world("20ms").await;
     let image = world.push_image().await;
-    assert_eq!(world.metric("signet_policy_rules").await, 1.0);
+    assert_eq!(world.metric("signet_policy_rules").await, 2.0);
     let path = world.directory.path().join("policy.yaml");
     let right = std::fs::read_to_string(&path).unwrap();
     replace(&path, &right.replace("effect: allow", "effect: alow"));

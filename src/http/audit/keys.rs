@@ -1,6 +1,7 @@
 //! `/audit/keys`: the life of each key, and what depends on each of its versions.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
@@ -45,7 +46,8 @@ struct KeyView {
     in_vault: bool,
     latest: u32,
     rotates: Option<String>,
-    signatures: Number,
+    /// None for those who see a part of the log.
+    signatures: Option<Number>,
     versions: Vec<VersionView>,
     line: TimeLine,
 }
@@ -58,7 +60,7 @@ struct VersionView {
     fingerprint: String,
     created: When,
     until: Option<When>,
-    signatures: Number,
+    signatures: Option<Number>,
     /// Of the version with the most: in percent, for a bar.
     share: u64,
     public_key: String,
@@ -113,7 +115,7 @@ pub async fn list(State(state): State<ApiState>, viewer: Viewer) -> Result<Respo
     let now = state.clock.now();
     let page = KeysPage {
         frame: Frame::new("Keys", Section::Keys, Some(&viewer)),
-        keys: keys.iter().map(|key| KeyView::of(key, &counts, now)).collect(),
+        keys: keys.iter().map(|key| KeyView::of(key, counts.as_deref(), now)).collect(),
     };
     Ok(html(&page)?)
 }
@@ -138,7 +140,7 @@ pub async fn show(
     };
     let page = KeyPage {
         frame: Frame::new(format!("Key {name}"), Section::Keys, Some(&viewer)),
-        key: KeyView::of(key, &counts, state.clock.now()),
+        key: KeyView::of(key, counts.as_deref(), state.clock.now()),
         asked,
         radius,
     };
@@ -148,7 +150,7 @@ pub async fn show(
 async fn read(
     state: &ApiState,
     viewer: &Viewer,
-) -> Result<(Vec<std::sync::Arc<Key>>, Vec<VersionCount>), Problem> {
+) -> Result<(Vec<Arc<Key>>, Option<Vec<VersionCount>>), Problem> {
     let (service, caller) = (state.service.clone(), viewer.caller.clone());
     let principal = caller.principal.clone();
     let asking = async move { tokio::try_join!(service.keys(), service.version_counts(&caller)) };
@@ -256,10 +258,11 @@ impl RadiusView {
 }
 
 impl KeyView {
-    fn of(key: &Key, counts: &[VersionCount], now: Timestamp) -> Self {
+    fn of(key: &Key, counts: Option<&[VersionCount]>, now: Timestamp) -> Self {
+        let known = counts.unwrap_or_default();
         let of_version = |version: u32| {
             let counted =
-                counts.iter().find(|one| one.key == key.name.as_str() && one.version == Some(version));
+                known.iter().find(|one| one.key == key.name.as_str() && one.version == Some(version));
             counted.map_or(0, |counted| counted.signatures)
         };
         let most = key.versions.keys().map(|version| of_version(version.get())).max().unwrap_or_default();
@@ -280,7 +283,7 @@ impl KeyView {
                     fingerprint: published.public_key.fingerprint().to_string(),
                     created: When(published.created_at),
                     until: until.map(When),
-                    signatures: Number(signatures),
+                    signatures: counts.map(|_| Number(signatures)),
                     share: (signatures * 100).checked_div(most).unwrap_or_default(),
                     public_key: published.public_key.to_pem(),
                     link: link(&path, [("version", version.to_string())]),
@@ -296,9 +299,10 @@ impl KeyView {
                 let since = now.checked_sub(period).unwrap_or(now);
                 lasted(since, now)
             }),
-            signatures: Number(
-                counts.iter().filter(|one| one.key == key.name.as_str()).map(|one| one.signatures).sum(),
-            ),
+            signatures: counts.map(|counts| {
+                let of_key = counts.iter().filter(|one| one.key == key.name.as_str());
+                Number(of_key.map(|one| one.signatures).sum())
+            }),
             line: TimeLine::of(key, now),
             versions,
             path,

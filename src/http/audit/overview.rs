@@ -33,6 +33,7 @@ struct OverviewPage {
     indexed: String,
     policy: Short,
     rules: usize,
+    is_whole: bool,
     now: When,
 }
 
@@ -151,6 +152,7 @@ fn page(viewer: &Viewer, overview: &Overview) -> OverviewPage {
         },
         policy: Short(overview.policy.digest),
         rules: overview.policy.rules,
+        is_whole: overview.is_whole,
         now: When(*now),
     }
 }
@@ -161,7 +163,8 @@ fn warnings(overview: &Overview) -> Vec<Warning> {
         let text = format!("Vault would not sign now: {code}. Jobs are refused until it does.");
         warnings.push(Warning { tone: Tone::Bad, text, link: None });
     }
-    if let Some(reason) = &overview.policy.refused {
+    // Why may tell of rules about others.
+    if let Some(reason) = overview.policy.refused.as_ref().filter(|_| overview.is_whole) {
         let text = format!(
             "The policy file was changed and can not be used, so the one before it is in force: {}",
             plain(reason)

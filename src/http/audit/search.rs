@@ -19,7 +19,6 @@ use crate::http::ApiState;
 use crate::http::log::filter::FilterParameters;
 use crate::http::problem::Problem;
 use crate::ports::{EntryPage, EntryQuery, LoggedEntry};
-use crate::service::ServiceError;
 
 /// What is looked for.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -104,7 +103,7 @@ pub async fn show(
     }
     // What has the form of a signature's name is looked up as one first.
     if let Ok(Meaning::Identifier { signature: Some(id), .. }) = meaning
-        && state.service.log.record(id).await.map_err(ServiceError::from).map_err(Problem::from)?.is_some()
+        && state.service.is_readable(&viewer.caller, id).await?
     {
         return Ok(Redirect::to(&format!("/audit/signatures/{id}")).into_response());
     }
@@ -151,7 +150,7 @@ const fn status(is_wrong: bool) -> StatusCode {
 }
 
 pub(super) fn understood(state: &ApiState, line: &str) -> Result<Meaning, NotUnderstood> {
-    Meaning::of(line, state.service.signer.names())
+    Meaning::of(line, &state.service.signer.names())
 }
 
 fn words(meaning: &Result<Meaning, NotUnderstood>) -> Option<(&'static str, String)> {

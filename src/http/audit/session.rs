@@ -88,8 +88,8 @@ pub async fn open(audit: &AuditParts, proven: Proven, now: Timestamp) -> Result<
     let secret: [u8; SECRET] = rand::random();
     let mut until = later(now, audit.session_lifetime);
     // Who pastes a token gets no more than the token; an ID token says who somebody was when they logged in.
-    if let (Principal::Workload(workload), Some(_)) = (&proven.principal, &proven.token) {
-        until = until.min(workload.expires);
+    if let (Some(end), Some(_)) = (proven.principal.expires(), &proven.token) {
+        until = until.min(end);
     }
     let credential = proven.token.map(|token| hex::encode(Sha256::digest(token.expose_secret())));
     let content = Content { principal: proven.principal, credential };
@@ -186,7 +186,7 @@ async fn look(parts: &Parts, state: &ApiState) -> Result<Viewer, Turned> {
     let content: Option<Content> = serde_json::from_slice(&session.content).ok();
     let is_idle = later(session.seen, audit.idle_timeout) <= now;
     let holds = match &content {
-        Some(content) if session.until > now && !is_idle => is_still_theirs(state, content).await,
+        Some(content) if session.until > now && !is_idle => is_still_theirs(state, content),
         _ => false,
     };
     let Some(Content { principal, .. }) = content.filter(|_| holds) else {
@@ -201,11 +201,11 @@ async fn look(parts: &Parts, state: &ApiState) -> Result<Viewer, Turned> {
 }
 
 /// Whether the token that the session was opened with would still be taken.
-async fn is_still_theirs(state: &ApiState, content: &Content) -> bool {
+fn is_still_theirs(state: &ApiState, content: &Content) -> bool {
     let Some(credential) = &content.credential else { return true };
     let mut digest = [0; 32];
     hex::decode_to_slice(credential, &mut digest).is_ok()
-        && state.authenticator.still_authentic(&digest, &content.principal).await
+        && state.authenticator.still_authentic(&digest, &content.principal)
 }
 
 fn id_of(secret: &[u8]) -> SessionId {

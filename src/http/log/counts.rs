@@ -67,6 +67,8 @@ pub struct CountedBody {
 }
 
 /// How many entries there are of what
+///
+/// Who may read a part of the log is told of that part, by `repository`, `day`, `month`, `kind` or `decision`, of one `repository` or all.
 #[utoipa::path(get, path = "/v1/log/counts", tag = "log", security(("bearer" = [])), params(CountParameters), responses(
     (status = 200, body = CountsBody),
     (status = "4XX", body = ProblemBody, content_type = "application/problem+json")))]

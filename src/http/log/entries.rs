@@ -75,6 +75,8 @@ pub async fn list(
 }
 
 /// One entry, in the exact bytes that the log keeps
+///
+/// An entry that the caller may not see is answered as one that is not there.
 #[utoipa::path(get, path = "/v1/log/entries/{index}", tag = "log", security(("bearer" = [])), params(("index" = u64, Path)), responses(
     (status = 200, body = Object),
     (status = 404, body = ProblemBody, content_type = "application/problem+json")))]
@@ -88,7 +90,7 @@ pub async fn read(
     let asking = async move { service.log_entry(&caller, index).await };
     match state.admission.run(&principal, asking).await?? {
         Some(entry) => Ok(([(CONTENT_TYPE, "application/json")], entry.bytes)),
-        None => Err(Problem::not_found("The log is not that long.")),
+        None => Err(Problem::not_found("There is no entry of this index that you may see.")),
     }
 }
 

@@ -75,7 +75,7 @@ pub async fn hashes(State(state): State<ApiState>, uri: Uri) -> Result<Response,
 /// A tile of the log's entries
 ///
 /// The exact bytes of up to 256 entries, each behind its length in two bytes, the larger one first. Their hashes are in the
-/// tile of level 0 with the same number.
+/// tile of level 0 with the same number. They are for those who may read the whole log.
 #[utoipa::path(get, path = "/log/tile/entries/{number}", tag = "log", security(("bearer" = [])),
     params(("number" = String, Path, description = "As that of other tiles")), responses(
     (status = 200, body = String, content_type = "application/octet-stream"),

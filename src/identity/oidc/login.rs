@@ -10,8 +10,8 @@ use oauth2::basic::{
 };
 use oauth2::{
     AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet, EndpointSet,
-    ExtraTokenFields, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
-    RequestTokenError, Scope, StandardRevocableToken, StandardTokenResponse, TokenUrl,
+    ExtraTokenFields, HttpRequest, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError,
+    Scope, StandardRevocableToken, StandardTokenResponse, TokenUrl,
 };
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ use subtle::ConstantTimeEq as _;
 use url::Url;
 
 use super::OidcAuthenticator;
-use super::fetch::{Endpoints, Provider};
+use super::fetch::{Endpoints, FetchError, Provider};
 use crate::config::{IssuerConfig, LoginConfig, Secret};
 use crate::domain::{Clock, Principal, Timestamp, Workload};
 use crate::ports::{LoginBegun, LoginError, LoginPending, LoginProvider};
@@ -30,7 +30,7 @@ pub struct OidcLogin {
     client_id: String,
     secret: Option<Secret>,
     scopes: Vec<String>,
-    provider: Provider,
+    provider: Arc<Provider>,
     /// What the provider has said last, and when.
     known: Mutex<Option<(Timestamp, Endpoints)>>,
     tokens: Arc<OidcAuthenticator>,
@@ -81,7 +81,7 @@ impl OidcLogin {
         clock: Arc<dyn Clock>,
     ) -> Result<Self, String> {
         Ok(Self {
-            provider: Provider::new(issuer)?,
+            provider: Arc::new(Provider::new(issuer)?),
             issuer: issuer.clone(),
             client_id: login.client_id.clone(),
             secret: login.secret(),
@@ -183,7 +183,11 @@ impl LoginProvider for OidcLogin {
             return Err(LoginError::Refused("the answer says that another provider has given it".to_owned()));
         }
         let client = self.client(redirect).await?;
-        let ask = |request: HttpRequest| self.ask(request);
+        let provider = self.provider.clone();
+        let ask = move |request: HttpRequest| {
+            let provider = provider.clone();
+            async move { provider.send(request).await }
+        };
         let answer = client
             .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
             .set_pkce_verifier(PkceCodeVerifier::new(pending.verifier.expose_secret().to_owned()))
@@ -198,14 +202,8 @@ impl LoginProvider for OidcLogin {
     }
 }
 
-impl OidcLogin {
-    async fn ask(&self, request: HttpRequest) -> Result<HttpResponse, std::io::Error> {
-        self.provider.send(request).await.map_err(|error| std::io::Error::other(error.to_string()))
-    }
-}
-
 /// Without what the provider quotes: it may quote the code.
-fn refused(error: RequestTokenError<std::io::Error, BasicErrorResponse>) -> LoginError {
+fn refused(error: RequestTokenError<FetchError, BasicErrorResponse>) -> LoginError {
     match error {
         RequestTokenError::ServerResponse(answer) => LoginError::Refused(answer.error().to_string()),
         RequestTokenError::Request(error) => LoginError::Unreachable(error.to_string()),

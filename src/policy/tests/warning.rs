@@ -29,6 +29,11 @@ fn a_rule_that_can_never_match_is_warned_of() {
         ("predicate_types: [spdx]", "`predicate_types`, which are asked for `attest` alone"),
         ("operations: [blob], formats: [cosign]", "`formats`, which none of its operations knows"),
         ("operations: [log.read], limits: {per_hour: 1}", "none of its operations makes one"),
+        ("operations: [log.read], condition: request.host == 'x.y'", "can never match `log.read`"),
+        (
+            "effect: deny, operations: [sign, log.read], condition: has(request.repository)",
+            "denies `log.read` of all that it names, whatever its condition says",
+        ),
     ] {
         let warnings = of(&[&format!("id: a, identity: {{token: ci}}, {rule}")]);
         assert!(warnings.len() == 1 && warnings[0].starts_with("rule `a` "), "{rule}: {warnings:?}");
@@ -67,6 +72,9 @@ fn a_rule_with_nothing_left_to_decide_is_warned_of() {
     ] {
         assert!(!shadowed(&[other, allow]), "{other}");
     }
+    let whole = "version: 1\nrules: [{id: a, effect: allow, identity: {token: ci}, repositories: [x.y/**], operations: [log.read]}, {id: b, effect: allow, identity: {token: ci}, operations: [log.read]}]";
+    let whole = RulePolicy::parse(whole.as_bytes()).unwrap();
+    assert_eq!(warnings(&whole, None), Vec::<String>::new(), "without repositories it shows the whole log");
     assert!(!shadowed(&[allow, "id: a, identity: {token: ci}"]), "the wider rule stands behind the narrower");
     let of_claims =
         |id: &str, claims: &str| format!("id: {id}, identity: {{issuer: i, claims: {{{claims}}}}}");

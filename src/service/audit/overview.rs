@@ -32,6 +32,8 @@ pub struct Overview {
     /// When the oldest entry was written that it does not cover yet.
     pub waiting_since: Option<Timestamp>,
     pub policy: PolicyState,
+    /// Whether the reader may see the whole log; else all of this is of a part.
+    pub is_whole: bool,
     /// Whether Vault would sign; else a code.
     pub signer: Result<(), &'static str>,
 }
@@ -63,26 +65,24 @@ impl Service {
     /// [`ServiceError::Forbidden`], and where the log can not be read.
     pub async fn overview(&self, caller: &Caller, days: u16) -> Result<Overview, ServiceError> {
         let asked = [("resource", "overview".to_owned()), ("days", days.to_string())];
-        self.permit_reading(caller, asked.map(|(name, value)| (name.to_owned(), value)).into())?;
+        let reach =
+            self.permit_reading(caller, asked.map(|(name, value)| (name.to_owned(), value)).into())?;
         let now = self.clock.now();
         let today = now.as_second().div_euclid(SECONDS_OF_A_DAY);
         let first = today - i64::from(days.max(1)) + 1;
         let begin = Timestamp::from_second(first * SECONDS_OF_A_DAY).unwrap_or_default();
 
-        let outcomes = self.search.counts(by_day("outcome", first));
-        let refusals = self.search.counts(by_day("refusal", first));
-        let repositories = self.search.counts(CountQuery {
-            by: Grouping::Repository,
-            top: TOP + 1,
-            ..by_day("outcome", first)
-        });
+        let outcomes = self.search.counts(by_day("outcome", first), reach.clone());
+        let refusals = self.search.counts(by_day("refusal", first), reach.clone());
+        let by_repository = CountQuery { by: Grouping::Repository, top: TOP + 1, ..by_day("outcome", first) };
+        let repositories = self.search.counts(by_repository, reach.clone());
         let troubled = async {
             let mut troubled = Vec::new();
             for (state, since) in TROUBLES {
                 let from = since.then_some(begin);
                 let filter = SignatureFilter { state: Some(state), from, ..SignatureFilter::default() };
                 let query = SignatureQuery { filter, limit: TROUBLED, ..SignatureQuery::default() };
-                let page = self.search.signatures(query).await?;
+                let page = self.search.signatures(query, reach.clone()).await?;
                 troubled.push((state, page.signatures, page.next.is_some()));
             }
             Ok(troubled)
@@ -143,6 +143,7 @@ impl Service {
             covered_until,
             waiting_since,
             policy: self.policy.state(),
+            is_whole: reach.is_whole(),
             signer,
         })
     }

@@ -1,6 +1,6 @@
 //! One signature's story: everything that the log tells of it, what proves it, and where it is now.
 
-use crate::domain::{Content, Entry, EntryFilter, Event, Record, SignatureId};
+use crate::domain::{Content, Entry, EntryFilter, Event, Operation, Reach, Record, SignatureId};
 use crate::ports::{EntryQuery, LoggedEntry};
 use crate::service::{Caller, Service, ServiceError, SignatureView};
 
@@ -39,14 +39,27 @@ impl Service {
     /// [`ServiceError::SignatureNotFound`] where there is none, or it is not for this reader.
     pub async fn story(&self, caller: &Caller, id: SignatureId) -> Result<Story, ServiceError> {
         let asked = [("resource", "signature".to_owned()), ("id", id.to_string())];
-        self.permit_reading(caller, asked.map(|(name, value)| (name.to_owned(), value)).into())?;
-        let record = self.log.record(id).await?.ok_or(ServiceError::SignatureNotFound(id))?;
-        let (entries, is_complete) = self.entries_of(&record).await?;
+        let reach =
+            self.permit_reading(caller, asked.map(|(name, value)| (name.to_owned(), value)).into())?;
+        let record = self.log.record(id).await?;
+        let record = record.filter(|record| reach.sees(record.subject.repository.as_ref()));
+        let record = record.ok_or(ServiceError::SignatureNotFound(id))?;
+        let (entries, is_complete) = self.entries_of(&record, &reach).await?;
         let record = self.shown(record).await?;
         let events: Vec<&Event> = entries.iter().map(|(_, entry)| &entry.event).collect();
         let (presence, holder) = tokio::join!(self.presence(&record, &events), self.proven(record.index));
         let payload = SignatureView::of(record.clone()).payload;
         Ok(Story { record, payload, entries, is_complete, presence, holder: holder? })
+    }
+
+    /// Whether there is such a signature that the caller may read of. Asked before it is shown, so not logged.
+    ///
+    /// # Errors
+    /// Where the log can not be read.
+    pub async fn is_readable(&self, caller: &Caller, id: SignatureId) -> Result<bool, ServiceError> {
+        let (_, reach) = self.reach(&self.question(caller, Operation::LogRead));
+        let record = self.log.record(id).await?;
+        Ok(record.is_some_and(|record| reach.sees(record.subject.repository.as_ref())))
     }
 
     /// One entry with its proof, for those who may read it. None where the log is not that long.
@@ -70,7 +83,11 @@ impl Service {
     }
 
     /// The entries that speak of the record's signature, and whether these are all.
-    async fn entries_of(&self, record: &Record) -> Result<(Vec<(u64, Entry)>, bool), ServiceError> {
+    async fn entries_of(
+        &self,
+        record: &Record,
+        reach: &Reach,
+    ) -> Result<(Vec<(u64, Entry)>, bool), ServiceError> {
         let id = record.signing.id;
         let filter = EntryFilter {
             digest: Some(record.subject.digest),
@@ -80,7 +97,7 @@ impl Service {
         let mut query = EntryQuery { filter, limit: EntryQuery::MAX_LIMIT, ..EntryQuery::default() };
         let mut found = Vec::new();
         for _ in 0..PAGES {
-            let page = self.search.entries(query.clone()).await?;
+            let page = self.search.entries(query.clone(), reach.clone()).await?;
             for logged in page.entries {
                 let entry = logged.entry()?;
                 if entry.signing().is_some_and(|signing| signing.id == id) {

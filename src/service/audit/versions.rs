@@ -52,12 +52,16 @@ pub struct RadiusRow {
 }
 
 impl Service {
-    /// Signatures by key and version, for those who may read the log.
+    /// Signatures by key and version, for those who may read the log; none for those who may read a part of it, of which keys are not
+    /// counted.
     ///
     /// # Errors
     /// [`ServiceError::Forbidden`], and where the log can not be read.
-    pub async fn version_counts(&self, caller: &Caller) -> Result<Vec<VersionCount>, ServiceError> {
-        self.permit_reading(caller, [("resource".to_owned(), "keys".to_owned())].into())?;
+    pub async fn version_counts(&self, caller: &Caller) -> Result<Option<Vec<VersionCount>>, ServiceError> {
+        let reach = self.permit_reading(caller, [("resource".to_owned(), "keys".to_owned())].into())?;
+        if !reach.is_whole() {
+            return Ok(None);
+        }
         let query = CountQuery {
             by: Grouping::Key,
             of: None,
@@ -67,13 +71,13 @@ impl Service {
             to: None,
             top: MAX_VERSIONS,
         };
-        let counts = self.search.counts(query).await?;
+        let counts = self.search.counts(query, reach).await?;
         let count = |counted: crate::ports::Counted| VersionCount {
             key: counted.group,
             version: counted.key_version,
             signatures: counted.entries,
         };
-        Ok(counts.groups.into_iter().map(count).collect())
+        Ok(Some(counts.groups.into_iter().map(count).collect()))
     }
 
     /// What a version signed in a time, and what of it has no later signature, for those who may read the log.
@@ -92,7 +96,7 @@ impl Service {
                 .into_iter()
                 .filter_map(|(name, time)| Some((name.to_owned(), time?.to_string()))),
         );
-        self.permit_reading(caller, asked)?;
+        let reach = self.permit_reading(caller, asked)?;
         let filter = SignatureFilter {
             key: Some(key.to_string()),
             key_version: Some(version.get()),
@@ -101,7 +105,7 @@ impl Service {
             ..SignatureFilter::default()
         };
         let limit = limit.min(EntryQuery::MAX_LIMIT);
-        let page = self.search.signatures(SignatureQuery { filter, begin, size, limit }).await?;
+        let page = self.search.signatures(SignatureQuery { filter, begin, size, limit }, reach).await?;
         let mut repositories = BTreeMap::new();
         for signature in &page.signatures {
             let name = signature.subject.repository.as_ref().map(ToString::to_string);

@@ -14,7 +14,7 @@ use super::fault::{Fault, within};
 use super::patience::Patience;
 use super::search::{Known, PostgresView, Set, State, logged};
 use super::{archive, outbox, retention, sessions, tree};
-use crate::domain::{KeyName, SignatureId, SignatureIdentity};
+use crate::domain::{KeyName, Reach, SignatureId, SignatureIdentity};
 use crate::ports::{
     ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry,
     SearchProgress, Session, SessionId, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint,
@@ -275,21 +275,21 @@ impl StoreReader for Readers {
         })
     }
 
-    fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
+    fn query(&self, query: &EntryQuery, reach: &Reach) -> Result<EntryPage, LogError> {
         self.search(|view, state, meta, dictionary| {
-            search::page(view, meta, dictionary, state.log_size, query)
+            search::page(view, meta, dictionary, state.log_size, query, reach)
         })
     }
 
-    fn signatures(&self, query: &SignatureQuery) -> Result<SignaturePage, LogError> {
+    fn signatures(&self, query: &SignatureQuery, reach: &Reach) -> Result<SignaturePage, LogError> {
         self.search(|view, state, meta, dictionary| {
-            search::signatures(view, meta, dictionary, state.log_size, query)
+            search::signatures(view, meta, dictionary, state.log_size, query, reach)
         })
     }
 
-    fn counts(&self, query: &CountQuery) -> Result<Counts, LogError> {
+    fn counts(&self, query: &CountQuery, reach: &Reach) -> Result<Counts, LogError> {
         self.search(|view, state, meta, dictionary| {
-            search::counts(view, meta, dictionary, state.log_size, query)
+            search::counts(view, meta, dictionary, state.log_size, query, reach)
         })
     }
 

@@ -8,9 +8,10 @@ use super::cell::each;
 use super::dictionary::key_of;
 use super::entries::REFUSAL;
 use super::keys::{Dimension, Period, cell, of_cell};
-use super::planner::Wanted;
+use super::planner::{NOTHING, Wanted};
 use super::project::{first_day, month};
 use super::{Dictionary, Meta, SearchFault, View};
+use crate::domain::Reach;
 use crate::ports::{CountQuery, Counted, CountedOf, Counts, Grouping, SearchProgress};
 
 /// Answers from cells: months where the period has whole ones and nobody wants to see its days.
@@ -20,14 +21,23 @@ pub(in crate::store) fn counts(
     dictionary: &Dictionary,
     log_size: u64,
     query: &CountQuery,
+    reach: &Reach,
 ) -> Result<Counts, SearchFault> {
-    let of = query.of.as_ref().map(|of| wanted(dictionary, of));
+    if !reach.is_whole() && !query.is_of_repositories() {
+        let reason = "a part of the log can not be counted like this".to_owned();
+        return Err(SearchFault::Failed { reason, transient: false });
+    }
+    let of = match &query.of {
+        None => Wanted::repositories(dictionary, None, reach),
+        Some(of) => wanted(dictionary, of, reach),
+    };
     let dimension = of.as_ref().map_or_else(|| dimension(query.by), |of| of.dimension);
     let kinds = dictionary.matching(Dimension::Kind, |kind| {
         query.kind.as_ref().is_none_or(|wanted| wanted == kind)
             && query.denied.is_none_or(|denied| (kind == REFUSAL) == denied)
     });
-    let all_kinds = query.kind.is_none() && query.denied != Some(true);
+    // What can not be read has no kind, and may speak of any repository.
+    let all_kinds = query.kind.is_none() && query.denied != Some(true) && reach.is_whole();
     let kinds = Wanted::new(Dimension::Kind, kinds);
 
     let mut groups: HashMap<Group, u64> = HashMap::new();
@@ -37,7 +47,7 @@ pub(in crate::store) fn counts(
             let (period, chunk) = of_cell(key);
             each(&bytes, chunk, |code, kind, entries| {
                 let is_counted = of.as_ref().is_none_or(|of| of.has(code))
-                    && (kinds.has(kind) || (all_kinds && kind == 0));
+                    && (kinds.has(kind) || (all_kinds && kind == NOTHING));
                 if is_counted {
                     *groups.entry(group(query.by, period, code, kind)).or_default() += u64::from(entries);
                 }
@@ -98,19 +108,16 @@ fn periods(query: &CountQuery) -> Vec<(Period, Period)> {
 const FIRST_DAY: i64 = -719_162;
 const LAST_DAY: i64 = 2_932_531;
 
-fn wanted(dictionary: &Dictionary, of: &CountedOf) -> Wanted {
-    match of {
-        CountedOf::Repository(pattern) => {
-            let codes = dictionary.matching(Dimension::Repository, |name| pattern.matches(name));
-            Wanted::new(Dimension::Repository, codes)
-        }
+fn wanted(dictionary: &Dictionary, of: &CountedOf, reach: &Reach) -> Option<Wanted> {
+    Some(match of {
+        CountedOf::Repository(pattern) => return Wanted::repositories(dictionary, Some(pattern), reach),
         CountedOf::Principal(name) => Wanted::name(dictionary, Dimension::Principal, name),
         CountedOf::Key { name, version } => Wanted::key(dictionary, Some(name), *version),
         CountedOf::Operation(operation) => {
             Wanted::name(dictionary, Dimension::Operation, &operation.to_string())
         }
         CountedOf::Rule(rule) => Wanted::name(dictionary, Dimension::Rule, rule),
-    }
+    })
 }
 
 /// The dimension whose cells tell the groups apart.

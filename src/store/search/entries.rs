@@ -1,11 +1,11 @@
 //! Questions about entries.
 
 use super::keys::{self, Dimension, Hashed, Sheets};
-use super::planner::{Wanted, candidates};
+use super::planner::{NOTHING, Wanted, candidates};
 use super::project::sheet_number;
 use super::sheet::{ENTRIES, ENTRY, EntryRow, decode};
 use super::{Dictionary, LEAST_ENTRIES, LEAST_SHEETS, Meta, SearchFault, View, beginning, is_archived};
-use crate::domain::{Digest, Entry, EntryFilter};
+use crate::domain::{Digest, Entry, EntryFilter, Reach};
 use crate::ports::{EntryPage, EntryQuery, LoggedEntry, SearchProgress};
 use crate::store::PAGE_BYTES;
 
@@ -22,13 +22,14 @@ pub(in crate::store) fn page(
     dictionary: &Dictionary,
     log_size: u64,
     query: &EntryQuery,
+    reach: &Reach,
 ) -> Result<EntryPage, SearchFault> {
     let progress = SearchProgress { log_size, indexed: meta.indexed };
     let size = query.size.map_or(meta.indexed, |size| size.min(log_size));
     let limit = query.limit.min(EntryQuery::MAX_LIMIT);
     let begin = query.after.map_or(0, |after| after.saturating_add(1)).max(view.first()?);
     let end = size.min(meta.indexed);
-    let search = Search { view, meta, dictionary, filter: &query.filter, limit };
+    let search = Search { view, meta, dictionary, filter: &query.filter, reach, limit };
     let found = match (begin < end, hashes(&query.filter).next()) {
         (false, _) => Found { indexes: Vec::new(), next: end.max(begin.min(size)) },
         (true, Some((what, hash))) => search.by_hash(what, &hash, begin, end)?,
@@ -51,6 +52,7 @@ struct Search<'a> {
     meta: &'a Meta,
     dictionary: &'a Dictionary,
     filter: &'a EntryFilter,
+    reach: &'a Reach,
     limit: usize,
 }
 
@@ -101,6 +103,7 @@ impl Search<'_> {
                     if index < begin
                         || index >= end
                         || !places.iter().all(|(at, wanted)| wanted.has(row.codes[*at]))
+                        || self.is_out_of_reach(row)
                     {
                         continue;
                     }
@@ -124,10 +127,7 @@ impl Search<'_> {
             Wanted::new(Dimension::Kind, dictionary.matching(Dimension::Kind, wanted))
         };
         let operation = filter.operation.map(|operation| operation.to_string());
-        let repository = filter.repository.as_ref().map(|pattern| {
-            let codes = dictionary.matching(Dimension::Repository, |name| pattern.matches(name));
-            Wanted::new(Dimension::Repository, codes)
-        });
+        let repository = Wanted::repositories(dictionary, filter.repository.as_ref(), self.reach);
         let key = (filter.key.is_some() || filter.key_version.is_some())
             .then(|| Wanted::key(dictionary, filter.key.as_deref(), filter.key_version));
         let conditions = [
@@ -141,6 +141,11 @@ impl Search<'_> {
             filter.denied.map(|denied| kinds(&|kind| (kind == REFUSAL) == denied)),
         ];
         conditions.into_iter().flatten().collect()
+    }
+
+    /// An entry that can not be read has no kind, and may speak of any repository.
+    fn is_out_of_reach(&self, row: &EntryRow) -> bool {
+        row.codes[0] == NOTHING && !self.reach.is_whole()
     }
 
     /// The sheets, of those from `first` to before `last`, on which entries of the period may be.
@@ -202,7 +207,8 @@ impl Search<'_> {
     }
 
     fn matches(&self, entry: &LoggedEntry) -> bool {
-        serde_json::from_slice::<Entry>(&entry.bytes).is_ok_and(|entry| self.filter.matches(&entry))
+        serde_json::from_slice::<Entry>(&entry.bytes)
+            .is_ok_and(|entry| self.filter.matches(&entry) && self.reach.sees(entry.repository()))
     }
 }
 

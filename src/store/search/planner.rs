@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::dictionary::key_of;
 use super::keys::{self, Dimension, Sheets};
 use super::{Dictionary, SearchFault, View};
+use crate::domain::{Pattern, Reach};
 
 /// Values of one dimension, of which a row has to have one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,6 +34,23 @@ impl Wanted {
         Self::new(Dimension::Key, codes)
     }
 
+    /// Repositories: those that `pattern` fits, where there is one, and that are within `reach`. `None` where any will do, and none at
+    /// all, too.
+    pub(super) fn repositories(
+        dictionary: &Dictionary,
+        pattern: Option<&Pattern>,
+        reach: &Reach,
+    ) -> Option<Self> {
+        if pattern.is_none() && reach.is_whole() {
+            return None;
+        }
+        let named = dictionary.matching(Dimension::Repository, |name| {
+            pattern.is_none_or(|pattern| pattern.matches(name)) && reach.sees_named(name)
+        });
+        let none = (pattern.is_none() && reach.sees(None)).then_some(NOTHING);
+        Some(Self::new(Dimension::Repository, none.into_iter().chain(named).collect()))
+    }
+
     pub(super) fn has(&self, code: u32) -> bool {
         match self.codes[..] {
             [] => false,
@@ -46,6 +64,9 @@ impl Wanted {
         self.codes.is_empty()
     }
 }
+
+/// The number for what a row does not have.
+pub(super) const NOTHING: u32 = 0;
 
 /// Sheets on which something may match, and up to which sheet that was found out: what is from there on is of the next page.
 #[derive(Debug, PartialEq, Eq)]
@@ -126,6 +147,10 @@ fn sheets_of(
     begin: u32,
     end: u32,
 ) -> Result<Option<(BTreeSet<u32>, u32)>, SearchFault> {
+    if wanted.has(NOTHING) {
+        // As all is that is not hidden: nearly every sheet has some of it.
+        return Ok(None);
+    }
     let (mut on, mut known, mut read) = (BTreeSet::new(), end, 0);
     for codes in wanted.codes.chunks(VALUES) {
         let key = |code, sheet| keys::presence(sheets, wanted.dimension, code, sheet);

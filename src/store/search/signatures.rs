@@ -8,7 +8,7 @@ use super::planner::{Wanted, candidates};
 use super::project::sheet_number;
 use super::sheet::{ENTRIES, SIGNATURE, SIGNATURES, SignatureRow, decode, state_code};
 use super::{Dictionary, LEAST_ENTRIES, LEAST_SHEETS, Meta, SearchFault, View, beginning, is_archived};
-use crate::domain::{Entry, Event, Outcome};
+use crate::domain::{Entry, Event, Outcome, Reach};
 use crate::ports::{
     EntryQuery, ListedSignature, LoggedEntry, SearchProgress, SignatureFilter, SignaturePage, SignatureQuery,
 };
@@ -26,10 +26,11 @@ pub(in crate::store) fn page(
     dictionary: &Dictionary,
     log_size: u64,
     query: &SignatureQuery,
+    reach: &Reach,
 ) -> Result<SignaturePage, SearchFault> {
     let size = query.size.map_or(meta.indexed, |size| size.min(log_size));
     let limit = query.limit.min(EntryQuery::MAX_LIMIT);
-    let search = Search { view, meta, dictionary, filter: &query.filter, size, limit };
+    let search = Search { view, meta, dictionary, filter: &query.filter, reach, size, limit };
     let (rows, next) = match query.filter.digest {
         _ if query.begin >= meta.signatures => (Vec::new(), None),
         Some(digest) => search.by_digest(beginning(digest.as_bytes()), query.begin)?,
@@ -65,6 +66,7 @@ struct Search<'a> {
     meta: &'a Meta,
     dictionary: &'a Dictionary,
     filter: &'a SignatureFilter,
+    reach: &'a Reach,
     size: u64,
     limit: usize,
 }
@@ -129,10 +131,7 @@ impl Search<'_> {
         let (filter, dictionary) = (self.filter, self.dictionary);
         let key = (filter.key.is_some() || filter.key_version.is_some())
             .then(|| Wanted::key(dictionary, filter.key.as_deref(), filter.key_version));
-        let repository = filter.repository.as_ref().map(|pattern| {
-            let codes = dictionary.matching(Dimension::Repository, |name| pattern.matches(name));
-            Wanted::new(Dimension::Repository, codes)
-        });
+        let repository = Wanted::repositories(dictionary, filter.repository.as_ref(), self.reach);
         let principal =
             filter.principal.as_ref().map(|name| Wanted::name(dictionary, Dimension::Principal, name));
         let state = filter.state.map(|state| Wanted::new(Dimension::State, vec![state_code(state)]));

@@ -9,7 +9,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension as _, Row, Transaction};
 use super::index::{Index, of_log};
 use super::recent::Name;
 use super::{SqliteStore, archive, log_error, outbox, retention, sessions, size, tree};
-use crate::domain::{KeyName, SignatureId, SignatureIdentity};
+use crate::domain::{KeyName, Reach, SignatureId, SignatureIdentity};
 use crate::ports::{
     ArchivedVersion, CountQuery, Counts, Delivery, EntryPage, EntryQuery, Extent, LogError, LoggedEntry,
     SearchProgress, Session, SessionId, SignaturePage, SignatureQuery, SignaturesOf, SignedCheckpoint,
@@ -188,21 +188,21 @@ impl StoreReader for Readers {
         })
     }
 
-    fn query(&self, query: &EntryQuery) -> Result<EntryPage, LogError> {
+    fn query(&self, query: &EntryQuery, reach: &Reach) -> Result<EntryPage, LogError> {
         self.search_with_size(|view, meta, dictionary, size| {
-            search::page(view, meta, dictionary, size, query)
+            search::page(view, meta, dictionary, size, query, reach)
         })
     }
 
-    fn signatures(&self, query: &SignatureQuery) -> Result<SignaturePage, LogError> {
+    fn signatures(&self, query: &SignatureQuery, reach: &Reach) -> Result<SignaturePage, LogError> {
         self.search_with_size(|view, meta, dictionary, size| {
-            search::signatures(view, meta, dictionary, size, query)
+            search::signatures(view, meta, dictionary, size, query, reach)
         })
     }
 
-    fn counts(&self, query: &CountQuery) -> Result<Counts, LogError> {
+    fn counts(&self, query: &CountQuery, reach: &Reach) -> Result<Counts, LogError> {
         self.search_with_size(|view, meta, dictionary, size| {
-            search::counts(view, meta, dictionary, size, query)
+            search::counts(view, meta, dictionary, size, query, reach)
         })
     }
 
