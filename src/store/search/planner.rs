@@ -195,3 +195,120 @@ fn sheets_of(
     }
     Ok(Some(on))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::{Pair, Range as Keys};
+    use super::*;
+    use crate::ports::LoggedEntry;
+
+    /// What is on which sheet.
+    struct Presence(BTreeMap<Vec<u8>, Vec<u8>>);
+
+    impl Presence {
+        fn of(values: &[(Dimension, u32, &[u32])]) -> Self {
+            let keys = values.iter().flat_map(|(dimension, code, sheets)| {
+                sheets.iter().map(|sheet| keys::presence(Sheets::Entries, *dimension, *code, *sheet))
+            });
+            Self(keys.map(|key| (key, Vec::new())).collect())
+        }
+    }
+
+    impl View for Presence {
+        fn ranges(&self, ranges: &[Keys], limit: usize, order: Order) -> Result<Vec<Vec<Pair>>, SearchFault> {
+            let range = |(from, to): &Keys| {
+                let pairs = self.0.range(from.clone()..to.clone());
+                let pairs = pairs.map(|(key, value)| (key.clone(), value.clone()));
+                match order {
+                    Order::OldestFirst => pairs.take(limit).collect(),
+                    Order::NewestFirst => pairs.rev().take(limit).collect(),
+                }
+            };
+            Ok(ranges.iter().map(range).collect())
+        }
+
+        fn small(&self, _: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, SearchFault> {
+            Err(SearchFault::damaged("only presence"))
+        }
+
+        fn large(&self, _: &[i64]) -> Result<Vec<Option<Vec<u8>>>, SearchFault> {
+            Err(SearchFault::damaged("only presence"))
+        }
+
+        fn large_range(&self, _: i64, _: i64) -> Result<Vec<(i64, Vec<u8>)>, SearchFault> {
+            Err(SearchFault::damaged("only presence"))
+        }
+
+        fn entries(&self, _: &[u64]) -> Result<Vec<LoggedEntry>, SearchFault> {
+            Err(SearchFault::damaged("only presence"))
+        }
+
+        fn first(&self) -> Result<u64, SearchFault> {
+            Ok(0)
+        }
+
+        fn is_long(&self) -> bool {
+            false
+        }
+    }
+
+    /// The sheets of all pages, and how many pages they took.
+    fn pages(view: &Presence, wanted: &[Wanted], mut asked: Range<u32>, order: Order) -> (Vec<u32>, usize) {
+        let (mut sheets, mut pages) = (Vec::new(), 0);
+        loop {
+            let found = candidates(view, Sheets::Entries, wanted, asked.clone(), order).unwrap();
+            sheets.extend(found.groups().flatten());
+            pages += 1;
+            let Some(next) = found.beyond() else { return (sheets, pages) };
+            match order {
+                Order::OldestFirst => asked.start = next,
+                Order::NewestFirst => asked.end = next,
+            }
+        }
+    }
+
+    #[test]
+    fn a_log_of_any_length_is_walked_through_in_either_order() {
+        const SHEETS: u32 = 20_000;
+        let every = |step: usize| (0..SHEETS).step_by(step).collect::<Vec<_>>();
+        let (all, half, third, rare) = (every(1), every(2), every(3), vec![7, 9_999, 19_998]);
+        let odd: Vec<_> = all.iter().copied().filter(|sheet| sheet % 2 == 1).collect();
+        let view = Presence::of(&[
+            (Dimension::Principal, 1, &all),
+            (Dimension::Principal, 2, &half),
+            (Dimension::Principal, 3, &rare),
+            (Dimension::Key, 1, &third),
+            (Dimension::Key, 2, &odd),
+        ]);
+        let wanted = |dimension, codes: &[u32]| Wanted::new(dimension, codes.to_vec());
+        let both: Vec<_> = half.iter().copied().filter(|sheet| sheet % 3 == 0).collect();
+        for (wanted, expected, most) in [
+            (vec![], &all, 40),
+            (vec![wanted(Dimension::Principal, &[1])], &all, 50),
+            (vec![wanted(Dimension::Principal, &[2])], &half, 25),
+            (vec![wanted(Dimension::Principal, &[2]), wanted(Dimension::Key, &[1])], &both, 10),
+            (vec![wanted(Dimension::Principal, &[3])], &rare, 1),
+            (vec![wanted(Dimension::Principal, &[3]), wanted(Dimension::Key, &[1, 2])], &rare, 11),
+            (vec![wanted(Dimension::Principal, &[2]), wanted(Dimension::Key, &[2])], &vec![], 5),
+        ] {
+            let (up, pages_up) = pages(&view, &wanted, 0..SHEETS, Order::OldestFirst);
+            let (mut down, pages_down) = pages(&view, &wanted, 0..SHEETS, Order::NewestFirst);
+            down.reverse();
+            assert_eq!((&up, &down), (expected, expected), "{wanted:?}");
+            assert!(pages_up <= most && pages_down <= most, "{wanted:?}: {pages_up} and {pages_down} pages");
+        }
+    }
+
+    #[test]
+    fn a_part_is_asked_for_and_nothing_beside_it() {
+        let all: Vec<u32> = (0..3000).collect();
+        let view = Presence::of(&[(Dimension::Kind, 1, &all)]);
+        let kind = [Wanted::new(Dimension::Kind, vec![1])];
+        for wanted in [&kind[..], &[]] {
+            let (down, _) = pages(&view, wanted, 17..2717, Order::NewestFirst);
+            assert_eq!(down, (17..2717).rev().collect::<Vec<_>>());
+        }
+    }
+}
