@@ -278,7 +278,7 @@ fn row(logged: &LoggedEntry) -> Option<Row> {
         }
         _ => Vec::new(),
     };
-    Some(Row { told: Told::of_entry(logged.index, &entry), claims, missing })
+    Some(Row { told: Told::of(logged.index, &entry), claims, missing })
 }
 
 /// Claims as names and values.

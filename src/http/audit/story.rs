@@ -221,7 +221,7 @@ fn steps(entries: &[(u64, Entry)]) -> Vec<Step> {
         Some(lasted(*before, times[place]))
     };
     let step = |(place, (index, entry)): (usize, &(u64, Entry))| Step {
-        told: Told::of_entry(*index, entry),
+        told: Told::of(*index, entry),
         after: after(place),
     };
     entries.iter().enumerate().map(step).collect()
