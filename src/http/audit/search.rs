@@ -191,7 +191,13 @@ async fn answer(
         Ok(filter) => filter,
         Err(problem) => return Ok(Err(plain(problem.detail()))),
     };
-    let query = EntryQuery { filter: filter.clone(), after: asked.page, size: asked.size, limit: LIMIT };
+    let query = EntryQuery {
+        filter: filter.clone(),
+        after: asked.page,
+        size: asked.size,
+        limit: LIMIT,
+        ..EntryQuery::default()
+    };
     let (service, caller) = (state.service.clone(), viewer.caller.clone());
     let principal = caller.principal.clone();
     let asking = async move { service.log_entries(&caller, query).await };
