@@ -79,6 +79,13 @@ servers_start() {
   "processes": {
     $(servers_json_members "${SERVERS_PROCESSES[@]}")
   },
+  "browser": {
+    "chromium": $(servers_json_string "$CHROMIUM_BIN"),
+    "driver": $(servers_json_string "$CHROMEDRIVER_BIN"),
+    "libraries": $(servers_json_string "$CHROMIUM_LIBRARIES"),
+    "fonts": $(servers_json_string "$CHROMIUM_FONTS"),
+    "axe": $(servers_json_string "$AXE_SCRIPT")
+  },
   "crane": $(servers_json_string "$CRANE_BIN"),
   "tlog": $(servers_json_string "$TLOG_BIN")
 }

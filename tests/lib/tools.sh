@@ -11,6 +11,8 @@
 #   DISTRIBUTION_2_BIN DISTRIBUTION_3_BIN OCIREGISTRY_BIN TLOG_BIN CARGO_DENY_BIN
 #   WRK_BIN WRK_LIBRARIES TOXIPROXY_BIN
 #   POSTGRES_BINARIES POSTGRES_LIBRARIES (folders; the second is empty for an installed one)
+#   CHROMIUM_BIN CHROMEDRIVER_BIN CHROMIUM_LIBRARIES CHROMIUM_FONTS (the last two are empty for installed ones)
+#   AXE_SCRIPT
 #
 # The binaries are kept in $SIGNET_TEST_TOOLS, outside the checkout, so that they
 # survive `cargo clean` and serve every checkout on the machine. What is found
@@ -46,6 +48,8 @@ tools_get_servers() {
     tools_get_tlog &&
     tools_get_distribution_2 &&
     tools_get_postgres &&
+    tools_get_axe &&
+    tools_get_chromium &&
     tools_get_distribution_3 &&
     tools_get_vault &&
     tools_get_cosign_3 &&
@@ -238,18 +242,84 @@ tools_find_postgres() {
   find "$1usr/lib/postgresql" -path '*/bin/postgres' 2>/dev/null | sort --version-sort | tail -n 1 | sed 's|/postgres$||'
 }
 
-# tools_unpack_debian PACKAGE INTO
+# The browser and its driver, which has to be of the same version: the installed ones, else what `apt-get install`
+# would bring, unpacked. Where the browser alone is installed, that is only its driver, and the right one for as long as
+# the browser stays what it is. A browser that was unpacked gets fonts and an account of them too.
+tools_get_chromium() {
+  local folder="$TOOLS/chromium" installed
+  CHROMIUM_LIBRARIES="" CHROMIUM_FONTS=""
+  CHROMIUM_BIN=$(type -P chromium || true)
+  CHROMEDRIVER_BIN=$(type -P chromedriver || true)
+  if [[ -n $CHROMIUM_BIN && -n $CHROMEDRIVER_BIN ]]; then
+    tools_say "chromium: ready, installed as $CHROMIUM_BIN, with $CHROMEDRIVER_BIN"
+    return
+  fi
+  installed=$(dpkg-query --show --showformat='${Version}' chromium 2>/dev/null || true)
+  tools_provide chromium "debian-packages, chromium ${installed:-not} installed" chromium tools_unpack_chromium || return
+  CHROMEDRIVER_BIN="$folder/usr/bin/chromedriver"
+  if [[ -x $folder/usr/lib/chromium/chromium ]]; then
+    CHROMIUM_LIBRARIES=$(printf '%s:' "$folder"/usr/lib/*-linux-gnu*)
+    CHROMIUM_BIN="$folder/usr/lib/chromium/chromium"
+    CHROMIUM_FONTS="$folder/fonts.conf"
+  fi
+}
+
+# tools_unpack_chromium INTO
+tools_unpack_chromium() {
+  local into=$1
+  tools_unpack_debian chromium chromium-driver fonts-dejavu-core "$into" || return
+  [[ -x $into/usr/bin/chromedriver ]] || tools_fail "apt-get brought no chromedriver" || return
+  # Both places, because what was installed already is not unpacked.
+  cat >"$into/fonts.conf" <<XML
+<?xml version="1.0"?>
+<!DOCTYPE fontconfig SYSTEM "urn:fontconfig:fonts.dtd">
+<fontconfig>
+  <dir>/usr/share/fonts</dir>
+  <dir>$TOOLS/chromium/usr/share/fonts</dir>
+  <cachedir>$TOOLS/chromium/fonts-cache</cachedir>
+</fontconfig>
+XML
+}
+
+# The checker of accessibility, of which one file is needed: it is run in the browser.
+# It is under the MPL: it is run for tests, and never shipped.
+tools_get_axe() {
+  local folder pins version
+  version=$(sed -n 's/^ *"axe-core": "\(.*\)"$/\1/p' "$TOOLS_PINS_ROOT/axe/package.json") &&
+    pins=$(cat "$TOOLS_PINS_ROOT/axe/package.json" "$TOOLS_PINS_ROOT/axe/package-lock.json" | sha256sum | cut -d' ' -f1) || return
+  folder="axe-core-$version"
+  tools_provide "$folder" "$pins" "axe-core $version" tools_install_axe && AXE_SCRIPT="$TOOLS/$folder/axe.min.js"
+}
+
+# tools_install_axe INTO
 #
-# What `apt-get install PACKAGE` would bring.
+# npm compares what it fetches with the hash in package-lock.json. Debian's npm works only where it is installed; that
+# starts nothing, and without root it is left to the developer.
+tools_install_axe() {
+  local into=$1
+  if ! type -P npm >/dev/null && ((EUID == 0)) && type -P apt-get >/dev/null; then
+    apt-get update && apt-get install --yes --no-install-recommends npm || return
+  fi
+  type -P npm >/dev/null || tools_fail "npm is not installed; it fetches axe-core, which checks pages for accessibility" || return
+  mkdir "$into/packages" && cp "$TOOLS_PINS_ROOT"/axe/package*.json "$into/packages" &&
+    (cd "$into/packages" && npm ci --ignore-scripts --no-audit --no-fund) &&
+    mv "$into/packages/node_modules/axe-core/axe.min.js" "$into" &&
+    rm -rf "$into/packages"
+}
+
+# tools_unpack_debian PACKAGE… INTO
+#
+# What `apt-get install PACKAGE…` would bring.
 tools_unpack_debian() {
-  local wanted=$1 into=$2 packages package
+  local wanted="${*:1:$#-1}" into=${!#} packages package
   type -P apt-get dpkg-deb >/dev/null ||
     tools_fail "$wanted is not installed, and without apt-get it cannot be fetched" || return
   # Only root may refresh the package lists; the lists of a machine in use will do.
   if ((EUID == 0)); then
     apt-get update || return
   fi
-  packages=$(apt-get install --simulate --no-install-recommends "$wanted" | awk '$1 == "Inst" { print $2 }') || return
+  # shellcheck disable=SC2086 # a name for each word
+  packages=$(apt-get install --simulate --no-install-recommends $wanted | awk '$1 == "Inst" { print $2 }') || return
   mkdir "$into/packages" || return
   # shellcheck disable=SC2086 # a name for each word
   (cd "$into/packages" && apt-get download $packages) || return

@@ -7,10 +7,12 @@
 pub mod anchor;
 pub mod attached;
 pub mod authority;
+pub mod browser;
 pub mod image;
 
 pub mod issuer;
 pub mod notes;
+pub mod oidc_provider;
 pub mod postgres;
 pub mod problem;
 pub mod proxy;
@@ -19,9 +21,12 @@ pub mod servers;
 pub mod signet;
 pub mod token_host;
 pub mod traps;
+pub mod webdriver;
 pub mod world;
 
 pub use authority::Authority;
+pub use browser::Browser;
+pub use oidc_provider::OidcProvider;
 pub use proxy::{Fault, Proxy};
 pub use signet::Signet;
 pub use world::{Answer, World};

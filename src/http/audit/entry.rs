@@ -40,7 +40,7 @@ pub async fn show(
     let index = entry.logged.index;
     let page = EntryPage {
         frame: Frame::new(format!("Entry {index}"), Section::Search, Some(&viewer)),
-        told: known.as_ref().map(|entry| Told::of_entry(index, entry)),
+        told: known.as_ref().map(|entry| Told::of(index, entry)),
         claims: ruling.map(|ruling| claims(&ruling.claims)).unwrap_or_default(),
         policy: ruling.map(|ruling| ruling.policy.to_string()),
         proof: ProofView::of(&entry, &trusted),

@@ -71,7 +71,7 @@ struct VersionView {
 struct TimeLine {
     height: usize,
     bars: Vec<TimeBar>,
-    ticks: Vec<(usize, String)>,
+    ticks: Vec<(usize, &'static str, String)>,
 }
 
 struct TimeBar {
@@ -357,10 +357,11 @@ impl TimeLine {
             }
         };
         let bars: Vec<_> = key.versions.iter().enumerate().map(bar).collect();
-        let tick = |time: Timestamp| (place(time), time.strftime("%Y-%m-%d").to_string());
+        let tick = |time: Timestamp, anchor| (place(time), anchor, time.strftime("%Y-%m-%d").to_string());
         let middle = Timestamp::from_second(begin.as_second() + span / 2).unwrap_or(now);
-        let mut ticks = vec![tick(begin), tick(middle), tick(now)];
-        ticks.dedup_by(|(_, one), (_, other)| one == other);
+        let mut ticks = vec![tick(begin, "start"), tick(middle, "middle"), tick(now, "end")];
+        // Of a young key, a day stands there once.
+        ticks.dedup_by(|(.., one), (.., other)| one == other);
         Self { height: bars.len() * ROW + AXIS, bars, ticks }
     }
 }

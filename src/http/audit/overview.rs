@@ -32,7 +32,7 @@ struct OverviewPage {
     checkpoint: Option<CheckpointView>,
     indexed: String,
     policy: Short,
-    rules: usize,
+    rules: String,
     is_whole: bool,
     now: When,
 }
@@ -83,7 +83,8 @@ struct Chart {
     not_made: Vec<Column>,
     made_most: Number,
     not_made_most: Number,
-    ticks: Vec<(usize, String)>,
+    /// Where, how the text stands there, and the day.
+    ticks: Vec<(usize, &'static str, String)>,
 }
 
 struct Column {
@@ -148,10 +149,10 @@ fn page(viewer: &Viewer, overview: &Overview) -> OverviewPage {
         }),
         indexed: match behind {
             0 => "Everything can be searched".to_owned(),
-            _ => format!("{} entries are not in the index yet", Number(behind)),
+            _ => format!("All but the newest {} can be searched", Number(behind)),
         },
         policy: Short(overview.policy.digest),
-        rules: overview.policy.rules,
+        rules: told::many(overview.policy.rules as u64, "rule"),
         is_whole: overview.is_whole,
         now: When(*now),
     }
@@ -325,7 +326,12 @@ impl Chart {
                 .iter()
                 .enumerate()
                 .filter(|(place, _)| (days.len() - 1 - place).is_multiple_of(7))
-                .map(|(place, day)| (place * STEP + 14, day.date.strftime("%b %-d").to_string()))
+                .map(|(place, day)| {
+                    let is_last = place + 1 == days.len();
+                    let (x, anchor) =
+                        if is_last { (days.len() * STEP, "end") } else { (place * STEP + 14, "middle") };
+                    (x, anchor, day.date.strftime("%b %-d").to_string())
+                })
                 .collect(),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::parts::{Short, When, plain};
 use crate::domain::{Alike, AttachResult, Claim, Entry, Event, Outcome, Signing};
-use crate::ports::{LoggedEntry, SignatureState};
+use crate::ports::SignatureState;
 
 /// An entry as a row of a table, or a step of a story.
 #[derive(Debug, Clone)]
@@ -12,6 +12,8 @@ pub struct Told {
     pub kind: &'static str,
     /// What happened, in a few words.
     pub what: String,
+    /// Where, or how exactly, for those who look at one entry.
+    pub detail: Option<String>,
     /// Whether it went as it should.
     pub tone: Tone,
     pub principal: String,
@@ -47,12 +49,7 @@ impl Tone {
 }
 
 impl Told {
-    /// None where the bytes are of no entry that we know: then there are only the bytes.
-    pub fn of(logged: &LoggedEntry) -> Option<Self> {
-        Some(Self::of_entry(logged.index, &logged.entry().ok()?))
-    }
-
-    pub fn of_entry(index: u64, entry: &Entry) -> Self {
+    pub fn of(index: u64, entry: &Entry) -> Self {
         let (what, tone) = what(entry);
         let version = entry.key_version().map(|version| format!(" v{version}")).unwrap_or_default();
         Self {
@@ -60,6 +57,7 @@ impl Told {
             when: When(entry.time),
             kind: entry.kind(),
             what,
+            detail: detail(entry),
             tone,
             principal: plain(&entry.principal),
             operation: entry.operation.map(|operation| operation.to_string()),
@@ -95,19 +93,15 @@ fn what(entry: &Entry) -> (String, Tone) {
             (format!("No signature: {}", plain(code)), Bad)
         }
         Event::Attach { result, .. } => match result {
-            AttachResult::Attached { reference, .. } => {
-                (format!("Attached at {}, and read back", plain(reference)), Good)
-            }
+            AttachResult::Attached { .. } => ("Attached, and read back".to_owned(), Good),
             AttachResult::Failed { code } => {
                 (format!("Not attached: {}; it is tried again", plain(code)), Warning)
             }
-            AttachResult::Missing { reference } => {
-                (format!("Gone from {} when looked at again; it is put back", plain(reference)), Warning)
-            }
+            AttachResult::Missing { .. } => ("Gone when looked at again; it is put back".to_owned(), Warning),
             AttachResult::GivenUp { code } => (format!("Attaching was given up: {}", plain(code)), Bad),
         },
-        Event::Adopted { reference, .. } => {
-            (format!("Found at {}, made by somebody else; it verifies", plain(reference)), Good)
+        Event::Adopted { .. } => {
+            ("Found in the registry, made by somebody else; it verifies".to_owned(), Good)
         }
         Event::Verification { signed, predicate_type, .. } => {
             let of = predicate_type.as_deref().map(|uri| format!(" ({})", plain(uri))).unwrap_or_default();
@@ -115,7 +109,9 @@ fn what(entry: &Entry) -> (String, Tone) {
             (format!("Somebody asked, and was told: {said}{of}"), Plain)
         }
         Event::KeyVersion { .. } => ("A version of a key was seen for the first time".to_owned(), Plain),
-        Event::Policy { rules, .. } => (format!("Another policy is in force, with {rules} rules"), Plain),
+        Event::Policy { rules, .. } => {
+            (format!("Another policy is in force: {}", many(*rules as u64, "rule")), Plain)
+        }
         Event::PolicyRefused { reason, .. } => {
             (format!("A policy file was refused: {}", plain(reason)), Warning)
         }
@@ -136,6 +132,24 @@ fn what(entry: &Entry) -> (String, Tone) {
             (format!("An operator took the log for the truth against its anchor: {}", plain(reason)), Warning)
         }
     }
+}
+
+/// Where, or how exactly.
+fn detail(entry: &Entry) -> Option<String> {
+    match &entry.event {
+        Event::Attach {
+            result: AttachResult::Attached { reference, .. } | AttachResult::Missing { reference },
+            ..
+        }
+        | Event::Adopted { reference, .. } => Some(plain(reference)),
+        _ => None,
+    }
+}
+
+/// So many of something, in words.
+pub fn many(count: u64, noun: &str) -> String {
+    let ending = if count == 1 { "" } else { "s" };
+    format!("{} {noun}{ending}", super::parts::Number(count))
 }
 
 fn asked(what: &str, count: u64, query: &std::collections::BTreeMap<String, String>) -> String {

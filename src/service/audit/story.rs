@@ -32,6 +32,9 @@ pub struct ProvenEntry {
 /// Pages of an image's entries that are looked through for one signature.
 const PAGES: usize = 4;
 
+/// Entries that the index may be behind, and that are looked through one by one.
+const NEWEST: usize = 512;
+
 impl Service {
     /// The story of one signature, for those who may read of its repository.
     ///
@@ -105,11 +108,31 @@ impl Service {
                 }
             }
             let Some(next) = page.next else {
-                let is_current = page.progress.indexed >= page.progress.log_size;
-                return Ok((found, is_current));
+                let end = self.add_newest(page.progress.indexed, id, &mut found).await?;
+                return Ok((found, end >= page.progress.log_size));
             };
             (query.after, query.size) = (next.checked_sub(1), Some(page.size));
         }
         Ok((found, false))
+    }
+
+    /// Adds what the newest entries tell of the signature, which the index does not have yet, and says up to where.
+    async fn add_newest(
+        &self,
+        first: u64,
+        id: SignatureId,
+        found: &mut Vec<(u64, Entry)>,
+    ) -> Result<u64, ServiceError> {
+        let newest = self.ranges.range(first, NEWEST).await?;
+        let end = first + newest.len() as u64;
+        for logged in newest {
+            // What this version can not read speaks of no signature that it knows.
+            if let Ok(entry) = logged.entry()
+                && entry.signing().is_some_and(|signing| signing.id == id)
+            {
+                found.push((logged.index, entry));
+            }
+        }
+        Ok(end)
     }
 }
