@@ -95,6 +95,17 @@ impl Repeats {
         minute.note(entry, self.at_once)
     }
 
+    /// As [`Repeats::note`], with what was missing, where no rule has spoken.
+    fn note_refusal(&self, refusal: Entry, nearest: impl FnOnce() -> Vec<Missing>) -> Option<Entry> {
+        let mut first = self.note(refusal)?;
+        if first.rule().is_none()
+            && let Event::Refusal { missing, .. } = &mut first.event
+        {
+            *missing = nearest();
+        }
+        Some(first)
+    }
+
     /// What has been counted for a minute and is to be logged now; at the end, everything. What was not asked again for a
     /// minute is forgotten.
     fn due(&self, now: Timestamp, at_the_end: bool) -> Vec<Entry> {
@@ -138,12 +149,7 @@ impl Repeats {
 impl Service {
     /// Logs a refusal, or counts it. `nearest` tells what was missing, where no rule has spoken: it is not asked for what is only counted.
     pub(super) fn refused(&self, refusal: Entry, nearest: impl FnOnce() -> Vec<Missing>) {
-        if let Some(mut first) = self.refusals.note(refusal) {
-            if first.rule().is_none()
-                && let Event::Refusal { missing, .. } = &mut first.event
-            {
-                *missing = nearest();
-            }
+        if let Some(first) = self.refusals.note_refusal(refusal, nearest) {
             let operation = first.operation.map(tracing::field::display);
             tracing::info!(principal = first.principal, operation, rule = first.rule(), "refused by policy");
             self.log.offer(first);
@@ -289,6 +295,26 @@ mod tests {
             Event::Refusal { count, alike, .. } => (count.get(), alike),
             _ => panic!("{entry:?}"),
         }
+    }
+
+    #[test]
+    fn what_was_missing_is_asked_for_of_refusals_that_are_told_and_that_no_rule_decided() {
+        let refusals = Repeats::of_refusals();
+        let nearest = || vec![Missing { rule: "near".to_owned(), condition: "a claim".to_owned() }];
+        let missing = |entry: &Entry| match &entry.event {
+            Event::Refusal { missing, .. } => missing.clone(),
+            _ => panic!("{entry:?}"),
+        };
+        for _ in 0..Repeats::REFUSALS_AT_ONCE {
+            let told = refusals.note_refusal(refusal(0, "ci", "a"), nearest).unwrap();
+            assert_eq!(missing(&told), nearest());
+        }
+        assert!(refusals.note_refusal(refusal(1, "ci", "a"), || panic!("it is only counted")).is_none());
+        assert_eq!(refusals.due(at(60), false).iter().map(missing).collect::<Vec<_>>(), [[]]);
+        let mut denied = refusal(61, "ci", "b");
+        denied.ruling.as_mut().unwrap().rule = Some("denies".to_owned());
+        let told = refusals.note_refusal(denied, || panic!("a rule has spoken")).unwrap();
+        assert_eq!(missing(&told), []);
     }
 
     #[test]

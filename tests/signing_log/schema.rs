@@ -5,8 +5,8 @@ use std::num::NonZeroU64;
 
 use serde_json::{Value, json};
 use signet::domain::{
-    Alike, Annotations, AttachResult, Claim, Digest, Entry, Event, IdSource as _, MatchedClaims, Operation,
-    Outcome, Principal, RandomIds, Ruling, Signing, Subject,
+    Alike, Annotations, AttachResult, Claim, Digest, Entry, Event, IdSource as _, MatchedClaims, Missing,
+    Operation, Outcome, Principal, RandomIds, Ruling, Signing, Subject,
 };
 
 use crate::fixtures::{Story, at};
@@ -38,6 +38,8 @@ fn samples() -> Vec<Entry> {
     let key = || Some("release".parse().unwrap());
     let many = NonZeroU64::new(7).unwrap();
     let refusal = |alike| Event::Refusal { key: key(), count: many, alike, missing: Vec::new() };
+    let nearest =
+        |rule: &str| Missing { rule: rule.to_owned(), condition: "key: the rule wants 'x'".to_owned() };
     let query = || BTreeMap::from([("kind".to_owned(), "outcome".to_owned())]);
     let version = story.signing().key.version;
     let verification = |key_version, predicate_type: Option<&str>, signed| Event::Verification {
@@ -48,6 +50,7 @@ fn samples() -> Vec<Entry> {
     };
     let of_requests = [
         Event::refusal(None, Vec::new()),
+        Event::refusal(key(), vec![nearest("a"), nearest("b"), nearest("c")]),
         refusal(Alike::Kind),
         refusal(Alike::Principal),
         refusal(Alike::Nothing),
@@ -164,6 +167,15 @@ fn what_the_schema_does_not_name_is_refused() {
             let mut other = value.clone();
             other.as_object_mut().unwrap().remove(name);
             assert!(!validator.is_valid(&other), "without {name}: {other}");
+        }
+        if value.get("missing").is_some() {
+            for wrong in
+                [json!([]), json!([{"rule": "a"}]), json!([{"rule": "a", "condition": "b", "claims": {}}])]
+            {
+                let mut other = value.clone();
+                other["missing"] = wrong;
+                assert!(!validator.is_valid(&other), "{other}");
+            }
         }
         if let Some(key) = value.get("key").filter(|key| key.is_object()) {
             let mut other = value.clone();

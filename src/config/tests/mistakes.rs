@@ -421,3 +421,74 @@ fn an_issuer_that_could_be_anybody_is_refused() {
         assert!(error.contains(sentence), "{line}: {error}");
     }
 }
+
+#[test]
+fn mistakes_of_the_auditors_pages_name_the_key_and_what_would_be_right() {
+    let issuer = "[identity]\naudience = ['signet', 'signet-audit']\n[[identity.issuers]]\nname = 'corp'\nissuer = 'https://ci.example.com'\n";
+    let http = "[http]\npublic_url = 'https://signet.example.com'\n";
+    let audit = "[audit]\nidle_timeout = '1m'\nsession_lifetime = '1m'\n[audit.login]\nissuer = 'corp'\nclient_id = 'signet-audit'\n";
+    // As in [`LEAST`], whose section of tokens has to stay behind `[identity]`.
+    let with = |old: &str, new: &str| {
+        let right = format!(
+            "{http}{audit}{}",
+            LEAST.replacen("[[identity.tokens]]", &format!("{issuer}[[identity.tokens]]"), 1)
+        );
+        assert!(right.contains(old), "{old}");
+        read(&right.replacen(old, new, 1), &[]).map(|config| config.audit).map_err(|error| error.to_string())
+    };
+    let login = with("", "").unwrap().login.unwrap();
+    assert_eq!((login.scopes, login.client_secret_file), (vec!["openid".to_owned()], None));
+    let client = "client_id = 'signet-audit'";
+    let and = |line: &str| format!("{client}\n{line}");
+    for (old, new, sentence) in [
+        ("idle_timeout = '1m'", "idle_timeout = '59s'", "audit.idle_timeout: it is at least 1m"),
+        ("session_lifetime = '1m'", "session_lifetime = '59s'", "audit.session_lifetime: it is at least 1m"),
+        (
+            "idle_timeout = '1m'",
+            "idle_timeout = '61s'",
+            "audit.idle_timeout: it is more than audit.session_lifetime",
+        ),
+        ("idle_timeout = '1m'", "idle_timeout = 60", "audit.idle_timeout: must be a string"),
+        ("[audit]", "[audit]\nenable = false", "audit.enable: unknown key; did you mean \"enabled\"?"),
+        ("[audit]", "[audit]\nenabled = 'no'", "audit.enabled: must be true or false"),
+        (
+            "issuer = 'corp'",
+            "issuer = 'crop'",
+            "audit.login.issuer: there is no such section [[identity.issuers]]",
+        ),
+        ("issuer = 'corp'\n", "", "audit.login.issuer: missing"),
+        (client, "", "audit.login.client_id: missing"),
+        (
+            client,
+            "client_id = ''",
+            "audit.login.client_id: write the name by which the provider knows Signet",
+        ),
+        (
+            client,
+            "client_id = 'other'",
+            "audit.login.client_id: the provider's ID tokens are made for it: add it",
+        ),
+        (
+            client,
+            &and("client_secret = 'hunter2'\nclient_secret_file = 'f'"),
+            "audit.login.client_secret: client_secret_file is set too",
+        ),
+        (client, &and("client_secret_file = ''"), "audit.login.client_secret_file: this is no path"),
+        (
+            client,
+            &and("scopes = ['profile']"),
+            "audit.login.scopes: without `openid` the provider gives no ID token",
+        ),
+        (client, &and("scope = 'openid'"), "audit.login.scope: unknown key; did you mean \"scopes\"?"),
+        (http, "", "http.public_url: the provider sends people back there after [audit.login]"),
+        (
+            "name = 'corp'\n",
+            "name = 'corp'\njwks_file = 'keys.json'\n",
+            "audit.login.issuer: its keys are in a file",
+        ),
+    ] {
+        let error = with(old, new).map(drop).expect_err(new);
+        assert!(error.contains(sentence), "{new}: {error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}

@@ -2,6 +2,7 @@
 
 mod basics;
 mod index;
+mod nearest;
 mod reach;
 mod reading;
 mod reloading;
