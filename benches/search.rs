@@ -23,8 +23,8 @@ use signet::domain::{
 use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
 use signet::ports::{
-    CountQuery, CountedOf, EntryQuery, Grouping, LogSearch as _, NewEntry, SignatureFilter, SignatureQuery,
-    SignatureState, SignaturesOf, SigningLog as _, Store, StoreReader, Writes,
+    CountQuery, CountedOf, EntryQuery, Grouping, LogSearch as _, NewEntry, Order, SignatureFilter,
+    SignatureQuery, SignatureState, SignaturesOf, SigningLog as _, Store, StoreReader, Writes,
 };
 use signet::store;
 
@@ -300,19 +300,24 @@ fn disk(path: &Path, entries: u64) -> Result<(), Box<dyn Error>> {
 
 type Question = Box<dyn Fn(&dyn StoreReader, &mut StdRng, &World) -> Result<usize, Box<dyn Error>>>;
 
-fn entries_of(limit: usize, filter: impl Fn(&mut StdRng, &World) -> EntryFilter + 'static) -> Question {
-    entries_within(Reach::whole(), limit, filter)
+fn entries_of(
+    order: Order,
+    limit: usize,
+    filter: impl Fn(&mut StdRng, &World) -> EntryFilter + 'static,
+) -> Question {
+    entries_within(Reach::whole(), order, limit, filter)
 }
 
 /// What somebody is answered who sees a part of the log.
 fn entries_within(
     reach: Reach,
+    order: Order,
     limit: usize,
     filter: impl Fn(&mut StdRng, &World) -> EntryFilter + 'static,
 ) -> Question {
     Box::new(move |reader, random, world| {
         let filter = filter(random, world);
-        Ok(reader.query(&EntryQuery { filter, limit, ..EntryQuery::default() }, &reach)?.entries.len())
+        Ok(reader.query(&EntryQuery { filter, order, limit, ..EntryQuery::default() }, &reach)?.entries.len())
     })
 }
 
@@ -344,103 +349,108 @@ fn pattern(text: &str) -> Option<Pattern> {
     Pattern::of_repositories(text).ok()
 }
 
-fn all_questions() -> Vec<(&'static str, Question)> {
+fn all_questions() -> Vec<(String, Question)> {
+    let named = |(name, question): (&str, Question)| (name.to_owned(), question);
+    let newest = |(name, question): (&str, Question)| (format!("{name}, newest first"), question);
+    let entries = entry_questions(Order::OldestFirst).into_iter().map(named);
+    let entries = entries.chain(entry_questions(Order::NewestFirst).into_iter().map(newest));
+    entries.chain(other_questions().into_iter().map(named)).collect()
+}
+
+/// All that is asked of entries, in one order.
+fn entry_questions(order: Order) -> Vec<(&'static str, Question)> {
     let none = EntryFilter::default;
-    let no_signature = SignatureFilter::default;
-    let count =
-        move |by| CountQuery { by, of: None, kind: None, denied: None, from: None, to: None, top: 100 };
-    let year =
-        move |by| CountQuery { from: Some(BEGIN / 86_400), to: Some(BEGIN / 86_400 + DAYS), ..count(by) };
-    let odd =
-        move |by| CountQuery { from: Some(BEGIN / 86_400 + 17), to: Some(BEGIN / 86_400 + 345), ..count(by) };
     let team = || pattern("registry.example.com/team-099/*").into_iter().collect();
     vec![
-        ("entries: all, 1000", entries_of(1000, move |_, _| none())),
+        ("entries: all, 1000", entries_of(order, 1000, move |_, _| none())),
         (
             "entries: all, within a reach of 20",
-            entries_within(Reach::of(team(), Vec::new()), 1000, move |_, _| none()),
+            entries_within(Reach::of(team(), Vec::new()), order, 1000, move |_, _| none()),
         ),
         (
             "entries: all, within a reach of all but 20",
-            entries_within(Reach::all_but(team()), 1000, move |_, _| none()),
+            entries_within(Reach::all_but(team()), order, 1000, move |_, _| none()),
         ),
         (
             "entries: refusals, within a reach of 20",
-            entries_within(Reach::of(team(), Vec::new()), 1000, move |_, _| EntryFilter {
+            entries_within(Reach::of(team(), Vec::new()), order, 1000, move |_, _| EntryFilter {
                 denied: Some(true),
                 ..none()
             }),
         ),
         (
             "entries: digest",
-            entries_of(100, move |random, world| EntryFilter {
+            entries_of(order, 100, move |random, world| EntryFilter {
                 digest: Some(any(random, world).digest),
                 ..none()
             }),
         ),
         (
             "entries: digest unknown",
-            entries_of(100, move |random, _| EntryFilter {
+            entries_of(order, 100, move |random, _| EntryFilter {
                 digest: Some(Digest::of(&random.random::<[u8; 8]>())),
                 ..none()
             }),
         ),
         (
             "entries: request",
-            entries_of(100, move |random, world| EntryFilter {
+            entries_of(order, 100, move |random, world| EntryFilter {
                 request_id: Some(format!("request-{:x}", any(random, world).number)),
                 ..none()
             }),
         ),
         (
             "entries: repository, rarest",
-            entries_of(100, move |_, _| EntryFilter {
+            entries_of(order, 100, move |_, _| EntryFilter {
                 repository: pattern(&repository(REPOSITORIES - 1)),
                 ..none()
             }),
         ),
         (
             "entries: repository, rarest, 1000",
-            entries_of(1000, move |_, _| EntryFilter {
+            entries_of(order, 1000, move |_, _| EntryFilter {
                 repository: pattern(&repository(REPOSITORIES - 1)),
                 ..none()
             }),
         ),
         (
             "entries: repository, commonest, 1000",
-            entries_of(1000, move |_, _| EntryFilter { repository: pattern(&repository(0)), ..none() }),
+            entries_of(order, 1000, move |_, _| EntryFilter {
+                repository: pattern(&repository(0)),
+                ..none()
+            }),
         ),
         (
             "entries: glob of 20",
-            entries_of(1000, move |_, _| EntryFilter {
+            entries_of(order, 1000, move |_, _| EntryFilter {
                 repository: pattern("registry.example.com/team-099/*"),
                 ..none()
             }),
         ),
         (
             "entries: glob of 200",
-            entries_of(1000, move |_, _| EntryFilter {
+            entries_of(order, 1000, move |_, _| EntryFilter {
                 repository: pattern("registry.example.com/*/app-17*"),
                 ..none()
             }),
         ),
         (
             "entries: glob of all",
-            entries_of(1000, move |_, _| EntryFilter {
+            entries_of(order, 1000, move |_, _| EntryFilter {
                 repository: pattern("registry.example.com/**"),
                 ..none()
             }),
         ),
         (
             "entries: principal, any",
-            entries_of(1000, move |random, _| EntryFilter {
+            entries_of(order, 1000, move |random, _| EntryFilter {
                 principal: Some(format!("token:ci-{}", random.random_range(0..PRINCIPALS))),
                 ..none()
             }),
         ),
         (
             "entries: key version",
-            entries_of(1000, move |random, _| EntryFilter {
+            entries_of(order, 1000, move |random, _| EntryFilter {
                 key: Some(format!("key-{:02}", random.random_range(0..KEYS))),
                 key_version: Some(random.random_range(1..=6)),
                 ..none()
@@ -448,36 +458,36 @@ fn all_questions() -> Vec<(&'static str, Question)> {
         ),
         (
             "entries: kind refusal",
-            entries_of(1000, move |_, _| EntryFilter { kind: Some("refusal".to_owned()), ..none() }),
+            entries_of(order, 1000, move |_, _| EntryFilter { kind: Some("refusal".to_owned()), ..none() }),
         ),
         (
             "entries: kind stop (none)",
-            entries_of(1000, move |_, _| EntryFilter { kind: Some("stop".to_owned()), ..none() }),
+            entries_of(order, 1000, move |_, _| EntryFilter { kind: Some("stop".to_owned()), ..none() }),
         ),
         (
             "entries: rule",
-            entries_of(1000, move |random, _| EntryFilter {
+            entries_of(order, 1000, move |random, _| EntryFilter {
                 rule: Some(format!("rule-{}", random.random_range(0..200))),
                 ..none()
             }),
         ),
         (
             "entries: a minute",
-            entries_of(1000, move |random, _| {
+            entries_of(order, 1000, move |random, _| {
                 let from = random.random_range(0..DAYS * 86_400);
                 EntryFilter { from: second(from), to: second(from + 60), ..none() }
             }),
         ),
         (
             "entries: a month",
-            entries_of(1000, move |random, _| {
+            entries_of(order, 1000, move |random, _| {
                 let from = random.random_range(0..(DAYS - 31) * 86_400);
                 EntryFilter { from: second(from), to: second(from + 30 * 86_400), ..none() }
             }),
         ),
         (
             "entries: refusals of a principal in a month",
-            entries_of(1000, move |random, _| {
+            entries_of(order, 1000, move |random, _| {
                 let from = random.random_range(0..(DAYS - 31) * 86_400);
                 EntryFilter {
                     denied: Some(true),
@@ -490,7 +500,7 @@ fn all_questions() -> Vec<(&'static str, Question)> {
         ),
         (
             "entries: disjoint, two common values",
-            entries_of(1000, move |_, _| EntryFilter {
+            entries_of(order, 1000, move |_, _| EntryFilter {
                 repository: pattern(&repository(0)),
                 key: Some("key-01".to_owned()),
                 ..none()
@@ -498,7 +508,7 @@ fn all_questions() -> Vec<(&'static str, Question)> {
         ),
         (
             "entries: disjoint, glob of half and a key",
-            entries_of(1000, move |_, _| EntryFilter {
+            entries_of(order, 1000, move |_, _| EntryFilter {
                 repository: pattern("registry.example.com/*/app-*0"),
                 key: Some("key-01".to_owned()),
                 ..none()
@@ -506,13 +516,25 @@ fn all_questions() -> Vec<(&'static str, Question)> {
         ),
         (
             "entries: disjoint in time",
-            entries_of(1000, move |_, _| EntryFilter {
+            entries_of(order, 1000, move |_, _| EntryFilter {
                 key: Some("key-00".to_owned()),
                 key_version: Some(6),
                 to: second(10 * 86_400),
                 ..none()
             }),
         ),
+    ]
+}
+
+fn other_questions() -> Vec<(&'static str, Question)> {
+    let no_signature = SignatureFilter::default;
+    let count =
+        move |by| CountQuery { by, of: None, kind: None, denied: None, from: None, to: None, top: 100 };
+    let year =
+        move |by| CountQuery { from: Some(BEGIN / 86_400), to: Some(BEGIN / 86_400 + DAYS), ..count(by) };
+    let odd =
+        move |by| CountQuery { from: Some(BEGIN / 86_400 + 17), to: Some(BEGIN / 86_400 + 345), ..count(by) };
+    vec![
         ("signatures: all, 1000", signatures_of(1000, move |_, _| no_signature())),
         (
             "signatures: digest",
@@ -637,7 +659,7 @@ fn all_questions() -> Vec<(&'static str, Question)> {
 fn questions(config: &LogConfig, world: &World, cold: Option<&Path>) -> Result<(), Box<dyn Error>> {
     let store = store::open(config)?.store;
     let mut store: Option<Box<dyn Store>> = Some(store);
-    println!("{:<45} {:>9} {:>9} {:>9} {:>9} {:>7}", "", "warm p50", "p99", "cold p50", "max", "results");
+    println!("{:<60} {:>9} {:>9} {:>9} {:>9} {:>7}", "", "warm p50", "p99", "cold p50", "max", "results");
     for (name, question) in all_questions() {
         let mut random = StdRng::seed_from_u64(1);
         let reader = store.as_ref().ok_or("no store")?.reader();
@@ -670,7 +692,7 @@ fn questions(config: &LogConfig, world: &World, cold: Option<&Path>) -> Result<(
                 .map_or_else(|| "-".to_owned(), |time| format!("{:.2}", time.as_secs_f64() * 1000.0))
         };
         println!(
-            "{name:<45} {:>9} {:>9} {:>9} {:>9} {results:>7}",
+            "{name:<60} {:>9} {:>9} {:>9} {:>9} {results:>7}",
             of(&warm, 100),
             of(&warm, 197),
             of(&without, 7),

@@ -33,8 +33,8 @@ pub use key_archive::{ArchivedVersion, KeyArchive};
 pub use log_range::{Extent, LogRange};
 pub use log_search::{
     CountQuery, Counted, CountedOf, Counts, EntryPage, EntryQuery, Grouping, ListedSignature, LogSearch,
-    Projector, SearchProgress, SignatureFilter, SignaturePage, SignatureQuery, SignatureState, SignaturesOf,
-    Step,
+    Order, Projector, SearchProgress, SignatureFilter, SignaturePage, SignatureQuery, SignatureState,
+    SignaturesOf, Step,
 };
 pub use login::{LoginBegun, LoginError, LoginPending, LoginProvider};
 pub use marks::{Mark, Marks};

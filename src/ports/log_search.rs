@@ -14,12 +14,26 @@ use crate::domain::{
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct EntryQuery {
     pub filter: EntryFilter,
-    /// Entries after this index.
+    pub order: Order,
+    /// With the oldest first: entries after this index. The other order does not look at it.
     pub after: Option<u64>,
-    /// Entries below this index: the size that the first page spoke of, so that pages are stable.
+    /// With the newest first: entries below this index. The other order does not look at it.
+    pub before: Option<u64>,
+    /// Entries below this index: the size that the first page spoke of, so that pages are stable. The first page speaks of what the index
+    /// knows, below `before`.
     pub size: Option<u64>,
     /// At most so many entries, and at most [`EntryQuery::MAX_LIMIT`].
     pub limit: usize,
+}
+
+/// Which entries come first. All pages of one order together are those of the other, the other way round.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Order {
+    /// Along ascending indexes.
+    #[default]
+    OldestFirst,
+    /// Along descending indexes.
+    NewestFirst,
 }
 
 impl EntryQuery {
@@ -30,12 +44,14 @@ impl EntryQuery {
 /// One page of an answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntryPage {
-    /// In the order of their indexes.
+    /// In the order that was asked for.
     pub entries: Vec<LoggedEntry>,
     /// The page, and those that follow, speak of the entries below this index.
     pub size: u64,
-    /// Up to where the page has looked. `None` where it has seen every entry below `size`; else the first index that
-    /// the next page looks at. A page does a bounded amount of work, so it may end before it is full, also with nothing.
+    /// Where what this page and those before have looked at meets what is left; `None` where nothing below `size` is left. With the oldest
+    /// first, all entries below `next` were looked at, and the next page begins with it: after `next - 1`. With the newest first, all from
+    /// `next` on were, and the next page begins below it: before `next`. A page does a bounded amount of work, so it may end before it is
+    /// full, also with nothing; and it does not begin with the newest while the index does not know all entries below `size`.
     pub next: Option<u64>,
     pub progress: SearchProgress,
 }

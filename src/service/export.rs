@@ -170,6 +170,7 @@ impl Export {
             after: self.next.checked_sub(1),
             size: Some(self.end),
             limit: 1,
+            ..EntryQuery::default()
         };
         let page = self.search.entries(query, self.reach.clone()).await?;
         let looked = page.next.unwrap_or(page.size).min(page.progress.indexed);

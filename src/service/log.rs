@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::{Entry, Event, Operation, Reach, Ruling};
 use crate::ports::{
-    CountQuery, Counts, EntryPage, EntryQuery, LoggedEntry, Question, SignaturePage, SignatureQuery,
+    CountQuery, Counts, EntryPage, EntryQuery, LoggedEntry, Order, Question, SignaturePage, SignatureQuery,
     SignatureState,
 };
 
@@ -30,10 +30,13 @@ impl Service {
     /// A page of those of the log's entries that the caller may see.
     pub async fn log_entries(&self, caller: &Caller, query: EntryQuery) -> Result<EntryPage, ServiceError> {
         let mut asked = query.filter.words();
-        let pages = [("after", query.after), ("size", query.size)];
+        let pages = [("after", query.after), ("before", query.before), ("size", query.size)];
         asked.extend(
             pages.into_iter().filter_map(|(name, number)| Some((name.to_owned(), number?.to_string()))),
         );
+        if query.order == Order::NewestFirst {
+            asked.insert("order".to_owned(), "newest".to_owned());
+        }
         let reach = self.permit_reading(caller, asked)?;
         Ok(self.search.entries(query, reach).await?)
     }

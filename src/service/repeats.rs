@@ -62,7 +62,7 @@ impl Repeats {
     const REFUSALS_AT_ONCE: u8 = 5;
 
     /// What in a query says which page it is: all pages of one walk are of one kind.
-    const PAGES: [&str; 7] = ["after", "begin", "bundle", "from_index", "index", "limit", "size"];
+    const PAGES: [&str; 8] = ["after", "before", "begin", "bundle", "from_index", "index", "limit", "size"];
 
     /// How long the same is counted before it is told again.
     const MINUTE: Duration = Duration::from_secs(60);

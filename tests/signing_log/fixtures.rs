@@ -14,7 +14,7 @@ use signet::domain::{
 use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
 use signet::ports::{
-    EntryPage, EntryQuery, LogSearch as _, LoggedEntry, NewEntry, Store, StoreReader, Writes,
+    EntryPage, EntryQuery, LogSearch as _, LoggedEntry, NewEntry, Order, Store, StoreReader, Writes,
 };
 use signet::store::{self, Opened, StoreError};
 use tempfile::TempDir;
@@ -274,10 +274,33 @@ pub async fn entries_within(log: &GroupCommitLog, mut query: EntryQuery, reach: 
         assert!(found.entries.len() <= query.limit, "{query:?}");
         entries.extend(found.entries);
         let Some(next) = found.next else { return entries };
-        assert!(next > query.after.map_or(0, |after| after + 1), "{query:?}: a page goes on");
-        query.after = next.checked_sub(1);
-        query.size = Some(found.size);
+        query = following(query, next, found.size);
     }
+}
+
+/// The question for the page after one that answered `next` and `size`.
+pub fn following(query: EntryQuery, next: u64, size: u64) -> EntryQuery {
+    let place = match query.order {
+        Order::OldestFirst => {
+            assert!(next > query.after.map_or(0, |after| after + 1), "{query:?}: a page goes on");
+            EntryQuery { after: next.checked_sub(1), ..query }
+        }
+        Order::NewestFirst => {
+            assert!(next < query.before.unwrap_or(size), "{query:?}: a page goes on");
+            EntryQuery { before: Some(next), ..query }
+        }
+    };
+    EntryQuery { size: Some(size), ..place }
+}
+
+/// The same question, with the newest first.
+pub fn newest(query: EntryQuery) -> EntryQuery {
+    EntryQuery { order: Order::NewestFirst, ..query }
+}
+
+pub fn reversed(mut indexes: Vec<u64>) -> Vec<u64> {
+    indexes.reverse();
+    indexes
 }
 
 /// The indexes of the entries that `query` finds, on all pages.

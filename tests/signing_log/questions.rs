@@ -3,7 +3,7 @@
 use signet::domain::{Digest, EntryFilter, Pattern};
 use signet::ports::{EntryQuery, SigningLog as _};
 
-use crate::fixtures::{Place, Story, all, at, contract, indexes};
+use crate::fixtures::{Place, Story, all, at, contract, indexes, newest, reversed};
 
 contract! {
     each_condition_finds_what_it_names_and_nothing_else,
@@ -184,7 +184,21 @@ async fn each_condition_finds_what_it_names_and_nothing_else(place: Place) {
         ("size", EntryQuery { size: Some(2), ..all() }, vec![0, 1]),
         ("a size beyond the log", EntryQuery { size: Some(u64::MAX), ..all() }, vec![0, 1, 2, 3, 4, 5]),
     ] {
-        assert_eq!(indexes(&log, query).await, found, "{question}");
+        assert_eq!(indexes(&log, query.clone()).await, found, "{question}");
+        if query.after.is_none() {
+            let found = reversed(found);
+            assert_eq!(indexes(&log, newest(query)).await, found, "{question}, newest first");
+        }
+    }
+    for (before, size, found) in [
+        (Some(3), None, vec![2, 1, 0]),
+        (Some(0), None, vec![]),
+        (Some(u64::MAX), None, vec![5, 4, 3, 2, 1, 0]),
+        (Some(5), Some(2), vec![1, 0]),
+        (Some(1), Some(6), vec![0]),
+    ] {
+        let query = newest(EntryQuery { before, size, ..all() });
+        assert_eq!(indexes(&log, query).await, found, "before {before:?}, size {size:?}");
     }
 }
 
@@ -201,7 +215,12 @@ async fn a_clock_that_was_set_back_hides_no_entry_of_a_period(place: Place) {
                 filter: EntryFilter { from: Some(at(from)), to: Some(at(to)), ..EntryFilter::default() },
                 ..all()
             };
-            assert_eq!(indexes(&log, query).await, expected, "{from} to {to}");
+            assert_eq!(indexes(&log, query.clone()).await, expected, "{from} to {to}");
+            assert_eq!(
+                indexes(&log, newest(query)).await,
+                reversed(expected),
+                "{from} to {to}, newest first"
+            );
         }
     }
 }

@@ -9,7 +9,7 @@ use signet::ports::{
     SigningLog as _, Store, Writes,
 };
 
-use crate::fixtures::{Place, Story, all, contract, indexed, indexes, outside, writes};
+use crate::fixtures::{Place, Story, all, contract, indexed, indexes, newest, outside, page, writes};
 use crate::key_archive::archived;
 
 contract! {
@@ -93,6 +93,17 @@ async fn the_log_goes_on_without_what_is_archived_and_the_search_with_it(place: 
     assert!(log.range(255, 10).await.unwrap().is_empty(), "what is gone is not left out without a word");
     assert_eq!(log.range(256, 10).await.unwrap().len(), 10);
     assert_eq!(indexes(&log, all()).await, (256..303).collect::<Vec<_>>());
+    for limit in [10, 46, 47, 48] {
+        let query = newest(EntryQuery { limit, ..all() });
+        assert_eq!(indexes(&log, query.clone()).await, (256..303).rev().collect::<Vec<_>>());
+        let first = page(&log, query).await;
+        assert_eq!(first.next, (limit < 47).then_some(303 - limit as u64), "the archive ends it");
+    }
+    let of_archived = newest(EntryQuery { before: Some(256), ..all() });
+    assert_eq!(
+        (page(&log, of_archived.clone()).await.next, indexes(&log, of_archived).await),
+        (None, vec![])
+    );
     let of_old =
         EntryFilter { key_version: Some(1), kind: Some("outcome".to_owned()), ..EntryFilter::default() };
     assert!(indexes(&log, EntryQuery { filter: of_old, ..all() }).await.is_empty());

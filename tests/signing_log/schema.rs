@@ -37,7 +37,7 @@ fn samples() -> Vec<Entry> {
     };
     let key = || Some("release".parse().unwrap());
     let many = NonZeroU64::new(7).unwrap();
-    let refusal = |alike| Event::Refusal { key: key(), count: many, alike };
+    let refusal = |alike| Event::Refusal { key: key(), count: many, alike, missing: Vec::new() };
     let query = || BTreeMap::from([("kind".to_owned(), "outcome".to_owned())]);
     let version = story.signing().key.version;
     let verification = |key_version, predicate_type: Option<&str>, signed| Event::Verification {

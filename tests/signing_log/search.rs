@@ -16,7 +16,7 @@ use signet::ports::{
     SignatureQuery, SignatureState, SignaturesOf, SigningLog as _,
 };
 
-use crate::fixtures::{Place, Story, all, at, contract, entries_within, indexed, indexes};
+use crate::fixtures::{Place, Story, all, at, contract, entries_within, indexed, indexes, newest, reversed};
 
 contract! {
     pages_of_any_question_together_are_what_the_filter_finds_in_all_entries,
@@ -172,9 +172,13 @@ async fn pages_of_any_question_together_are_what_the_filter_finds_in_all_entries
         let expected: Vec<u64> = expected.collect();
         let limit = random.random_range(1..600);
         let query = EntryQuery { filter, limit, ..EntryQuery::default() };
-        let found = entries_within(&log, query.clone(), reach.clone()).await;
-        let found: Vec<_> = found.iter().map(|entry| entry.index).collect();
-        assert_eq!(found, expected, "round {round}: {query:?} {reach:?}");
+        for (query, expected) in
+            [(newest(query.clone()), reversed(expected.clone())), (query.clone(), expected)]
+        {
+            let found = entries_within(&log, query.clone(), reach.clone()).await;
+            let found: Vec<_> = found.iter().map(|entry| entry.index).collect();
+            assert_eq!(found, expected, "round {round}: {query:?} {reach:?}");
+        }
     }
 }
 

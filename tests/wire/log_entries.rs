@@ -180,11 +180,24 @@ async fn reading_the_log_is_in_the_log_and_can_not_fill_it() {
     assert_eq!(reads.len(), 1, "{reads:?}");
     assert_eq!((&reads[0]["principal"], &reads[0]["operation"]), (&json!("token:ci"), &json!("log.read")));
     assert_eq!((&reads[0]["rule"], &reads[0]["query"]["after"]), (&json!("reads"), &json!("0")));
+    for page in (1..=30).rev() {
+        let path = format!("/v1/log/entries?digest={}&order=newest&before={page}&limit=1", digest_of(&image));
+        assert_eq!(world.get(&path).await.status, 200);
+    }
+    let reads: Vec<Value> = world
+        .eventually("the reading from the newest down is logged", async || {
+            let reads: Vec<Value> = of_digest().await;
+            (reads.len() > 1).then_some(reads)
+        })
+        .await;
+    assert_eq!(reads.len(), 2, "{reads:?}");
+    let query = &reads[1]["query"];
+    assert_eq!((&query["order"], &query["before"]), (&json!("newest"), &json!("30")));
     for index in 0..30 {
         world.get(&format!("/v1/log/entries/{index}")).await;
     }
     let all = world.entries("kind=read&limit=1000").await;
-    assert!(all.len() <= 4, "{all:?}");
+    assert!(all.len() <= 5, "{all:?}");
     assert_schema(&world).await;
 }
 

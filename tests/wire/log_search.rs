@@ -53,6 +53,56 @@ async fn signatures_are_listed_with_their_state_and_where_they_are_attached() {
 }
 
 #[tokio::test]
+async fn the_newest_entries_come_first_for_whom_that_asks_and_pages_go_back_from_there() {
+    let world = World::start().await;
+    for _ in 0..3 {
+        let image = world.push_image().await;
+        assert_eq!(world.sign_image(&image).await.status, 201);
+    }
+    let question = format!("key={}&kind=outcome", world.key);
+    let oldest = world.searched(&format!("/v1/log/entries?{question}")).await.body;
+    assert_eq!(oldest["searched_from"], Value::Null);
+    let expected: Vec<_> = oldest["entries"].as_array().unwrap().iter().rev().cloned().collect();
+    assert_eq!(expected.len(), 3);
+
+    let mut page = world.searched(&format!("/v1/log/entries?{question}&order=newest&limit=1")).await.body;
+    let size = page["size"].as_u64().unwrap();
+    let mut found = Vec::new();
+    loop {
+        found.extend(page["entries"].as_array().unwrap().clone());
+        assert_eq!((page["size"].as_u64(), page["searched_through"].as_u64()), (Some(size), Some(size - 1)));
+        let Some(next) = page["next"].as_str().map(str::to_owned) else { break };
+        let before = page["searched_from"].as_u64().unwrap();
+        assert!(found.iter().all(|entry| entry["index"].as_u64().unwrap() >= before), "{page}");
+        for part in
+            ["order=newest", "limit=1", "kind=outcome", &format!("before={before}"), &format!("size={size}")]
+        {
+            assert!(next.contains(part), "{part}: {next}");
+        }
+        // What comes meanwhile is of another walk.
+        let image = world.push_image().await;
+        assert_eq!(world.sign_image(&image).await.status, 201);
+        page = world.searched(&next).await.body;
+    }
+    assert_eq!(page["searched_from"], 0, "all was searched");
+    assert_eq!(found, expected);
+    let now = world.searched(&format!("/v1/log/entries?{question}&order=newest&limit=1")).await.body;
+    assert!(now["entries"][0]["index"].as_u64() > expected[0]["index"].as_u64(), "{now}");
+
+    let from_there = world.searched("/v1/log/entries?order=newest&before=2").await.body;
+    let indexes: Vec<_> =
+        from_there["entries"].as_array().unwrap().iter().map(|entry| &entry["index"]).collect();
+    assert_eq!(indexes, [1, 0]);
+    let searched = (&from_there["searched_from"], &from_there["searched_through"], &from_there["size"]);
+    assert_eq!(searched, (&json!(0), &json!(1), &json!(2)));
+    let nothing = world.searched("/v1/log/entries?order=newest&before=0").await.body;
+    assert_eq!((&nothing["searched_from"], &nothing["searched_through"]), (&Value::Null, &Value::Null));
+    assert_eq!(nothing["next"], Value::Null);
+    let same = world.searched(&format!("/v1/log/entries?{question}&order=oldest&limit=3")).await.body;
+    assert_eq!(same["entries"], oldest["entries"]);
+}
+
+#[tokio::test]
 async fn entries_are_counted_by_what_they_say() {
     let world = World::start().await;
     for _ in 0..3 {

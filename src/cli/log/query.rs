@@ -10,15 +10,20 @@ use crate::client::Client;
 
 /// Ask which entries the log has, page by page until the last
 ///
-/// What comes is what the server says. `signet log verify` with the same conditions proves that this is all.
+/// What comes is what the server says. `signet log verify` with the same conditions proves that this is all; its `--answers` are read with
+/// the oldest first.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   signet log query --key release --key-version 3 --from 2026-03-01T00:00:00Z --to 2026-04-01T00:00:00Z
   signet log query --repository 'registry.example.com/payments/**' --decision deny
+  signet log query --decision deny --newest-first --limit 20
   signet log query --digest sha256:9f86… --output json > answer.ndjson")]
 pub(super) struct Query {
     #[command(flatten)]
     filter: FilterArgs,
+    /// Begin with the newest entry, and go back
+    #[arg(long)]
+    newest_first: bool,
     /// No more than so many
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
@@ -34,12 +39,29 @@ pub(super) struct Answers<'a> {
     page: std::vec::IntoIter<(u64, Value)>,
     /// The last index of which the server says that it was searched.
     pub(super) indexed_through: Option<u64>,
+    /// With the newest first: from which index on it was searched, and up to which.
+    searched: Option<(u64, u64)>,
 }
+
+/// Entries that a page is asked for, at most.
+const PAGE: u64 = 1000;
 
 impl<'a> Answers<'a> {
     pub(super) fn to(client: &'a Client, filter: &FilterArgs, more: &[(&str, String)]) -> Self {
-        let first = filter.path(&[&[("limit", "1000".to_owned())], more].concat());
-        Self { client, next: Some(first), page: Vec::new().into_iter(), indexed_through: None }
+        Self::limited(client, filter, PAGE, more)
+    }
+
+    /// Of which no more than `limit` are wanted.
+    fn limited(client: &'a Client, filter: &FilterArgs, limit: u64, more: &[(&str, String)]) -> Self {
+        let limit = limit.clamp(1, PAGE).to_string();
+        let first = filter.path(&[&[("limit", limit)], more].concat());
+        Self {
+            client,
+            next: Some(first),
+            page: Vec::new().into_iter(),
+            indexed_through: None,
+            searched: None,
+        }
     }
 
     /// The next entry with its index.
@@ -52,6 +74,7 @@ impl<'a> Answers<'a> {
             let mut body = self.client.get(&path).await.map_err(failed)?.body;
             self.next = body["next"].as_str().filter(|next| next.starts_with('/')).map(str::to_owned);
             self.indexed_through = body["indexed_through"].as_u64();
+            self.searched = body["searched_from"].as_u64().zip(body["searched_through"].as_u64());
             let entries = body["entries"].as_array_mut().map(std::mem::take);
             let entries = entries
                 .ok_or_else(|| Failure::could_not_tell("the server's answer is no page of entries"))?;
@@ -67,20 +90,29 @@ impl<'a> Answers<'a> {
 impl Query {
     pub(super) async fn run(self) -> Result<(), Failure> {
         let client = self.api.client()?;
-        let mut answers = Answers::to(&client, &self.filter, &[]);
-        let mut count = 0;
-        while count < self.limit.unwrap_or(u64::MAX)
+        let limit = self.limit.unwrap_or(u64::MAX);
+        let order = self.newest_first.then(|| ("order", "newest".to_owned()));
+        let mut answers = Answers::limited(&client, &self.filter, limit, order.as_slice());
+        let (mut count, mut last) = (0, 0);
+        while count < limit
             && let Some((index, entry)) = answers.next().await?
         {
-            count += 1;
+            (count, last) = (count + 1, index);
             match self.api.output {
                 Output::Json => print_line(&serde_json::json!({"index": index, "entry": entry}).to_string()),
                 Output::Text => print_line(&line(index, &entry)),
             }
         }
-        let through =
-            answers.indexed_through.map_or_else(|| "nothing".to_owned(), |index| format!("entry {index}"));
-        tell(&format!("{count} entries; searched up to {through}"));
+        let searched = match (self.newest_first, answers.searched, answers.indexed_through) {
+            // Of what lies below the last one, not all was shown.
+            (true, Some((_, through)), _) if count == limit => {
+                format!("from entry {last} to entry {through}")
+            }
+            (true, Some((from, through)), _) => format!("from entry {from} to entry {through}"),
+            (false, _, Some(through)) => format!("up to entry {through}"),
+            _ => "nothing".to_owned(),
+        };
+        tell(&format!("{count} entries; searched {searched}"));
         Ok(())
     }
 }

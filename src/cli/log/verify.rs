@@ -234,7 +234,7 @@ impl Verify {
         if let Some(file) = &self.answers {
             let opened =
                 File::open(file).map_err(|error| Failure::usage(format!("{}: {error}", file.display())))?;
-            return Ok(Given::File(BufReader::new(opened).lines()));
+            return Ok(Given::File { lines: BufReader::new(opened).lines(), last: 0 });
         }
         let asked = self.filter.filter() != EntryFilter::default();
         Ok(match client.filter(|_| asked && end > first) {
@@ -262,7 +262,11 @@ struct Line<'a> {
 enum Given<'a> {
     Nothing,
     Server(Answers<'a>),
-    File(Lines<BufReader<File>>),
+    File {
+        lines: Lines<BufReader<File>>,
+        /// The index of the last one.
+        last: u64,
+    },
 }
 
 impl Given<'_> {
@@ -270,7 +274,7 @@ impl Given<'_> {
         match self {
             Self::Nothing => Ok(None),
             Self::Server(answers) => answers.next().await,
-            Self::File(lines) => loop {
+            Self::File { lines, last } => loop {
                 let Some(line) = lines.next() else { return Ok(None) };
                 let line = line.map_err(|error| Failure::usage(format!("the answers: {error}")))?;
                 if line.trim().is_empty() {
@@ -281,6 +285,12 @@ impl Given<'_> {
                 })?;
                 let index = answer["index"].as_u64();
                 let index = index.ok_or_else(|| Failure::usage("the answers have a line without `index`"))?;
+                if index < *last {
+                    return Err(Failure::usage(
+                        "the answers have an older entry behind a newer one: put them in the order of `index`, as `signet log query` writes them without --newest-first",
+                    ));
+                }
+                *last = index;
                 return Ok(Some((index, answer["entry"].take())));
             },
         }

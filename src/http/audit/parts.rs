@@ -96,6 +96,27 @@ pub fn lasted(from: Timestamp, to: Timestamp) -> String {
     }
 }
 
+/// How complete a page of an answer is: of a log of `size` entries, of which the newest `behind` can not be found yet.
+pub fn complete(found: usize, is_first: bool, has_more: bool, size: u64, behind: u64) -> String {
+    let size = Number(size);
+    let text = match (has_more, is_first, found) {
+        (true, ..) => {
+            format!("There may be more on the next page. All pages speak of the same {size} entries.")
+        }
+        (false, true, 0) => format!("Complete: nothing matches, in all {size} entries."),
+        (false, true, 1) => format!("Complete: this is the one that matches, of all {size} entries."),
+        (false, true, found) => format!("Complete: these {found} are all that match, of all {size} entries."),
+        (false, false, _) => {
+            format!("Complete: with the pages before, these are all that match, of all {size} entries.")
+        }
+    };
+    match behind {
+        0 => text,
+        1 => format!("{text} The newest entry is not in the index yet."),
+        behind => format!("{text} The {} newest entries are not in the index yet.", Number(behind)),
+    }
+}
+
 /// The parts of a path, each as it stands in a URL.
 pub fn in_path(text: &str) -> String {
     askama::filters::urlencode_strict(text).map_or_else(|_| String::new(), |encoded| encoded.to_string())

@@ -11,14 +11,14 @@ use serde::Deserialize;
 
 use super::asked::{Meaning, NotUnderstood};
 use super::page::{Frame, Section, html_with};
-use super::parts::{Number, link, plain};
+use super::parts::{complete, link, plain};
 use super::session::{Turned, Viewer};
 use super::told::Told;
 use crate::domain::{Entry, EntryFilter, Event, Operation};
 use crate::http::ApiState;
 use crate::http::log::filter::FilterParameters;
 use crate::http::problem::Problem;
-use crate::ports::{EntryPage, EntryQuery, LoggedEntry};
+use crate::ports::{EntryPage, EntryQuery, LoggedEntry, Order};
 
 /// What is looked for.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -33,9 +33,26 @@ pub struct SearchParameters {
     from: String,
     /// A day, with all of it; or a moment before which.
     to: String,
-    /// Of the page: the index beside which it begins, and the log's size that all pages speak of.
+    /// Of the page: the index below which it begins, and the log's size that all pages speak of.
     page: Option<u64>,
     size: Option<u64>,
+}
+
+impl SearchParameters {
+    /// What was chosen, by name, without the place of the page.
+    fn words(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let Self { q, kind, decision, operation, from, to, page: _, size: _ } = self;
+        let words = [
+            ("q", q),
+            ("kind", kind),
+            ("decision", decision),
+            ("operation", operation),
+            ("from", from),
+            ("to", to),
+        ];
+        let words = words.map(|(name, text)| (name, text.clone()));
+        words.into_iter().filter(|(_, text)| !text.is_empty())
+    }
 }
 
 /// Entries of a page.
@@ -70,7 +87,7 @@ struct RefusalsPage {
 pub struct FoundEntries {
     rows: Vec<Row>,
     complete: Complete,
-    newer: Option<String>,
+    newest: Option<String>,
     older: Option<String>,
     api: String,
     cli: String,
@@ -191,7 +208,14 @@ async fn answer(
         Ok(filter) => filter,
         Err(problem) => return Ok(Err(plain(problem.detail()))),
     };
-    let query = EntryQuery { filter: filter.clone(), after: asked.page, size: asked.size, limit: LIMIT };
+    let query = EntryQuery {
+        filter: filter.clone(),
+        order: Order::NewestFirst,
+        after: None,
+        before: asked.page,
+        size: asked.size,
+        limit: LIMIT,
+    };
     let (service, caller) = (state.service.clone(), viewer.caller.clone());
     let principal = caller.principal.clone();
     let asking = async move { service.log_entries(&caller, query).await };
@@ -233,36 +257,25 @@ fn found(
 ) -> FoundEntries {
     let EntryPage { entries, size, next, progress } = page;
     let words = filter.words();
-    let complete = complete(asked, entries.len(), size, next, progress);
-    let to_page = |begin: Option<u64>| {
-        let own = [
-            ("q", asked.q.clone()),
-            ("kind", asked.kind.clone()),
-            ("decision", asked.decision.clone()),
-            ("operation", asked.operation.clone()),
-            ("from", asked.from.clone()),
-            ("to", asked.to.clone()),
-        ];
-        let place = [("page", begin), ("size", Some(size))];
-        let place = place.into_iter().filter_map(|(name, number)| Some((name, number?.to_string())));
-        link(path, own.into_iter().filter(|(_, text)| !text.is_empty()).chain(place))
+    let behind = progress.log_size.saturating_sub(progress.indexed);
+    let complete = Complete {
+        is_complete: next.is_none() && behind == 0,
+        text: complete(entries.len(), asked.page.is_none(), next.is_some(), size, behind),
     };
+    let to_page = |below: Option<u64>| {
+        let place = [("page", below), ("size", below.map(|_| size))];
+        let place = place.into_iter().filter_map(|(name, number)| Some((name, number?.to_string())));
+        link(path, asked.words().chain(place))
+    };
+    // Of the answer to the API, where the oldest come first else.
+    let mut question = words.clone();
+    question.insert("order".to_owned(), "newest".to_owned());
     FoundEntries {
         rows: entries.iter().filter_map(row).collect(),
         complete,
-        newer: asked.page.map(|_| {
-            let own = [
-                ("q", asked.q.clone()),
-                ("kind", asked.kind.clone()),
-                ("decision", asked.decision.clone()),
-                ("operation", asked.operation.clone()),
-                ("from", asked.from.clone()),
-                ("to", asked.to.clone()),
-            ];
-            link(path, own.into_iter().filter(|(_, text)| !text.is_empty()))
-        }),
-        older: next.map(|next| to_page(next.checked_sub(1))),
-        api: api_call(state, &words),
+        newest: asked.page.map(|_| to_page(None)),
+        older: next.map(|next| to_page(Some(next))),
+        api: api_call(state, &question),
         cli: cli_call(&words),
         csv: export(&words, "csv"),
         ndjson: export(&words, "ndjson"),
@@ -288,35 +301,6 @@ pub(super) fn claims(claims: &crate::domain::MatchedClaims) -> Vec<(String, Stri
     claims.iter().map(|(name, value)| (plain(name), plain(&text(value)))).collect()
 }
 
-fn complete(
-    asked: &SearchParameters,
-    rows: usize,
-    size: u64,
-    next: Option<u64>,
-    progress: crate::ports::SearchProgress,
-) -> Complete {
-    let behind = progress.log_size.saturating_sub(progress.indexed);
-    let indexed = match behind {
-        0 => String::new(),
-        _ => format!(" The {} newest entries are not in the index yet.", Number(behind)),
-    };
-    let is_first = asked.page.is_none();
-    let text = match next {
-        None if is_first => {
-            format!("Complete: these {rows} are all that match, of all {} entries.", Number(size))
-        }
-        None => format!(
-            "Complete: with the pages before, these are all that match, of all {} entries.",
-            Number(size)
-        ),
-        Some(_) => format!(
-            "There may be more: the next page goes on. All pages speak of the same {} entries.",
-            Number(size)
-        ),
-    };
-    Complete { is_complete: next.is_none() && behind == 0, text: format!("{text}{indexed}") }
-}
-
 /// The same question, to the API.
 pub(super) fn api_call(state: &ApiState, words: &BTreeMap<String, String>) -> String {
     let audit = state.audit.as_ref();
@@ -332,7 +316,7 @@ pub(super) fn api_call(state: &ApiState, words: &BTreeMap<String, String>) -> St
 /// The same question, to the command line.
 fn cli_call(words: &BTreeMap<String, String>) -> String {
     let options = words.iter().map(|(name, word)| format!(" --{} {}", name.replace('_', "-"), quoted(word)));
-    plain(&format!("signet log query{}", options.collect::<String>()))
+    plain(&format!("signet log query --newest-first{}", options.collect::<String>()))
 }
 
 /// As a shell takes it for one word (POSIX, section 2.2.2).

@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use super::asked::{Meaning, NotUnderstood};
 use super::page::{Frame, Section, html_with};
-use super::parts::{Number, Short, When, link, plain};
+use super::parts::{Short, When, complete, link, plain};
 use super::search::{beginning, end, understood};
 use super::session::{Turned, Viewer};
 use super::told::{self, Tone};
@@ -112,27 +112,9 @@ pub async fn list(
 
 fn show(page: &mut SignaturesPage, list: SignatureList) {
     let SignatureList { page: found, indeterminate_before } = list;
-    let is_first = page.asked.begin.is_none();
     let behind = found.progress.log_size.saturating_sub(found.progress.indexed);
-    let text = match (found.next, is_first) {
-        (None, true) => format!(
-            "Complete: these {} are all that match, of all {} entries.",
-            found.signatures.len(),
-            Number(found.size)
-        ),
-        (None, false) => format!(
-            "Complete: with the pages before, these are all that match, of all {} entries.",
-            Number(found.size)
-        ),
-        (Some(_), _) => format!(
-            "There may be more: the next page goes on. All pages speak of the same {} entries.",
-            Number(found.size)
-        ),
-    };
-    page.complete = Some(match behind {
-        0 => text,
-        behind => format!("{text} The {} newest entries are not in the index yet.", Number(behind)),
-    });
+    let (is_first, has_more) = (page.asked.begin.is_none(), found.next.is_some());
+    page.complete = Some(complete(found.signatures.len(), is_first, has_more, found.size, behind));
     page.next = found.next.map(|next| {
         let mut words = words(&page.asked);
         words.remove("resource");

@@ -256,7 +256,10 @@ fn commands(state: &ApiState, story: &Story, proof: Option<&ProofView>) -> Vec<(
                 quoted(predicate_type)
             ),
             _ => {
-                let annotations = signing.annotations.as_map().iter();
+                // What can not be seen can not be copied either; the signature has it all the same.
+                let can_be_copied =
+                    |(name, value): &(&String, &String)| plain(name) == **name && plain(value) == **value;
+                let annotations = signing.annotations.as_map().iter().filter(can_be_copied);
                 let annotations: String = annotations
                     .map(|(name, value)| format!(" -a {}", quoted(&format!("{name}={value}"))))
                     .collect();

@@ -15,15 +15,19 @@ use super::parameters::{indexed_through, limit, next_page};
 use crate::http::ApiState;
 use crate::http::path::Path;
 use crate::http::problem::{Problem, ProblemBody};
-use crate::ports::{EntryPage, EntryQuery, LoggedEntry};
+use crate::ports::{EntryPage, EntryQuery, LoggedEntry, Order};
 use crate::service::Caller;
 
 /// Which page.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PageParameters {
-    /// Entries after this index.
+    /// `newest` or `oldest`: which entries come first. Default: `oldest`.
+    order: Option<String>,
+    /// Entries after this index; with the oldest first.
     after: Option<u64>,
+    /// Entries below this index; with the newest first.
+    before: Option<u64>,
     /// The log's size that the pages speak of; `next` has it.
     size: Option<u64>,
     /// Entries of a page, 1 to 1000. Default: 100.
@@ -32,7 +36,8 @@ pub struct PageParameters {
 
 #[derive(Serialize, ToSchema)]
 pub struct EntryPageBody {
-    /// May be fewer than asked for, also none, where there is a next page: a page searches for a bounded time.
+    /// In the order that was asked for. May be fewer than asked for, also none, where there is a next page: a page searches for a bounded
+    /// time, and with the newest first not before all entries below `size` can be found.
     entries: Vec<EntryBody>,
     /// The size of the log.
     log_size: u64,
@@ -40,8 +45,12 @@ pub struct EntryPageBody {
     size: u64,
     /// Every entry up to this index can be found now. None while the log is empty.
     indexed_through: Option<u64>,
-    /// Every entry up to this index was searched, by this page and those before. None while there is none.
+    /// Every entry up to this index was searched, by this page and those before; with the newest first, every entry from `searched_from`
+    /// to this index, which is the last below `size`. None while there is none.
     searched_through: Option<u64>,
+    /// With the newest first: every entry from this index to `searched_through` was searched, by this page and those before. None while
+    /// there is none, and with the oldest first.
+    searched_from: Option<u64>,
     /// Where the next page is; none behind the last.
     next: Option<String>,
 }
@@ -66,12 +75,14 @@ pub async fn list(
     let filter = filter.read()?;
     let mut question = filter.words();
     question.extend(other.limit.map(|limit| ("limit".to_owned(), limit.to_string())));
-    let limit = limit(other.limit)?;
-    let query = EntryQuery { filter, after: other.after, size: other.size, limit };
+    question.extend(other.order.clone().map(|order| ("order".to_owned(), order)));
+    let (order, limit) = (other.order()?, limit(other.limit)?);
+    let PageParameters { after, before, size, .. } = other;
+    let query = EntryQuery { filter, order, after, before, size, limit };
     let (service, principal) = (state.service.clone(), caller.principal.clone());
     let asking = async move { service.log_entries(&caller, query).await };
     let page = state.admission.run(&principal, asking).await??;
-    Ok(Json(body(question, page)?))
+    Ok(Json(body(question, order, page)?))
 }
 
 /// One entry, in the exact bytes that the log keeps
@@ -94,12 +105,42 @@ pub async fn read(
     }
 }
 
-fn body(question: BTreeMap<String, String>, page: EntryPage) -> Result<EntryPageBody, Problem> {
+impl PageParameters {
+    /// # Errors
+    /// Names the parameter that can not be meant, also the place of a page of the other order.
+    fn order(&self) -> Result<Order, Problem> {
+        let order = match self.order.as_deref() {
+            None | Some("oldest") => Order::OldestFirst,
+            Some("newest") => Order::NewestFirst,
+            Some(_) => return Err(Problem::invalid("`order` is `oldest` or `newest`.")),
+        };
+        match order {
+            Order::OldestFirst if self.before.is_some() => Err(Problem::invalid(
+                "`before` says where a page begins that has the newest first: ask with `order=newest`, or with `after`.",
+            )),
+            Order::NewestFirst if self.after.is_some() => Err(Problem::invalid(
+                "`after` says where a page begins that has the oldest first: with `order=newest`, ask with `before`.",
+            )),
+            order => Ok(order),
+        }
+    }
+}
+
+fn body(question: BTreeMap<String, String>, order: Order, page: EntryPage) -> Result<EntryPageBody, Problem> {
     let EntryPage { entries, size, next, progress } = page;
-    let searched = next.unwrap_or(size);
+    let (searched_from, searched_through) = match order {
+        Order::OldestFirst => (None, next.unwrap_or(size).checked_sub(1)),
+        Order::NewestFirst => {
+            let from = Some(next.unwrap_or(0)).filter(|from| *from < size);
+            (from, from.and(size.checked_sub(1)))
+        }
+    };
     let next = next.map(|next| {
-        let after = next.checked_sub(1).map(|after| ("after", after));
-        next_page("/v1/log/entries", question, after.into_iter().chain([("size", size)]))
+        let place = match order {
+            Order::OldestFirst => next.checked_sub(1).map(|after| ("after", after)),
+            Order::NewestFirst => Some(("before", next)),
+        };
+        next_page("/v1/log/entries", question, place.into_iter().chain([("size", size)]))
     });
     let entries = entries.into_iter().map(entry_body).collect::<Result<_, _>>()?;
     Ok(EntryPageBody {
@@ -107,7 +148,8 @@ fn body(question: BTreeMap<String, String>, page: EntryPage) -> Result<EntryPage
         log_size: progress.log_size,
         size,
         indexed_through: indexed_through(progress),
-        searched_through: searched.checked_sub(1),
+        searched_through,
+        searched_from,
         next,
     })
 }

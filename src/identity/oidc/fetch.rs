@@ -311,6 +311,32 @@ mod tests {
     }
 
     #[test]
+    fn people_and_codes_are_sent_where_nobody_can_read_along() {
+        let document: Url = "https://login.example.com/.well-known/openid-configuration".parse().unwrap();
+        let read = |issuer: &str, people: &str, codes: &str| {
+            let text = format!(
+                r#"{{"issuer":"{issuer}","authorization_endpoint":"{people}","token_endpoint":"{codes}","more":[]}}"#
+            );
+            endpoints(&document, "https://login.example.com", text.as_bytes())
+                .map_err(|error| error.to_string())
+        };
+        let issuer = "https://login.example.com";
+        let found = read(issuer, "https://login.example.com/go", "https://tokens.example.net/t").unwrap();
+        assert_eq!(found.token.as_str(), "https://tokens.example.net/t");
+        assert!(read(issuer, "http://127.0.0.1:8200/ui", "http://localhost:8200/token").is_ok());
+        for (issuer, people, codes, reason) in [
+            ("https://other.example.com", "https://a.example/", "https://a.example/", "another issuer"),
+            (issuer, "http://login.example.com/go", "https://a.example/", "authorization_endpoint"),
+            (issuer, "https://a.example/", "http://login.example.com/t", "token_endpoint"),
+            (issuer, "javascript:alert(1)", "https://a.example/", "authorization_endpoint"),
+            (issuer, "/go", "https://a.example/", "can not be read"),
+        ] {
+            let said = read(issuer, people, codes).unwrap_err();
+            assert!(said.contains(reason), "{people} {codes}: {said}");
+        }
+    }
+
+    #[test]
     fn how_long_keys_are_fresh_is_read_from_cache_control() {
         let age = |value: &str| max_age(&HeaderMap::from_iter([(CACHE_CONTROL, value.parse().unwrap())]));
         assert_eq!(age("public, max-age=300, must-revalidate"), Some(Duration::from_secs(300)));

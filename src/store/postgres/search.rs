@@ -11,7 +11,7 @@ use super::client::{Client, Parameters};
 use super::database::Database;
 use super::fault::Fault;
 use crate::domain::SignatureIdentity;
-use crate::ports::LoggedEntry;
+use crate::ports::{LoggedEntry, Order};
 use crate::store::search::{Changes, Meta, PAGE_TIME, Pair, Range, SearchFault, View, range_of};
 
 /// There are two sets of tables, so that one can be filled while the other answers.
@@ -230,12 +230,16 @@ impl View for PostgresView<'_> {
         Ok(rows.iter().map(|row| row.get(0)).collect())
     }
 
-    fn ranges(&self, ranges: &[Range], limit: usize) -> Result<Vec<Vec<Pair>>, SearchFault> {
+    fn ranges(&self, ranges: &[Range], limit: usize, order: Order) -> Result<Vec<Vec<Pair>>, SearchFault> {
         let (from, to): (Vec<_>, Vec<_>) = ranges.iter().map(|(from, to)| (from, to)).unzip();
+        let order = match order {
+            Order::OldestFirst => "ASC",
+            Order::NewestFirst => "DESC",
+        };
         let sql = format!(
             "SELECT place, found.k, found.v FROM unnest($1, $2) WITH ORDINALITY AS wanted (first, beyond, place),
-                LATERAL (SELECT k, v FROM search_small_{} WHERE k >= first AND k < beyond ORDER BY k LIMIT $3) AS found
-            ORDER BY place, found.k",
+                LATERAL (SELECT k, v FROM search_small_{} WHERE k >= first AND k < beyond ORDER BY k {order} LIMIT $3) AS found
+            ORDER BY place, found.k {order}",
             self.set.name()
         );
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);

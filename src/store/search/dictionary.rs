@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::keys::{Dimension, name};
 use super::{Changes, Meta, SearchFault, View};
+use crate::ports::Order;
 
 /// The names of each dimension, in memory: some thousands. Numbers count from 1.
 #[derive(Debug, Default, Clone)]
@@ -35,7 +36,7 @@ impl Dictionary {
             let known = &mut self.dimensions[dimension as usize];
             while known.len() < count {
                 let range = (name(dimension, known.len() + 1), name(dimension, count + 1));
-                let read = view.ranges(&[range], READ)?.pop().unwrap_or_default();
+                let read = view.ranges(&[range], READ, Order::OldestFirst)?.pop().unwrap_or_default();
                 if read.is_empty() {
                     return Err(SearchFault::damaged("a name is missing"));
                 }

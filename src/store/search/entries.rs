@@ -6,7 +6,7 @@ use super::project::sheet_number;
 use super::sheet::{ENTRIES, ENTRY, EntryRow, decode};
 use super::{Dictionary, LEAST_ENTRIES, LEAST_SHEETS, Meta, SearchFault, View, beginning, is_archived};
 use crate::domain::{Digest, Entry, EntryFilter, Reach};
-use crate::ports::{EntryPage, EntryQuery, LoggedEntry, SearchProgress};
+use crate::ports::{EntryPage, EntryQuery, LoggedEntry, Order, SearchProgress};
 use crate::store::PAGE_BYTES;
 
 /// Entries that are read at once.
@@ -15,7 +15,7 @@ const CHUNK: usize = 50;
 /// Entries of one hash that one page compares.
 const COMPARED: usize = 1500;
 
-/// One page. It goes along the indexes of entries, so that pages neither overlap nor skip while the log grows.
+/// One page. It goes along the indexes of entries, up or down, so that pages neither overlap nor skip while the log grows.
 pub(in crate::store) fn page(
     view: &dyn View,
     meta: &Meta,
@@ -24,23 +24,39 @@ pub(in crate::store) fn page(
     query: &EntryQuery,
     reach: &Reach,
 ) -> Result<EntryPage, SearchFault> {
-    let progress = SearchProgress { log_size, indexed: meta.indexed };
-    let size = query.size.map_or(meta.indexed, |size| size.min(log_size));
+    let (order, first, indexed) = (query.order, view.first()?, meta.indexed);
+    let before = query.before.filter(|_| order == Order::NewestFirst).unwrap_or(u64::MAX);
+    let size = query.size.map_or(indexed.min(before), |size| size.min(log_size));
+    let (begin, end) = match order {
+        Order::OldestFirst => {
+            (query.after.map_or(0, |after| after.saturating_add(1)).max(first), size.min(indexed))
+        }
+        Order::NewestFirst => (first, size.min(before)),
+    };
     let limit = query.limit.min(EntryQuery::MAX_LIMIT);
-    let begin = query.after.map_or(0, |after| after.saturating_add(1)).max(view.first()?);
-    let end = size.min(meta.indexed);
-    let search = Search { view, meta, dictionary, filter: &query.filter, reach, limit };
-    let found = match (begin < end, hashes(&query.filter).next()) {
-        (false, _) => Found { indexes: Vec::new(), next: end.max(begin.min(size)) },
-        (true, Some((what, hash))) => search.by_hash(what, &hash, begin, end)?,
-        (true, None) => search.by_sheet(begin, end)?,
+    let search = Search { view, meta, dictionary, filter: &query.filter, order, reach, limit };
+    let nothing = |next| Found { indexes: Vec::new(), next };
+    let found = match hashes(&query.filter).next() {
+        // What is left is not indexed. From the newest down, it comes before all else.
+        _ if end > indexed => nothing(end),
+        _ if begin >= end => nothing(match order {
+            Order::OldestFirst => end.max(begin.min(size)),
+            Order::NewestFirst => begin,
+        }),
+        Some((what, hash)) => search.by_hash(what, &hash, begin, end)?,
+        None => search.by_sheet(begin, end)?,
     };
     let Found { indexes, next } = found;
     let (entries, next) = search.read(&indexes, next)?;
-    Ok(EntryPage { entries, size, next: Some(next).filter(|next| *next < size), progress })
+    let is_more = match order {
+        Order::OldestFirst => next < size,
+        Order::NewestFirst => next > first,
+    };
+    let progress = SearchProgress { log_size, indexed };
+    Ok(EntryPage { entries, size, next: is_more.then_some(next), progress })
 }
 
-/// Entries that match, and the first index that was not looked at.
+/// Entries that match, in the order that was asked for, and where what was looked at ends: see [`EntryPage::next`].
 struct Found {
     /// With whether the entry itself has to be asked.
     indexes: Vec<(u64, bool)>,
@@ -52,36 +68,60 @@ struct Search<'a> {
     meta: &'a Meta,
     dictionary: &'a Dictionary,
     filter: &'a EntryFilter,
+    order: Order,
     reach: &'a Reach,
     limit: usize,
 }
 
 impl Search<'_> {
+    /// Where a page ends that looks at all from `begin` to before `end`.
+    const fn all(&self, begin: u64, end: u64) -> u64 {
+        match self.order {
+            Order::OldestFirst => end,
+            Order::NewestFirst => begin,
+        }
+    }
+
+    /// Where a page ends for which `index` is the next one to look at.
+    const fn without(&self, index: u64) -> u64 {
+        match self.order {
+            Order::OldestFirst => index,
+            Order::NewestFirst => index + 1,
+        }
+    }
+
+    /// Where a page ends that has looked at `index` last.
+    const fn with(&self, index: u64) -> u64 {
+        match self.order {
+            Order::OldestFirst => index + 1,
+            Order::NewestFirst => index,
+        }
+    }
+
     /// Those that a hash leads to, each of which has to be asked.
     fn by_hash(&self, what: Hashed, hash: &Digest, begin: u64, end: u64) -> Result<Found, SearchFault> {
         let range = keys::hashed_range(what, beginning(hash.as_bytes()), begin, end);
-        let keys = self.view.ranges(&[range], COMPARED)?.pop().unwrap_or_default();
+        let keys = self.view.ranges(&[range], COMPARED, self.order)?.pop().unwrap_or_default();
         let indexes = keys.iter().map(|(key, _)| Ok((keys::last_u64(key)?, true)));
         let indexes: Vec<_> = indexes.collect::<Result<_, SearchFault>>()?;
         let next = match indexes.last() {
-            Some((last, _)) if indexes.len() == COMPARED => last + 1,
-            _ => end,
+            Some((last, _)) if indexes.len() == COMPARED => self.with(*last),
+            _ => self.all(begin, end),
         };
         Ok(Found { indexes, next })
     }
 
     /// Those whose rows match.
     fn by_sheet(&self, begin: u64, end: u64) -> Result<Found, SearchFault> {
-        let (begin, end, wanted) = (begin, end, self.wanted());
-        let nothing = |next| Ok(Found { indexes: Vec::new(), next });
+        let wanted = self.wanted();
         if wanted.iter().any(Wanted::is_nothing) {
-            return nothing(end);
+            return Ok(Found { indexes: Vec::new(), next: self.all(begin, end) });
         }
         let (first, last) =
             self.period(sheet_number(begin / ENTRIES)?, sheet_number(end.div_ceil(ENTRIES))?)?;
-        let candidates = candidates(self.view, Sheets::Entries, &wanted, first, last)?;
-        let next =
-            candidates.beyond(last).map_or(end, |sheet| (u64::from(sheet) * ENTRIES).clamp(begin, end));
+        let candidates = candidates(self.view, Sheets::Entries, &wanted, first..last, self.order)?;
+        let at_sheet = |sheet| (u64::from(sheet) * ENTRIES).clamp(begin, end);
+        let next = candidates.beyond().map_or(self.all(begin, end), at_sheet);
         let places: Vec<_> = wanted
             .iter()
             .filter_map(|wanted| Some((ENTRY.iter().position(|each| *each == wanted.dimension)?, wanted)))
@@ -92,14 +132,19 @@ impl Search<'_> {
                 && self.view.is_long()
                 && let Some(sheet) = candidates.behind(done)
             {
-                return Ok(Found { indexes, next: u64::from(sheet) * ENTRIES });
+                return Ok(Found { indexes, next: at_sheet(sheet) });
             }
             done += some.len();
             let keys: Vec<_> = some.iter().map(|number| keys::sheet(Sheets::Entries, *number)).collect();
             for (number, bytes) in some.iter().zip(self.view.large(&keys)?) {
                 let bytes = bytes.ok_or_else(|| SearchFault::damaged("a sheet is missing"))?;
                 let rows: Vec<EntryRow> = decode(&bytes)?;
-                for (index, row) in (u64::from(*number) * ENTRIES..).zip(&rows) {
+                for step in 0..rows.len() {
+                    let place = match self.order {
+                        Order::OldestFirst => step,
+                        Order::NewestFirst => rows.len() - 1 - step,
+                    };
+                    let (index, row) = (u64::from(*number) * ENTRIES + place as u64, &rows[place]);
                     if index < begin
                         || index >= end
                         || !places.iter().all(|(at, wanted)| wanted.has(row.codes[*at]))
@@ -109,7 +154,7 @@ impl Search<'_> {
                     }
                     let Some(is_unsure) = self.in_time(row.time) else { continue };
                     if indexes.len() == self.limit {
-                        return Ok(Found { indexes, next: index });
+                        return Ok(Found { indexes, next: self.without(index) });
                     }
                     indexes.push((index, is_unsure));
                 }
@@ -183,10 +228,14 @@ impl Search<'_> {
         let (mut entries, mut bytes) = (Vec::new(), 0);
         for some in indexes.chunks(CHUNK) {
             if entries.len() >= LEAST_ENTRIES && self.view.is_long() {
-                return Ok((entries, some[0].0));
+                return Ok((entries, self.without(some[0].0)));
             }
-            let numbers: Vec<_> = some.iter().map(|(index, _)| *index).collect();
-            let read = self.view.entries(&numbers)?;
+            let mut numbers: Vec<_> = some.iter().map(|(index, _)| *index).collect();
+            numbers.sort_unstable();
+            let mut read = self.view.entries(&numbers)?;
+            if self.order == Order::NewestFirst {
+                read.reverse();
+            }
             let mut read = read.into_iter().peekable();
             for (index, is_unsure) in some {
                 let Some(entry) = read.next_if(|entry| entry.index == *index) else {
@@ -197,7 +246,7 @@ impl Search<'_> {
                     continue;
                 }
                 if entries.len() == self.limit || bytes >= PAGE_BYTES {
-                    return Ok((entries, entry.index));
+                    return Ok((entries, self.without(entry.index)));
                 }
                 bytes += entry.bytes.len();
                 entries.push(entry);

@@ -6,7 +6,7 @@ use super::sheet::SignatureRow;
 use super::signatures::rows;
 use super::{Dictionary, Range, SearchFault, View, beginning, is_archived};
 use crate::domain::{Entry, SignatureId, SignatureIdentity};
-use crate::ports::{LoggedEntry, SignaturesOf};
+use crate::ports::{LoggedEntry, Order, SignaturesOf};
 
 /// Signatures of one hash that are looked at: there are as many as one image has, or one identity.
 const FEW: usize = 10_000;
@@ -101,7 +101,7 @@ fn by_hash(
     hashes: &[&[u8; 32]],
 ) -> Result<Vec<Vec<SignatureRow>>, SearchFault> {
     let ranges: Vec<_> = hashes.iter().map(|hash| of_hash(what, hash)).collect();
-    let found = view.ranges(&ranges, FEW)?.into_iter().map(|keys| {
+    let found = view.ranges(&ranges, FEW, Order::OldestFirst)?.into_iter().map(|keys| {
         let numbers: Vec<_> = keys.iter().map(|(key, _)| keys::last_u64(key)).collect::<Result<_, _>>()?;
         rows(view, &numbers)
     });

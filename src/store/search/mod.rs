@@ -40,7 +40,7 @@ pub(super) use self::lookup::{of_identities, of_signature, of_subject, range_of,
 pub(super) use self::meta::Meta;
 pub(super) use self::project::{Following, Standing, archived, project};
 pub(super) use self::signatures::page as signatures;
-use crate::ports::{LogError, LoggedEntry};
+use crate::ports::{LogError, LoggedEntry, Order};
 
 /// Entries that are added in one step.
 pub(super) const STEP: usize = 10_000;
@@ -53,8 +53,9 @@ pub(super) trait View {
     /// The small values under `keys`, in their order.
     fn small(&self, keys: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, SearchFault>;
 
-    /// The keys and values of each range, from its first key to before its last, in their order: at most `limit` each.
-    fn ranges(&self, ranges: &[Range], limit: usize) -> Result<Vec<Vec<Pair>>, SearchFault>;
+    /// The keys and values of each range, from its first key to before its last, in the order of the keys or from the greatest down: at most
+    /// `limit` each. Either order reads what it gives, and not what is beyond the limit.
+    fn ranges(&self, ranges: &[Range], limit: usize, order: Order) -> Result<Vec<Vec<Pair>>, SearchFault>;
 
     /// The large values under `keys`, in their order.
     fn large(&self, keys: &[i64]) -> Result<Vec<Option<Vec<u8>>>, SearchFault>;

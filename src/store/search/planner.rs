@@ -1,11 +1,13 @@
 //! On which sheets something may match.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::dictionary::key_of;
 use super::keys::{self, Dimension, Sheets};
 use super::{Dictionary, SearchFault, View};
 use crate::domain::{Pattern, Reach};
+use crate::ports::Order;
 
 /// Values of one dimension, of which a row has to have one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,11 +70,14 @@ impl Wanted {
 /// The number for what a row does not have.
 pub(super) const NOTHING: u32 = 0;
 
-/// Sheets on which something may match, and up to which sheet that was found out: what is from there on is of the next page.
+/// Sheets on which something may match.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Candidates {
-    pub(super) sheets: Vec<u32>,
-    pub(super) end: u32,
+    /// In the order in which they are looked at.
+    sheets: Vec<u32>,
+    order: Order,
+    /// Where that is not known any more, if anywhere: what is beyond is of the next page.
+    unknown: Option<u32>,
 }
 
 /// Keys that are read to find out on which sheets one value is.
@@ -103,71 +108,207 @@ impl Candidates {
         })
     }
 
-    /// The sheet that comes behind the first `done`, of those for one page.
+    /// Where a page ends that has looked at the first `done`, if there are more for it: before the first sheet of the rest, or, from the newest
+    /// down, behind it.
     pub(super) fn behind(&self, done: usize) -> Option<u32> {
-        self.sheets.get(done).copied()
+        let rest = *self.sheets.get(done)?;
+        Some(match self.order {
+            Order::OldestFirst => rest,
+            Order::NewestFirst => rest + 1,
+        })
     }
 
-    /// The first sheet that is for another page, of those before `end`.
-    pub(super) fn beyond(&self, end: u32) -> Option<u32> {
-        self.sheets.get(LOOKED_AT).copied().or(Some(self.end).filter(|known| *known < end))
+    /// Where a page ends that has looked at all that are for it, if there is something for another.
+    pub(super) fn beyond(&self) -> Option<u32> {
+        self.behind(LOOKED_AT).or(self.unknown)
     }
 }
 
-/// The sheets from `begin` to before `end` on which each of `wanted` may be met.
+/// The sheets within `asked` on which each of `wanted` may be met.
 pub(super) fn candidates(
     view: &dyn View,
     sheets: Sheets,
     wanted: &[Wanted],
-    begin: u32,
-    end: u32,
+    asked: Range<u32>,
+    order: Order,
 ) -> Result<Candidates, SearchFault> {
     let mut found: Option<BTreeSet<u32>> = None;
-    let mut end = end;
+    let mut known = asked.clone();
     for wanted in wanted {
-        let Some((on, known)) = sheets_of(view, sheets, wanted, begin, end)? else { continue };
-        end = end.min(known);
+        let Some(on) = sheets_of(view, sheets, wanted, &mut known, order)? else { continue };
         found = Some(match found {
             None => on,
             Some(found) => found.intersection(&on).copied().collect(),
         });
     }
-    let sheets = match found {
-        Some(found) => found.range(..end).copied().collect(),
-        None => (begin..end).collect(),
+    let mut sheets: Vec<u32> = match found {
+        Some(found) => found.into_iter().filter(|sheet| known.contains(sheet)).collect(),
+        None => known.clone().collect(),
     };
-    Ok(Candidates { sheets, end })
+    let unknown = match order {
+        Order::OldestFirst => Some(known.end).filter(|end| *end < asked.end),
+        Order::NewestFirst => {
+            sheets.reverse();
+            Some(known.start).filter(|start| *start > asked.start)
+        }
+    };
+    Ok(Candidates { sheets, order, unknown })
 }
 
-/// The sheets on which one of the values is, and up to where that is known; `None` where it is not worth knowing.
+/// The sheets on which one of the values is, and maybe others that are not `known`, of which that leaves those that were found out, in
+/// their order; `None` where it is not worth knowing.
 fn sheets_of(
     view: &dyn View,
     sheets: Sheets,
     wanted: &Wanted,
-    begin: u32,
-    end: u32,
-) -> Result<Option<(BTreeSet<u32>, u32)>, SearchFault> {
+    known: &mut Range<u32>,
+    order: Order,
+) -> Result<Option<BTreeSet<u32>>, SearchFault> {
     if wanted.has(NOTHING) {
         // As all is that is not hidden: nearly every sheet has some of it.
         return Ok(None);
     }
-    let (mut on, mut known, mut read) = (BTreeSet::new(), end, 0);
+    let asked = known.clone();
+    let (mut on, mut read) = (BTreeSet::new(), 0);
     for codes in wanted.codes.chunks(VALUES) {
         let key = |code, sheet| keys::presence(sheets, wanted.dimension, code, sheet);
-        let ranges: Vec<_> = codes.iter().map(|code| (key(*code, begin), key(*code, known))).collect();
-        for found in view.ranges(&ranges, PER_VALUE)? {
+        let range = |code: &u32| (key(*code, known.start), key(*code, known.end));
+        let ranges: Vec<_> = codes.iter().map(range).collect();
+        for found in view.ranges(&ranges, PER_VALUE, order)? {
             read += found.len();
             let is_cut = found.len() == PER_VALUE;
             for (key, _) in &found {
                 on.insert(keys::last_u32(key)?);
             }
             if is_cut && let Some((last, _)) = found.last() {
-                known = known.min(keys::last_u32(last)? + 1);
+                let last = keys::last_u32(last)?;
+                match order {
+                    Order::OldestFirst => known.end = known.end.min(last + 1),
+                    Order::NewestFirst => known.start = known.start.max(last),
+                }
             }
         }
         if read > PER_DIMENSION {
+            *known = asked;
             return Ok(None);
         }
     }
-    Ok(Some((on, known)))
+    Ok(Some(on))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::super::{Pair, Range as Keys};
+    use super::*;
+    use crate::ports::LoggedEntry;
+
+    /// What is on which sheet.
+    struct Presence(BTreeMap<Vec<u8>, Vec<u8>>);
+
+    impl Presence {
+        fn of(values: &[(Dimension, u32, &[u32])]) -> Self {
+            let keys = values.iter().flat_map(|(dimension, code, sheets)| {
+                sheets.iter().map(|sheet| keys::presence(Sheets::Entries, *dimension, *code, *sheet))
+            });
+            Self(keys.map(|key| (key, Vec::new())).collect())
+        }
+    }
+
+    impl View for Presence {
+        fn ranges(&self, ranges: &[Keys], limit: usize, order: Order) -> Result<Vec<Vec<Pair>>, SearchFault> {
+            let range = |(from, to): &Keys| {
+                let pairs = self.0.range(from.clone()..to.clone());
+                let pairs = pairs.map(|(key, value)| (key.clone(), value.clone()));
+                match order {
+                    Order::OldestFirst => pairs.take(limit).collect(),
+                    Order::NewestFirst => pairs.rev().take(limit).collect(),
+                }
+            };
+            Ok(ranges.iter().map(range).collect())
+        }
+
+        fn small(&self, _: &[Vec<u8>]) -> Result<Vec<Option<Vec<u8>>>, SearchFault> {
+            Err(SearchFault::damaged("only presence"))
+        }
+
+        fn large(&self, _: &[i64]) -> Result<Vec<Option<Vec<u8>>>, SearchFault> {
+            Err(SearchFault::damaged("only presence"))
+        }
+
+        fn large_range(&self, _: i64, _: i64) -> Result<Vec<(i64, Vec<u8>)>, SearchFault> {
+            Err(SearchFault::damaged("only presence"))
+        }
+
+        fn entries(&self, _: &[u64]) -> Result<Vec<LoggedEntry>, SearchFault> {
+            Err(SearchFault::damaged("only presence"))
+        }
+
+        fn first(&self) -> Result<u64, SearchFault> {
+            Ok(0)
+        }
+
+        fn is_long(&self) -> bool {
+            false
+        }
+    }
+
+    /// The sheets of all pages, and how many pages they took.
+    fn pages(view: &Presence, wanted: &[Wanted], mut asked: Range<u32>, order: Order) -> (Vec<u32>, usize) {
+        let (mut sheets, mut pages) = (Vec::new(), 0);
+        loop {
+            let found = candidates(view, Sheets::Entries, wanted, asked.clone(), order).unwrap();
+            sheets.extend(found.groups().flatten());
+            pages += 1;
+            let Some(next) = found.beyond() else { return (sheets, pages) };
+            match order {
+                Order::OldestFirst => asked.start = next,
+                Order::NewestFirst => asked.end = next,
+            }
+        }
+    }
+
+    #[test]
+    fn a_log_of_any_length_is_walked_through_in_either_order() {
+        const SHEETS: u32 = 20_000;
+        let every = |step: usize| (0..SHEETS).step_by(step).collect::<Vec<_>>();
+        let (all, half, third, rare) = (every(1), every(2), every(3), vec![7, 9_999, 19_998]);
+        let odd: Vec<_> = all.iter().copied().filter(|sheet| sheet % 2 == 1).collect();
+        let view = Presence::of(&[
+            (Dimension::Principal, 1, &all),
+            (Dimension::Principal, 2, &half),
+            (Dimension::Principal, 3, &rare),
+            (Dimension::Key, 1, &third),
+            (Dimension::Key, 2, &odd),
+        ]);
+        let wanted = |dimension, codes: &[u32]| Wanted::new(dimension, codes.to_vec());
+        let both: Vec<_> = half.iter().copied().filter(|sheet| sheet % 3 == 0).collect();
+        for (wanted, expected, most) in [
+            (vec![], &all, 40),
+            (vec![wanted(Dimension::Principal, &[1])], &all, 50),
+            (vec![wanted(Dimension::Principal, &[2])], &half, 25),
+            (vec![wanted(Dimension::Principal, &[2]), wanted(Dimension::Key, &[1])], &both, 10),
+            (vec![wanted(Dimension::Principal, &[3])], &rare, 1),
+            (vec![wanted(Dimension::Principal, &[3]), wanted(Dimension::Key, &[1, 2])], &rare, 11),
+            (vec![wanted(Dimension::Principal, &[2]), wanted(Dimension::Key, &[2])], &vec![], 5),
+        ] {
+            let (up, pages_up) = pages(&view, &wanted, 0..SHEETS, Order::OldestFirst);
+            let (mut down, pages_down) = pages(&view, &wanted, 0..SHEETS, Order::NewestFirst);
+            down.reverse();
+            assert_eq!((&up, &down), (expected, expected), "{wanted:?}");
+            assert!(pages_up <= most && pages_down <= most, "{wanted:?}: {pages_up} and {pages_down} pages");
+        }
+    }
+
+    #[test]
+    fn a_part_is_asked_for_and_nothing_beside_it() {
+        let all: Vec<u32> = (0..3000).collect();
+        let view = Presence::of(&[(Dimension::Kind, 1, &all)]);
+        let kind = [Wanted::new(Dimension::Kind, vec![1])];
+        for wanted in [&kind[..], &[]] {
+            let (down, _) = pages(&view, wanted, 17..2717, Order::NewestFirst);
+            assert_eq!(down, (17..2717).rev().collect::<Vec<_>>());
+        }
+    }
 }

@@ -10,7 +10,8 @@ use super::sheet::{ENTRIES, SIGNATURE, SIGNATURES, SignatureRow, decode, state_c
 use super::{Dictionary, LEAST_ENTRIES, LEAST_SHEETS, Meta, SearchFault, View, beginning, is_archived};
 use crate::domain::{Entry, Event, Outcome, Reach};
 use crate::ports::{
-    EntryQuery, ListedSignature, LoggedEntry, SearchProgress, SignatureFilter, SignaturePage, SignatureQuery,
+    EntryQuery, ListedSignature, LoggedEntry, Order, SearchProgress, SignatureFilter, SignaturePage,
+    SignatureQuery,
 };
 
 /// Signatures of which entries are read at once.
@@ -77,7 +78,7 @@ type Found = (Vec<(u64, SignatureRow)>, Option<u64>);
 impl Search<'_> {
     fn by_digest(&self, beginning: u64, begin: u64) -> Result<Found, SearchFault> {
         let range = keys::hashed_range(Hashed::SignatureDigest, beginning, begin, self.meta.signatures);
-        let keys = self.view.ranges(&[range], OF_DIGEST)?.pop().unwrap_or_default();
+        let keys = self.view.ranges(&[range], OF_DIGEST, Order::OldestFirst)?.pop().unwrap_or_default();
         let numbers: Vec<_> = keys.iter().map(|(key, _)| keys::last_u64(key)).collect::<Result<_, _>>()?;
         let wanted = self.wanted();
         let mut found = Vec::new();
@@ -99,7 +100,7 @@ impl Search<'_> {
             return Ok((Vec::new(), None));
         }
         let (first, last) = self.period(begin)?;
-        let candidates = candidates(self.view, Sheets::Signatures, &wanted, first, last)?;
+        let candidates = candidates(self.view, Sheets::Signatures, &wanted, first..last, Order::OldestFirst)?;
         let (mut found, mut done) = (Vec::new(), 0);
         for some in candidates.groups() {
             if done >= LEAST_SHEETS
@@ -124,7 +125,7 @@ impl Search<'_> {
                 }
             }
         }
-        Ok((found, candidates.beyond(last).map(|sheet| u64::from(sheet) * SIGNATURES)))
+        Ok((found, candidates.beyond().map(|sheet| u64::from(sheet) * SIGNATURES)))
     }
 
     fn wanted(&self) -> Vec<Wanted> {

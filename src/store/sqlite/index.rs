@@ -11,7 +11,7 @@ use super::readers::{Readers, logged};
 use super::recent::Recent;
 use super::retention;
 use super::{SqliteStore, WAL_BYTES, create};
-use crate::ports::LoggedEntry;
+use crate::ports::{LoggedEntry, Order};
 use crate::store::search::{Changes, Dictionary, Meta, PAGE_TIME, Pair, Range, SearchFault, View};
 
 /// What the reading half and the projector share.
@@ -241,11 +241,16 @@ impl View for SqliteView<'_> {
         all().map_err(of_index)
     }
 
-    fn ranges(&self, ranges: &[Range], limit: usize) -> Result<Vec<Vec<Pair>>, SearchFault> {
+    fn ranges(&self, ranges: &[Range], limit: usize, order: Order) -> Result<Vec<Vec<Pair>>, SearchFault> {
         self.in_time()?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let all = || -> rusqlite::Result<_> {
-            let sql = "SELECT k, v FROM small WHERE k >= ?1 AND k < ?2 ORDER BY k LIMIT ?3";
+            let sql = match order {
+                Order::OldestFirst => "SELECT k, v FROM small WHERE k >= ?1 AND k < ?2 ORDER BY k LIMIT ?3",
+                Order::NewestFirst => {
+                    "SELECT k, v FROM small WHERE k >= ?1 AND k < ?2 ORDER BY k DESC LIMIT ?3"
+                }
+            };
             let mut select = self.index.prepare_cached(sql)?;
             let range = |(from, to): &Range| {
                 let pairs =

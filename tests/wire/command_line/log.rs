@@ -159,6 +159,8 @@ async fn what_the_server_leaves_out_puts_in_or_tells_otherwise_is_named() {
     let more = compare([intent, outcomes[0], outcomes[1], outcomes[2]].join("\n")).await;
     let told: Value = serde_json::from_str(&more.stdout).unwrap();
     assert_eq!((more.code, &told["put_in"]), (1, &json!([index(intent)])));
+    let backwards = compare([outcomes[2], outcomes[1], outcomes[0]].join("\n")).await;
+    assert!(backwards.code == 2 && backwards.stderr.contains("--newest-first"), "{backwards:?}");
     let other = compare(outcomes.join("\n").replacen("token:ci", "token:me", 1)).await;
     let told: Value = serde_json::from_str(&other.stdout).unwrap();
     assert_eq!((other.code, &told["changed"]), (1, &json!([index(outcomes[0])])));
@@ -256,6 +258,20 @@ async fn a_question_is_answered_a_line_an_entry() {
             ended.stdout.contains("refusal token:outsider").then_some(())
         })
         .await;
+    let indexes = async |more: &[&str]| {
+        let options = [&["query", "--kind", "outcome", "--output", "json"][..], more].concat();
+        let ended = log(&world, true, &options).await;
+        assert_eq!(ended.code, 0, "{ended:?}");
+        let index = |line: &str| serde_json::from_str::<Value>(line).unwrap()["index"].as_u64().unwrap();
+        (ended.stdout.lines().map(index).collect::<Vec<_>>(), ended.stderr)
+    };
+    let (oldest, _) = indexes(&[]).await;
+    let (newest, said) = indexes(&["--newest-first"]).await;
+    assert_eq!(newest, oldest.iter().rev().copied().collect::<Vec<_>>());
+    assert!(said.contains("3 entries; searched from entry 0 to entry "), "{said}");
+    let (two, said) = indexes(&["--newest-first", "--limit", "2"]).await;
+    assert_eq!(two, newest[..2]);
+    assert!(said.contains(&format!("2 entries; searched from entry {} to entry ", two[1])), "{said}");
     assert_eq!(log(&world, true, &["query", "--kind", "no-such"]).await.code, 2);
     assert_eq!(log(&world, false, &["query"]).await.code, 2);
 }
