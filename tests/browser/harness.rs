@@ -272,7 +272,7 @@ async fn pictures_show_the_whole_page() {
     browser.goto(&format!("{site}/wide")).await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("below/wide.png");
-    browser.screenshot(&path).await;
+    browser.screenshot(&path, u32::MAX).await;
     let picture = std::fs::read(path).unwrap();
     // The header of a PNG: the width stands at byte 16.
     let width = u32::from_be_bytes(picture[16..20].try_into().unwrap());

@@ -4,5 +4,6 @@
 mod docs;
 mod harness;
 mod provider;
+mod screenshots;
 #[path = "../support/mod.rs"]
 mod support;

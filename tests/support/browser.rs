@@ -277,11 +277,18 @@ impl Browser {
         (name, std::fs::read(&file).expect("the file is there"))
     }
 
-    /// Writes a picture (PNG) of the whole page, also of what is below the window.
-    pub async fn screenshot(&self, path: &Path) {
+    /// Writes a picture (PNG) of the whole page, also of what is below the window, down to `height`: a pixel for each CSS
+    /// pixel, on every screen.
+    pub async fn screenshot(&self, path: &Path, height: u32) {
         let metrics = self.session.devtools("Page.getLayoutMetrics", json!({})).await;
         let size = &metrics["cssContentSize"];
-        let clip = json!({"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1});
+        let height = size["height"].as_f64().expect("a page has a height").min(height.into());
+        // The picture has no scroll bar, so that the page is as wide as the window.
+        let window = self.evaluate("[innerWidth, devicePixelRatio]").await;
+        let number = |value: &Value| value.as_f64().expect("a length is a number");
+        let width = number(&size["width"]).max(number(&window[0]));
+        let clip =
+            json!({"x": 0, "y": 0, "width": width, "height": height, "scale": 1.0 / number(&window[1])});
         let wanted = json!({"format": "png", "captureBeyondViewport": true, "clip": clip});
         let picture = self.session.devtools("Page.captureScreenshot", wanted).await;
         if let Some(folder) = path.parent() {

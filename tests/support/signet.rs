@@ -20,10 +20,16 @@ pub struct Signet {
 impl Signet {
     /// Starts `signet serve` and waits until it says where it listens.
     pub fn serve(config: &Path) -> Self {
+        Self::serve_with(config, &[])
+    }
+
+    /// As [`Signet::serve`], with variables in its environment.
+    pub fn serve_with(config: &Path, environment: &[(&str, &str)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_signet"))
             .args(["serve", "--config"])
             .arg(config)
             .env_remove("RUST_LOG")
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
