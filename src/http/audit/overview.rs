@@ -187,35 +187,34 @@ fn warnings(overview: &Overview) -> Vec<Warning> {
         _ => {}
     }
     for (state, listed, has_more) in &overview.troubled {
-        let old = listed.iter().filter(|one| one.time < overview.indeterminate_before).count();
-        let (count, text) = match state {
+        let old = || listed.iter().filter(|one| one.time < overview.indeterminate_before);
+        let (count, before, after) = match state {
             SignatureState::Pending => (
-                old,
-                "with an intent and no outcome: whether Vault has signed, its audit log tells under the batch id",
+                old().count(),
+                "With an intent and without an outcome",
+                "Whether Vault has signed, its audit log tells under the batch id.",
             ),
             SignatureState::Signed => (
-                listed
-                    .iter()
-                    .filter(|one| {
-                        one.subject.repository.is_some() && one.time < overview.indeterminate_before
-                    })
-                    .count(),
-                "made, and not attached yet: Signet goes on trying",
+                old().filter(|one| one.subject.repository.is_some()).count(),
+                "Made, and not attached yet",
+                "Signet goes on trying.",
             ),
             SignatureState::Missing => {
-                (listed.len(), "gone from their registry when looked at again: who deletes there?")
+                (listed.len(), "Gone from their registry when looked at again", "Who deletes there?")
             }
-            SignatureState::GivenUp => (listed.len(), "given up attaching: ask for them again"),
-            SignatureState::Failed | SignatureState::Attached => (0, ""),
+            SignatureState::GivenUp => {
+                (listed.len(), "Made, and attaching them was given up", "Ask for them again.")
+            }
+            SignatureState::Failed | SignatureState::Attached => (0, "", ""),
         };
         if count == 0 {
             continue;
         }
-        let many = if *has_more { format!("At least {count}") } else { count.to_string() };
-        let noun = if count == 1 { "signature" } else { "signatures" };
+        let at_least = if *has_more { "at least " } else { "" };
+        let how_many = told::many(count as u64, "signature");
         warnings.push(Warning {
             tone: if *state == SignatureState::Signed { Tone::Warning } else { Tone::Bad },
-            text: format!("{many} {noun} {text}."),
+            text: format!("{before}: {at_least}{how_many}. {after}"),
             link: Some(("Show", signatures_link(*state))),
         });
     }
