@@ -2,7 +2,7 @@
 
 use super::parts::{Short, When, plain};
 use crate::domain::{Alike, AttachResult, Claim, Entry, Event, Outcome, Signing};
-use crate::ports::{LoggedEntry, SignatureState};
+use crate::ports::SignatureState;
 
 /// An entry as a row of a table, or a step of a story.
 #[derive(Debug, Clone)]
@@ -47,11 +47,6 @@ impl Tone {
 }
 
 impl Told {
-    /// None where the bytes are of no entry that we know: then there are only the bytes.
-    pub fn of(logged: &LoggedEntry) -> Option<Self> {
-        Some(Self::of_entry(logged.index, &logged.entry().ok()?))
-    }
-
     pub fn of_entry(index: u64, entry: &Entry) -> Self {
         let (what, tone) = what(entry);
         let version = entry.key_version().map(|version| format!(" v{version}")).unwrap_or_default();
