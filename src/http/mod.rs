@@ -27,7 +27,7 @@ mod well_known;
 
 pub use admin::{AdminState, router as admin_router};
 pub use admission::Admission;
-pub use audit::AuditParts;
+pub use audit::{AuditParts, Turnstile};
 pub use housekeeping::forget_what_is_old;
 pub use router::{openapi, router};
 pub use state::{ApiParts, ApiState};

@@ -133,6 +133,15 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, "forbidden-form", detail.to_owned())
     }
 
+    /// For whoever opens one session after the other.
+    pub fn too_many_logins(retry_after: Duration) -> Self {
+        let detail = "You have logged in too often within an hour. Use a session that is open, or wait as long as `Retry-After` says.";
+        Self {
+            retry_after: Some(retry_after),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", detail.to_owned())
+        }
+    }
+
     pub fn provider_unavailable() -> Self {
         let detail = "The provider at which people log in can not be reached. Try again, or paste a token.";
         Self {

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::StartError;
 use crate::config::{AnchorKind, AuditConfig, Config, ConfigDigest, LoginConfig, Purpose, Verifications};
 use crate::domain::{Clock, IdSource, RandomIds, SystemClock};
-use crate::http::{Admission, ApiParts, ApiState, AuditParts};
+use crate::http::{Admission, ApiParts, ApiState, AuditParts, Turnstile};
 use crate::identity::{
     CallerAuthenticator, CertificateAuthenticator, OidcAuthenticator, OidcLogin, TokenAuthenticator,
 };
@@ -238,6 +238,7 @@ fn audit(
         idle_timeout: *idle_timeout,
         session_lifetime: *session_lifetime,
         public_url: config.http.public_url.clone(),
+        turnstile: Turnstile::default(),
     })))
 }
 

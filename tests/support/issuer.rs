@@ -49,6 +49,9 @@ struct State {
     keys: Vec<Value>,
     manner: Manner,
     requests: Vec<String>,
+    /// What it answers to whoever asks for a token: a status and a body; with what it was asked.
+    token: (u16, String),
+    forms: Vec<String>,
 }
 
 /// How it answers when it is asked for its keys.
@@ -86,7 +89,13 @@ impl Issuer {
         std::fs::write(&ca_file, authority).unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let origin = format!("https://localhost:{}", listener.local_addr().unwrap().port());
-        let state = State { keys: Vec::new(), manner: Manner::Good, requests: Vec::new() };
+        let state = State {
+            keys: Vec::new(),
+            manner: Manner::Good,
+            requests: Vec::new(),
+            token: (404, String::new()),
+            forms: Vec::new(),
+        };
         let shared =
             Arc::new(Shared { origin: origin.clone(), state: Mutex::new(state), _directory: directory });
         let issuer = Self { url: format!("{origin}{path}"), ca_file, shared };
@@ -101,6 +110,16 @@ impl Issuer {
 
     pub fn answer_with(&self, manner: Manner) {
         self.shared.state.lock().unwrap().manner = manner;
+    }
+
+    /// Answers with this to whoever asks for a token from now on.
+    pub fn give_token(&self, status: u16, body: &str) {
+        self.shared.state.lock().unwrap().token = (status, body.to_owned());
+    }
+
+    /// The forms with which a token was asked for.
+    pub fn forms(&self) -> Vec<String> {
+        self.shared.state.lock().unwrap().forms.clone()
     }
 
     /// The paths of all requests so far.
@@ -146,7 +165,9 @@ impl Issuer {
                     let issuer = issuer.clone();
                     async move {
                         let path = request.uri().path_and_query().map(ToString::to_string);
-                        Ok::<_, Infallible>(issuer.answer(path.unwrap_or_default()).await)
+                        let body = axum::body::to_bytes(Body::new(request.into_body()), 1 << 20).await;
+                        let body = String::from_utf8_lossy(&body.unwrap_or_default()).into_owned();
+                        Ok::<_, Infallible>(issuer.answer(path.unwrap_or_default(), body).await)
                     }
                 });
                 let _ =
@@ -155,7 +176,7 @@ impl Issuer {
         }
     }
 
-    async fn answer(&self, path: String) -> Response<Body> {
+    async fn answer(&self, path: String, body: String) -> Response<Body> {
         let (manner, keys) = {
             let mut state = self.shared.state.lock().unwrap();
             state.requests.push(path.clone());
@@ -169,9 +190,23 @@ impl Issuer {
             _ => {}
         }
         if discovery == format!("{}{path}", self.shared.origin) {
-            let document =
-                json!({"issuer": issuer, "jwks_uri": jwks_uri, "subject_types_supported": ["public"]});
+            let document = json!({
+                "issuer": issuer, "jwks_uri": jwks_uri, "subject_types_supported": ["public"],
+                "authorization_endpoint": format!("{}/authorize", self.shared.origin),
+                "token_endpoint": format!("{}/token", self.shared.origin),
+            });
             return Response::new(Body::from(document.to_string()));
+        }
+        if path == "/token" {
+            let mut state = self.shared.state.lock().unwrap();
+            state.forms.push(body);
+            let (code, text) = state.token.clone();
+            let mut response = status(code);
+            *response.body_mut() = Body::from(text);
+            response
+                .headers_mut()
+                .insert(header::CONTENT_TYPE, header::HeaderValue::from_static("application/json"));
+            return response;
         }
         if path != "/keys" {
             return status(404);

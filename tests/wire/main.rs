@@ -2,6 +2,7 @@
 
 mod admin;
 mod attestations;
+mod audit;
 mod bad_input;
 mod blobs;
 mod command_line;

@@ -1,6 +1,7 @@
 //! What the search box is asked: one line that may be a digest, an image, a repository or a pattern, a principal, a key's version, a
 //! request, a rule, a signature, or an entry's number.
 
+use super::parts::plain;
 use crate::domain::{Digest, ImageReference, KeyName, Pattern, RequestId, SignatureId};
 use crate::http::log::filter::FilterParameters;
 
@@ -157,7 +158,7 @@ impl Meaning {
 const HINT: &str = "Write a digest (`sha256:…`), an image (`host/name@sha256:…`), a repository or a pattern of them (`host/team/**`), a principal (`token:ci`), a key's version (`release v3`), a request's id or an entry's number; or say what it is: `rule:payments-release`.";
 
 fn not_understood<T>(text: impl Into<String>) -> Result<T, NotUnderstood> {
-    Err(NotUnderstood(text.into()))
+    Err(NotUnderstood(plain(&text.into())))
 }
 
 /// A digest, with or without its algorithm.

@@ -2,11 +2,11 @@
 
 use std::sync::LazyLock;
 
-use axum::extract::Path;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 
 use crate::domain::Digest;
+use crate::http::path::Path;
 use crate::http::problem::Problem;
 
 /// A file with a name that changes with its content, so that browsers may keep it for ever.

@@ -1,7 +1,7 @@
 //! `/audit/entries/{index}`: one entry, in its exact bytes, with its proof.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE};
 use axum::response::{IntoResponse as _, Response};
 
@@ -11,6 +11,7 @@ use super::search::claims;
 use super::session::{Turned, Viewer};
 use super::told::Told;
 use crate::http::ApiState;
+use crate::http::path::Path;
 use crate::http::problem::Problem;
 use crate::service::ProvenEntry;
 use crate::tlog::VerifierKey;

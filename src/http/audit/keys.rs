@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::response::Response;
 use serde::Deserialize;
 
@@ -19,6 +19,7 @@ use crate::domain::{EntryFilter, Key, KeyVersion, PublishedVersion, Timestamp};
 use crate::http::ApiState;
 use crate::http::keys::key_name;
 use crate::http::log::filter::FilterParameters;
+use crate::http::path::Path;
 use crate::http::problem::Problem;
 use crate::service::{Radius, RadiusRequest, VersionCount};
 

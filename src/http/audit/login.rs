@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::Form;
+use axum::extract::rejection::{FormRejection, QueryRejection};
 use axum::extract::{Query, State};
 use axum::http::header::SET_COOKIE;
 use axum::http::{HeaderMap, StatusCode, Uri};
@@ -112,8 +113,9 @@ const NOTICES: [(&str, &str, bool); 4] = [
 pub async fn form(
     State(state): State<ApiState>,
     viewer: Option<Viewer>,
-    Query(parameters): Query<LoginParameters>,
+    parameters: Result<Query<LoginParameters>, QueryRejection>,
 ) -> Result<Response, Problem> {
+    let parameters = read(parameters)?;
     let next = own_path(&parameters.next);
     if viewer.is_some() && parameters.notice.is_empty() {
         return Ok(Redirect::to(&next).into_response());
@@ -125,7 +127,7 @@ pub async fn form(
 pub async fn with_token(
     State(state): State<ApiState>,
     headers: HeaderMap,
-    form: Result<Form<TokenForm>, axum::extract::rejection::FormRejection>,
+    form: Result<Form<TokenForm>, FormRejection>,
 ) -> Result<Response, Problem> {
     let audit = audit(&state)?;
     from_our_own_page(&headers, audit.public_url.as_ref())?;
@@ -151,8 +153,9 @@ pub async fn with_token(
 /// Sends the browser to the provider.
 pub async fn start(
     State(state): State<ApiState>,
-    Query(parameters): Query<LoginParameters>,
+    parameters: Result<Query<LoginParameters>, QueryRejection>,
 ) -> Result<Response, Problem> {
+    let parameters = read(parameters)?;
     let audit = audit(&state)?;
     let (Some(login), Some(redirect)) = (&audit.login, audit.callback()) else {
         return Err(Problem::not_found("There is no provider to log in at. Paste a token instead."));
@@ -180,7 +183,7 @@ pub async fn start(
 pub async fn callback(
     State(state): State<ApiState>,
     headers: HeaderMap,
-    returned: Result<Query<Returned>, axum::extract::rejection::QueryRejection>,
+    returned: Result<Query<Returned>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let audit = audit(&state)?;
     let (Some(login), Some(redirect)) = (&audit.login, audit.callback()) else {
@@ -226,16 +229,24 @@ pub async fn logout(
     State(state): State<ApiState>,
     headers: HeaderMap,
     viewer: Viewer,
-    Form(form): Form<LogoutForm>,
+    form: Result<Form<LogoutForm>, FormRejection>,
 ) -> Result<Response, Problem> {
     let audit = audit(&state)?;
     from_our_own_page(&headers, audit.public_url.as_ref())?;
+    let Form(form) = form.map_err(|_| Problem::from_elsewhere())?;
     if !viewer.has_made(&form.csrf) {
         return Err(Problem::from_elsewhere());
     }
     let cookie = session::close(audit, viewer.session).await?;
     let to = link("/audit/login", [("notice", "bye".to_owned())]);
     Ok((AppendHeaders([(SET_COOKIE, cookie)]), Redirect::to(&to)).into_response())
+}
+
+fn read(parameters: Result<Query<LoginParameters>, QueryRejection>) -> Result<LoginParameters, Problem> {
+    let unreadable = |error: QueryRejection| {
+        Problem::invalid(format!("The address can not be read: {}.", error.body_text()))
+    };
+    parameters.map(|Query(parameters)| parameters).map_err(unreadable)
 }
 
 fn audit(state: &ApiState) -> Result<&AuditParts, Problem> {
@@ -262,8 +273,10 @@ fn own_path(next: &str) -> String {
             && !["/audit/login", "/audit/logout"].iter().any(|other| uri.path().starts_with(other))
             && !uri.path().contains("//")
             && !uri.path().contains("..")
+            // Browsers take escaped dots for dots.
+            && !uri.path().to_ascii_lowercase().contains("%2e")
     };
-    let fits = next.len() <= NEXT && next.starts_with('/') && !next.contains('\\');
+    let fits = next.len() <= NEXT && next.is_ascii() && next.starts_with('/') && !next.contains('\\');
     match next.parse::<Uri>() {
         Ok(uri) if fits && is_ours(&uri) => next.to_owned(),
         _ => "/audit".to_owned(),
@@ -286,11 +299,14 @@ mod tests {
             "/audit//evil.example",
             "/\\evil.example",
             "/audit/../v1/keys",
+            "/audit/%2e%2E/v1/keys",
+            "/audit/.%2e/v1/keys",
             "/auditor",
             "/audit/login",
             "/audit/logout",
             "javascript:alert(1)",
             "/audit\u{a}Set-Cookie: a=b",
+            "/audit/\u{202e}",
         ] {
             assert_eq!(own_path(other), "/audit", "{other}");
         }

@@ -3,7 +3,7 @@
 //! | file | subject |
 //! |---|---|
 //! | `guard` | what holds for every page: what it may load, whence forms may come, problems as pages |
-//! | `session`, `login` | who looks |
+//! | `session`, `login`, `turnstile` | who looks |
 //! | `page`, `parts`, `assets` | the frame, small pieces, and what pages load |
 //! | `asked` | what the search box is asked |
 //! | `told` | entries in words |
@@ -26,6 +26,7 @@ mod session;
 mod signatures;
 mod story;
 mod told;
+mod turnstile;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,6 +38,7 @@ use url::Url;
 use crate::http::ApiState;
 use crate::http::problem::Problem;
 use crate::ports::{LoginProvider, Sessions};
+pub use turnstile::Turnstile;
 
 /// What the pages need beside what the API has.
 pub struct AuditParts {
@@ -47,6 +49,8 @@ pub struct AuditParts {
     pub session_lifetime: Duration,
     /// How callers reach Signet, where that is known.
     pub public_url: Option<Url>,
+    /// How often each principal may log in.
+    pub turnstile: Turnstile,
 }
 
 impl AuditParts {
@@ -76,6 +80,7 @@ pub fn router() -> Router<ApiState> {
             .route("/audit/keys", get(keys::list))
             .route("/audit/keys/{name}", get(keys::show))
             .route("/audit/assets/{file}", get(assets::file))
+            .route("/audit/", get(nothing))
             .route("/audit/{*rest}", get(nothing))
             .method_not_allowed_fallback(not_like_this),
     )

@@ -83,8 +83,9 @@ impl Viewer {
 /// Opens a session for `proven`, which ends no later than what it was proven with, and returns its cookie.
 ///
 /// # Errors
-/// Where it can not be kept.
+/// Where it can not be kept, and where `proven` has logged in too often.
 pub async fn open(audit: &AuditParts, proven: Proven, now: Timestamp) -> Result<HeaderValue, Problem> {
+    audit.turnstile.pass(&proven.principal)?;
     let secret: [u8; SECRET] = rand::random();
     let mut until = later(now, audit.session_lifetime);
     // Who pastes a token gets no more than the token; an ID token says who somebody was when they logged in.

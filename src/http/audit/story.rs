@@ -1,7 +1,7 @@
 //! `/audit/signatures/{id}`: one signature's story.
 
 use askama::Template;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::response::Response;
 
 use super::entry::trusted;
@@ -15,6 +15,7 @@ use crate::domain::{
     Claim, Entry, Event, Format, Outcome, PublicKey, Record, SignatureId, State as RecordState,
 };
 use crate::http::ApiState;
+use crate::http::path::Path;
 use crate::http::problem::Problem;
 use crate::service::{Presence, Story};
 

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use oauth2::basic::{
-    BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
+    BasicErrorResponse, BasicErrorResponseType, BasicRevocationErrorResponse,
+    BasicTokenIntrospectionResponse, BasicTokenType,
 };
 use oauth2::{
     AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet, EndpointSet,
@@ -145,8 +146,10 @@ impl OidcLogin {
         if !is_for_us {
             return wrong("it is for another client");
         }
-        match text("azp") {
-            Some(other) if other != self.client_id => wrong("another client was authorized"),
+        match workload.claims.get("azp") {
+            Some(authorized) if authorized.as_str() != Some(&self.client_id) => {
+                wrong("another client was authorized")
+            }
             _ => Ok(()),
         }
     }
@@ -205,7 +208,10 @@ impl LoginProvider for OidcLogin {
 /// Without what the provider quotes: it may quote the code.
 fn refused(error: RequestTokenError<FetchError, BasicErrorResponse>) -> LoginError {
     match error {
-        RequestTokenError::ServerResponse(answer) => LoginError::Refused(answer.error().to_string()),
+        RequestTokenError::ServerResponse(answer) => LoginError::Refused(match answer.error() {
+            BasicErrorResponseType::Extension(_) => "with an error that is none of RFC 6749".to_owned(),
+            known => known.to_string(),
+        }),
         RequestTokenError::Request(error) => LoginError::Unreachable(error.to_string()),
         RequestTokenError::Parse(..) => {
             LoginError::Refused("its answer can not be read, or has no ID token".to_owned())
