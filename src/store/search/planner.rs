@@ -274,6 +274,9 @@ mod tests {
         const SHEETS: u32 = 20_000;
         let every = |step: usize| (0..SHEETS).step_by(step).collect::<Vec<_>>();
         let (all, half, third, rare) = (every(1), every(2), every(3), vec![7, 9_999, 19_998]);
+        // Those where what is read of a value that is everywhere ends, and those behind.
+        let cut = u32::try_from(PER_VALUE).unwrap();
+        let edges = vec![cut - 1, cut, SHEETS - cut - 1, SHEETS - cut];
         let odd: Vec<_> = all.iter().copied().filter(|sheet| sheet % 2 == 1).collect();
         let view = Presence::of(&[
             (Dimension::Principal, 1, &all),
@@ -281,6 +284,7 @@ mod tests {
             (Dimension::Principal, 3, &rare),
             (Dimension::Key, 1, &third),
             (Dimension::Key, 2, &odd),
+            (Dimension::Rule, 1, &edges),
         ]);
         let wanted = |dimension, codes: &[u32]| Wanted::new(dimension, codes.to_vec());
         let both: Vec<_> = half.iter().copied().filter(|sheet| sheet % 3 == 0).collect();
@@ -292,6 +296,8 @@ mod tests {
             (vec![wanted(Dimension::Principal, &[3])], &rare, 1),
             (vec![wanted(Dimension::Principal, &[3]), wanted(Dimension::Key, &[1, 2])], &rare, 11),
             (vec![wanted(Dimension::Principal, &[2]), wanted(Dimension::Key, &[2])], &vec![], 5),
+            (vec![wanted(Dimension::Principal, &[1]), wanted(Dimension::Rule, &[1])], &edges, 10),
+            (vec![wanted(Dimension::Rule, &[1]), wanted(Dimension::Principal, &[1])], &edges, 10),
         ] {
             let (up, pages_up) = pages(&view, &wanted, 0..SHEETS, Order::OldestFirst);
             let (mut down, pages_down) = pages(&view, &wanted, 0..SHEETS, Order::NewestFirst);
