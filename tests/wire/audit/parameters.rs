@@ -154,7 +154,7 @@ async fn no_parameter_of_any_page_is_an_error_of_ours_or_comes_back_as_markup() 
             for query in [
                 format!("{name}=1&{name}=2"),
                 format!("{name}=%ff%fe"),
-                format!("{name}"),
+                (*name).to_owned(),
                 format!("{name}=%"),
                 format!("{name}[]=1"),
             ] {
