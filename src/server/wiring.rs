@@ -228,7 +228,7 @@ fn audit(
         None => None,
         Some((login, issuer)) => {
             let provider = OidcLogin::new(login, issuer, workloads.clone(), clock.clone());
-            let provider = provider.map_err(|reason| StartError::Login(reason))?;
+            let provider = provider.map_err(StartError::Login)?;
             Some(Arc::new(provider) as Arc<dyn LoginProvider>)
         }
     };
