@@ -111,7 +111,7 @@ async fn overlooks(browser: &Browser, log: &Log) {
     let figures = browser.all_texts(".figures li .figure").await;
     assert_eq!(figures[..3], ["4", "1", "0"], "signatures, refusals and failures");
     let bars = browser.all_texts(".bars li a").await;
-    assert_eq!(bars, [log.world.repository.clone()]);
+    assert_eq!(bars, [log.world.repository.as_str()]);
     browser.click("main details summary").await;
     browser.wait_for_text(".plain-table tbody tr:first-child", &today()).await;
     assert_eq!(browser.all_texts(".plain-table tbody tr:first-child td").await, ["4", "1", "0"]);
