@@ -1,6 +1,7 @@
 //! Pages in headless Chromium, and logging in at a real provider of OpenID Connect. Needs the real servers and the browser
 //! that `tests/run` gets; without them these tests fail.
 
+mod audit;
 mod docs;
 mod harness;
 mod provider;

@@ -86,7 +86,7 @@ impl Writer<'_> {
 
     /// All that happened `day` days ago.
     fn day(&mut self, now: Timestamp, day: i64) {
-        let is_weekend = ago(now, day).strftime("%u").to_string() >= "6".to_owned();
+        let is_weekend = ago(now, day).strftime("%u").to_string().as_str() >= "6";
         let signatures =
             if is_weekend { self.random.random_range(4..11) } else { self.random.random_range(38..72) };
         for _ in 0..signatures {
