@@ -132,7 +132,7 @@ impl Shop {
             ("story", format!("/audit/signatures/{}", self.story)),
             ("entry", format!("/audit/entries/{}", self.entry)),
             ("keys", "/audit/keys".to_owned()),
-            ("radius", format!("/audit/keys/release?version=2&from={0}&to={0}", day(22))),
+            ("key", format!("/audit/keys/release?version=2&from={0}&to={0}", day(22))),
             ("refusals", format!("/audit/refusals?from={}", day(1))),
         ]
     }
