@@ -48,7 +48,7 @@ struct CheckpointView {
     size: Number,
     newest: Option<When>,
     age: Option<String>,
-    uncovered: Number,
+    uncovered: String,
     root: String,
 }
 
@@ -144,7 +144,10 @@ fn page(viewer: &Viewer, overview: &Overview) -> OverviewPage {
             size: Number(checkpoint.head.size),
             newest: overview.covered_until.map(When),
             age: overview.covered_until.map(|time| lasted(time, *now)),
-            uncovered: Number(progress.log_size.saturating_sub(covered)),
+            uncovered: match progress.log_size.saturating_sub(covered) {
+                1 => "1 entry".to_owned(),
+                many => format!("{} entries", Number(many)),
+            },
             root: checkpoint.head.root.to_string(),
         }),
         indexed: match behind {
