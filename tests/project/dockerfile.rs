@@ -139,6 +139,12 @@ fn complaints(dockerfile: &str, dockerignore: &str) -> Vec<String> {
         allowed.filter(|path| !copied(path)).map(|path| format!(".dockerignore lets {path} in, for nobody")),
     );
 
+    // What a build reads beside the sources.
+    for needed in ["Cargo.toml", "Cargo.lock", "askama.toml", "src"] {
+        if !copied(needed) {
+            complaints.push(format!("no COPY brings {needed}, which the build reads"));
+        }
+    }
     let manifest: toml::Table = toml::from_str(&read("Cargo.toml")).expect("cargo has read it");
     let rust = manifest["package"]["rust-version"].as_str().expect("it is a text");
     if !image.from[0].starts_with(&format!("rust:{rust}")) {
@@ -202,6 +208,7 @@ fn what_a_dockerfile_gets_wrong_is_found() {
         ("COPY src src", "COPY source src", "COPY source: it is not there"),
         ("COPY src src", "COPY src tests src", "COPY tests: .dockerignore keeps it away"),
         ("COPY src src", "", ".dockerignore lets src in"),
+        (" askama.toml ./", " ./", "no COPY brings askama.toml"),
         ("--from=build /out/signet", "--from=builder /out/signet", "there is no such stage"),
         ("--from=build /out/signet", "--from=build /out/sygnet", "no RUN makes it"),
         ("--bin signet ", "--bin sygnet ", "no RUN builds the binary"),

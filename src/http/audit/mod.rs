@@ -54,6 +54,12 @@ pub struct AuditParts {
 }
 
 impl AuditParts {
+    /// How callers reach Signet, for commands to copy: an address, or the variable that has it.
+    fn base(&self) -> String {
+        let url = self.public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
+        url.unwrap_or_else(|| "$SIGNET_URL".to_owned())
+    }
+
     /// Where the provider sends the browser back to.
     fn callback(&self) -> Option<Url> {
         let base = self.public_url.as_ref()?.as_str().trim_end_matches('/');

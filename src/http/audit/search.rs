@@ -86,6 +86,8 @@ struct RefusalsPage {
 /// A page of entries, and how it can be asked for elsewhere.
 pub struct FoundEntries {
     rows: Vec<Row>,
+    /// Entries in a form that this version does not know.
+    unreadable: Vec<u64>,
     complete: Complete,
     newest: Option<String>,
     older: Option<String>,
@@ -272,6 +274,11 @@ fn found(
     question.insert("order".to_owned(), "newest".to_owned());
     FoundEntries {
         rows: entries.iter().filter_map(row).collect(),
+        unreadable: entries
+            .iter()
+            .filter(|logged| logged.entry().is_err())
+            .map(|logged| logged.index)
+            .collect(),
         complete,
         newest: asked.page.map(|_| to_page(None)),
         older: next.map(|next| to_page(Some(next))),
@@ -303,11 +310,7 @@ pub(super) fn claims(claims: &crate::domain::MatchedClaims) -> Vec<(String, Stri
 
 /// The same question, to the API.
 pub(super) fn api_call(state: &ApiState, words: &BTreeMap<String, String>) -> String {
-    let audit = state.audit.as_ref();
-    let base = audit
-        .and_then(|audit| audit.public_url.as_ref())
-        .map(|url| url.as_str().trim_end_matches('/').to_owned());
-    let base = base.unwrap_or_else(|| "$SIGNET_URL".to_owned());
+    let base = state.audit.as_ref().map(|audit| audit.base()).unwrap_or_default();
     let path = link("/v1/log/entries", words.iter().map(|(name, word)| (name.as_str(), word.clone())));
     // What is encoded has no quotes; and the variable is for the shell.
     plain(&format!("curl -H \"Authorization: Bearer $SIGNET_TOKEN\" \"{base}{path}\""))

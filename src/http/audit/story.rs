@@ -230,11 +230,7 @@ fn steps(entries: &[(u64, Entry)]) -> Vec<Step> {
 
 /// How a stranger checks the same, with nothing of ours but public keys.
 fn commands(state: &ApiState, story: &Story, proof: Option<&ProofView>) -> Vec<(&'static str, String)> {
-    let audit = state.audit.as_ref();
-    let base = audit
-        .and_then(|audit| audit.public_url.as_ref())
-        .map(|url| url.as_str().trim_end_matches('/').to_owned());
-    let base = base.unwrap_or_else(|| "$SIGNET_URL".to_owned());
+    let base = state.audit.as_ref().map(|audit| audit.base()).unwrap_or_default();
     let signing = &story.record.signing;
     let (key, version) = (&signing.key.name, signing.key.version);
     let pem = format!("{key}-v{version}.pub");
