@@ -8,7 +8,7 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use clap::{Parser, ValueEnum};
@@ -16,9 +16,9 @@ use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use signet::config::{LogBackend, LogConfig};
 use signet::domain::{
-    Annotations, AttachResult, BatchId, Claim, Digest, Entry, EntryFilter, Event, Format, KeyReference,
-    KeyVersion, MatchedClaims, Operation, Outcome, Pattern, Principal, Reach, RequestId, Ruling, SignatureId,
-    SignatureIdentity, Signing, Subject, Timestamp,
+    Annotations, AttachResult, BatchId, Claim, Clock as _, Digest, Entry, EntryFilter, Event, Format,
+    KeyReference, KeyVersion, MatchedClaims, Operation, Outcome, Pattern, Principal, Reach, RequestId,
+    Ruling, SignatureId, SignatureIdentity, Signing, Subject, SystemClock, Timestamp,
 };
 use signet::log::{GroupCommitLog, Guard};
 use signet::metrics::Metrics;
@@ -61,13 +61,18 @@ const PRINCIPALS: usize = 500;
 const KEYS: usize = 20;
 const DAYS: i64 = 365;
 const VERSIONS: i64 = 6;
-const BEGIN: i64 = 1_735_689_600; // 2025-01-01
+
+/// The year ends today, so that what speaks of the last days finds some.
+static BEGIN: LazyLock<i64> = LazyLock::new(|| {
+    let today = SystemClock.now().as_second().div_euclid(86_400);
+    (today + 1 - DAYS) * 86_400
+});
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments = Arguments::parse();
     let directory = tempfile::tempdir()?;
     let directory = arguments.directory.clone().unwrap_or_else(|| directory.path().to_owned());
-    let path = directory.join("log.sqlite");
+    let path = directory.join("signet.db");
     let mut config = LogConfig::sqlite(path.clone());
     if arguments.store == Backend::Postgres {
         config = LogConfig {
@@ -150,7 +155,7 @@ impl Story {
     /// Ordered by time, as the service's own.
     fn uuid(&self, kind: u8) -> [u8; 16] {
         let mut bytes = [0; 16];
-        let millis = ((BEGIN + self.second) as u64 * 1000) << 16;
+        let millis = ((*BEGIN + self.second) as u64 * 1000) << 16;
         bytes[..8].copy_from_slice(&(millis | 0x7000).to_be_bytes());
         bytes[8..].copy_from_slice(
             &Digest::of(&[&self.number.to_be_bytes()[..], &[kind]].concat()).as_bytes()[..8],
@@ -197,7 +202,7 @@ impl Story {
                 policy: Digest::of(b"policy"),
                 claims: claims.into(),
             };
-            let time = Timestamp::from_second(BEGIN + self.second + later).expect("a time");
+            let time = Timestamp::from_second(*BEGIN + self.second + later).expect("a time");
             let principal = Principal::Token { name: format!("ci-{}", self.principal) };
             Entry::new(time, id, &principal, Operation::Sign, Some(self.subject()), ruling, event)
         };
@@ -216,7 +221,7 @@ impl Story {
                 let signed = outcome(Outcome::Signed {
                     batch,
                     signature: vec![7; 72],
-                    signed_at: Timestamp::from_second(BEGIN + self.second + 1).expect("a time"),
+                    signed_at: Timestamp::from_second(*BEGIN + self.second + 1).expect("a time"),
                     vault_request_id: Some("2f0a9c3e-8a54-4f0b-a3a5-1c7d2f3b4a5e".to_owned()),
                 });
                 let attached = attach(AttachResult::Attached {
@@ -342,7 +347,7 @@ fn any(random: &mut StdRng, world: &World) -> Story {
 }
 
 fn second(second: i64) -> Option<Timestamp> {
-    Timestamp::from_second(BEGIN + second).ok()
+    Timestamp::from_second(*BEGIN + second).ok()
 }
 
 fn pattern(text: &str) -> Option<Pattern> {
@@ -531,9 +536,12 @@ fn other_questions() -> Vec<(&'static str, Question)> {
     let count =
         move |by| CountQuery { by, of: None, kind: None, denied: None, from: None, to: None, top: 100 };
     let year =
-        move |by| CountQuery { from: Some(BEGIN / 86_400), to: Some(BEGIN / 86_400 + DAYS), ..count(by) };
-    let odd =
-        move |by| CountQuery { from: Some(BEGIN / 86_400 + 17), to: Some(BEGIN / 86_400 + 345), ..count(by) };
+        move |by| CountQuery { from: Some(*BEGIN / 86_400), to: Some(*BEGIN / 86_400 + DAYS), ..count(by) };
+    let odd = move |by| CountQuery {
+        from: Some(*BEGIN / 86_400 + 17),
+        to: Some(*BEGIN / 86_400 + 345),
+        ..count(by)
+    };
     vec![
         ("signatures: all, 1000", signatures_of(1000, move |_, _| no_signature())),
         (

@@ -102,6 +102,8 @@ pub struct Row {
     told: Told,
     claims: Vec<(String, String)>,
     missing: Vec<(String, String)>,
+    /// Whether it stands for several, of which those before it tell what was missing.
+    is_counted: bool,
 }
 
 /// How far the answer goes.
@@ -298,7 +300,8 @@ fn row(logged: &LoggedEntry) -> Option<Row> {
         }
         _ => Vec::new(),
     };
-    Some(Row { told: Told::of(logged.index, &entry), claims, missing })
+    let is_counted = entry.refusals() > 1;
+    Some(Row { told: Told::of(logged.index, &entry), claims, missing, is_counted })
 }
 
 /// Claims as names and values.

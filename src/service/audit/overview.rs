@@ -1,6 +1,7 @@
 //! The log at a glance: what happened in the last days, and what needs somebody.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use jiff::civil::Date;
@@ -99,37 +100,9 @@ impl Service {
         };
         let (covered_until, waiting_since) = tokio::try_join!(newest, self.time_of(covered))?;
         let signer = self.signer.ready().await.map_err(|error| ServiceError::from(error).code());
-        let mut table: BTreeMap<i64, Day> = (first..=today).map(|day| (day, Day::new(day))).collect();
-        let fill = |groups: &[Counted], put: &dyn Fn(&mut Day, u64), table: &mut BTreeMap<i64, Day>| {
-            for counted in groups {
-                let of_day = |day: &&mut Day| day.date.to_string() == counted.group;
-                if let Some(day) = table.values_mut().find(of_day) {
-                    put(day, counted.entries);
-                }
-            }
-        };
-        fill(&outcomes.groups, &|day, count| day.signatures = count, &mut table);
-        fill(&refusals.groups, &|day, count| day.refusals = count, &mut table);
-        for (state, signatures, _) in &troubled {
-            for signature in signatures {
-                let Some(day) = table.get_mut(&signature.time.as_second().div_euclid(SECONDS_OF_A_DAY))
-                else {
-                    continue;
-                };
-                match state {
-                    SignatureState::Failed => {
-                        day.failures += 1;
-                        // Its outcome was counted, and is no signature.
-                        day.signatures = day.signatures.saturating_sub(1);
-                    }
-                    SignatureState::GivenUp => day.failures += 1,
-                    _ => {}
-                }
-            }
-        }
         Ok(Overview {
             now,
-            days: table.into_values().collect(),
+            days: table(first..=today, &outcomes.groups, &refusals.groups, &troubled),
             repositories: repositories
                 .groups
                 .into_iter()
@@ -164,11 +137,43 @@ const TROUBLES: [(SignatureState, bool); 5] = [
     (SignatureState::Failed, true),
 ];
 
-impl Day {
-    fn new(day: i64) -> Self {
-        let time = Timestamp::from_second(day * SECONDS_OF_A_DAY).unwrap_or_default();
-        Self { date: time.to_zoned(TimeZone::UTC).date(), signatures: 0, refusals: 0, failures: 0 }
+/// Every one of `days`, counted from 1970, with what happened on it.
+fn table(
+    days: RangeInclusive<i64>,
+    outcomes: &[Counted],
+    refusals: &[Counted],
+    troubled: &[(SignatureState, Vec<ListedSignature>, bool)],
+) -> Vec<Day> {
+    let date = |time: Timestamp| time.to_zoned(TimeZone::UTC).date();
+    let dates = days.map(|day| date(Timestamp::from_second(day * SECONDS_OF_A_DAY).unwrap_or_default()));
+    let none = |date| Day { date, signatures: 0, refusals: 0, failures: 0 };
+    let mut table: BTreeMap<Date, Day> = dates.map(|date| (date, none(date))).collect();
+    let of_day = |counted: &Counted| counted.group.parse::<Date>().ok();
+    for counted in outcomes {
+        if let Some(day) = of_day(counted).and_then(|date| table.get_mut(&date)) {
+            day.signatures = counted.entries;
+        }
     }
+    for counted in refusals {
+        if let Some(day) = of_day(counted).and_then(|date| table.get_mut(&date)) {
+            day.refusals = counted.entries;
+        }
+    }
+    for (state, signatures, _) in troubled {
+        for signature in signatures {
+            let Some(day) = table.get_mut(&date(signature.time)) else { continue };
+            match state {
+                SignatureState::Failed => {
+                    day.failures += 1;
+                    // Its outcome was counted, and is no signature.
+                    day.signatures = day.signatures.saturating_sub(1);
+                }
+                SignatureState::GivenUp => day.failures += 1,
+                _ => {}
+            }
+        }
+    }
+    table.into_values().collect()
 }
 
 fn by_day(kind: &str, first: i64) -> CountQuery {
