@@ -52,7 +52,7 @@ pub struct Day {
 }
 
 /// Signatures of one trouble that are listed.
-const TROUBLED: usize = 200;
+const TROUBLED: usize = 100;
 
 /// Repositories that are named.
 const TOP: usize = 10;
@@ -77,17 +77,14 @@ impl Service {
         let refusals = self.search.counts(by_day("refusal", first), reach.clone());
         let by_repository = CountQuery { by: Grouping::Repository, top: TOP + 1, ..by_day("outcome", first) };
         let repositories = self.search.counts(by_repository, reach.clone());
-        let troubled = async {
-            let mut troubled = Vec::new();
-            for (state, since) in TROUBLES {
-                let from = since.then_some(begin);
-                let filter = SignatureFilter { state: Some(state), from, ..SignatureFilter::default() };
-                let query = SignatureQuery { filter, limit: TROUBLED, ..SignatureQuery::default() };
-                let page = self.search.signatures(query, reach.clone()).await?;
-                troubled.push((state, page.signatures, page.next.is_some()));
-            }
-            Ok(troubled)
-        };
+        // All at once: where little is in memory, each waits for the disk.
+        let troubled = futures::future::try_join_all(TROUBLES.map(async |(state, since)| {
+            let from = since.then_some(begin);
+            let filter = SignatureFilter { state: Some(state), from, ..SignatureFilter::default() };
+            let query = SignatureQuery { filter, limit: TROUBLED, ..SignatureQuery::default() };
+            let page = self.search.signatures(query, reach.clone()).await?;
+            Ok((state, page.signatures, page.next.is_some()))
+        }));
         let (outcomes, refusals, repositories, troubled) =
             tokio::try_join!(outcomes, refusals, repositories, troubled)?;
         let checkpoint = self.transparency.checkpoint().await?;
