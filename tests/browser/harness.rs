@@ -72,6 +72,8 @@ async fn a_person_reads_fills_in_clicks_and_goes_back() {
     assert_eq!(browser.text("h1").await, "Hello");
     browser.fill("#q", "sha256:abc <b>").await;
     browser.click("button").await;
+    // A click returns before the page that it leads to is there.
+    browser.wait_for_url(&format!("{site}/said")).await;
     assert_eq!(browser.url().await, format!("{site}/said?q=sha256%3Aabc+%3Cb%3E"));
     browser.back().await;
     browser.wait_for_text("h1", "Hello").await;
