@@ -132,11 +132,6 @@ impl KeyList {
 
 impl KeyBody {
     fn of(key: &Key) -> Self {
-        let state = |version| match () {
-            () if !key.can_sign_with(version) => "retired",
-            () if version == key.latest => "active",
-            () => "usable",
-        };
         let body = |version: KeyVersion, published: &PublishedVersion, state| KeyVersionBody {
             version: version.get(),
             state,
@@ -157,15 +152,24 @@ impl KeyBody {
             in_vault: key.in_vault,
             auto_rotate_period: key.auto_rotate_period.map(|period| period.as_secs()),
             versions: versions
-                .map(|(version, published)| body(*version, published, state(*version)))
+                .map(|(version, published)| body(*version, published, state_of(key, *version)))
                 .collect(),
             former: former.map(|(version, published)| body(*version, published, "replaced")).collect(),
         }
     }
 }
 
+/// Whether a version signs: see [`KeyVersionBody`].
+pub fn state_of(key: &Key, version: KeyVersion) -> &'static str {
+    match () {
+        () if !key.can_sign_with(version) => "retired",
+        () if version == key.latest => "active",
+        () => "usable",
+    }
+}
+
 /// When the next version was made after the one that was made at `time`.
-fn successor(key: &Key, time: Timestamp) -> Option<Timestamp> {
+pub fn successor(key: &Key, time: Timestamp) -> Option<Timestamp> {
     let versions = key.versions.values().chain(key.former.iter().map(|(_, published)| published));
     versions.map(|published| published.created_at).filter(|later| *later > time).min()
 }

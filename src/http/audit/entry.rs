@@ -80,10 +80,9 @@ pub async fn proof(
 
 async fn read(state: &ApiState, viewer: &Viewer, index: &str) -> Result<ProvenEntry, Problem> {
     let index = index.parse().map_err(|_| Problem::invalid("An entry's index is a number from 0."))?;
-    let (service, caller) = (state.service.clone(), viewer.caller.clone());
-    let principal = caller.principal.clone();
-    let asking = async move { service.proven_entry(&caller, index).await };
-    let entry = state.admission.run(&principal, asking).await??;
+    let entry = viewer
+        .ask(state, move |service, caller| async move { service.proven_entry(&caller, index).await })
+        .await?;
     entry.ok_or_else(|| Problem::not_found("The log is not that long."))
 }
 

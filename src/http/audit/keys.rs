@@ -11,14 +11,13 @@ use serde::Deserialize;
 
 use super::page::{Frame, Section, html};
 use super::parts::{Number, When, in_path, lasted, link, plain};
-use super::search::{api_call, beginning, end};
+use super::search::{address, api_call, period};
 use super::session::{Turned, Viewer};
 use super::signatures::SignatureRow;
 use super::told::Tone;
 use crate::domain::{EntryFilter, Key, KeyVersion, PublishedVersion, Timestamp};
 use crate::http::ApiState;
-use crate::http::keys::key_name;
-use crate::http::log::filter::FilterParameters;
+use crate::http::keys::{self, key_name};
 use crate::http::path::Path;
 use crate::http::problem::Problem;
 use crate::service::{Radius, RadiusRequest, VersionCount};
@@ -127,8 +126,7 @@ pub async fn show(
     Path(name): Path<String>,
     parameters: Result<Query<RadiusParameters>, QueryRejection>,
 ) -> Result<Response, Turned> {
-    let Query(asked) = parameters
-        .map_err(|error| Problem::invalid(format!("The address can not be read: {}.", error.body_text())))?;
+    let asked = address(parameters)?;
     let name = key_name(&name)?;
     let (keys, counts) = read(&state, &viewer).await?;
     let key = keys.iter().find(|key| key.name == name);
@@ -152,10 +150,11 @@ async fn read(
     state: &ApiState,
     viewer: &Viewer,
 ) -> Result<(Vec<Arc<Key>>, Option<Vec<VersionCount>>), Problem> {
-    let (service, caller) = (state.service.clone(), viewer.caller.clone());
-    let principal = caller.principal.clone();
-    let asking = async move { tokio::try_join!(service.keys(), service.version_counts(&caller)) };
-    Ok(state.admission.run(&principal, asking).await??)
+    viewer
+        .ask(state, move |service, caller| async move {
+            tokio::try_join!(service.keys(), service.version_counts(&caller))
+        })
+        .await
 }
 
 async fn radius(
@@ -167,12 +166,7 @@ async fn radius(
 ) -> Result<RadiusView, Problem> {
     let number =
         KeyVersion::new(version).ok_or_else(|| Problem::invalid("A key's version is a number from 1."))?;
-    let chosen = |text: &String| (!text.is_empty()).then(|| text.clone());
-    let period = FilterParameters {
-        from: chosen(&asked.from).map(|day| beginning(&day)),
-        to: chosen(&asked.to).map(|day| end(&day)),
-        ..FilterParameters::default()
-    };
+    let period = period(&asked.from, &asked.to);
     let EntryFilter { from, to, .. } = period.read()?;
     let request = RadiusRequest {
         key: key.name.clone(),
@@ -183,10 +177,9 @@ async fn radius(
         size: asked.size,
         limit: LIMIT,
     };
-    let (service, caller) = (state.service.clone(), viewer.caller.clone());
-    let principal = caller.principal.clone();
-    let asking = async move { service.radius(&caller, request).await };
-    let radius = state.admission.run(&principal, asking).await??;
+    let radius = viewer
+        .ask(state, move |service, caller| async move { service.radius(&caller, request).await })
+        .await?;
     let now = state.clock.now();
     let filter = EntryFilter {
         key: Some(key.name.to_string()),
@@ -273,7 +266,7 @@ impl KeyView {
             .iter()
             .rev()
             .map(|(version, published)| {
-                let until = successor(key, published.created_at);
+                let until = keys::successor(key, published.created_at);
                 let (state, tone, meaning) = state_of(key, *version);
                 let signatures = of_version(version.get());
                 VersionView {
@@ -311,17 +304,13 @@ impl KeyView {
     }
 }
 
+/// The state with how to look at it, and what it means.
 fn state_of(key: &Key, version: KeyVersion) -> (&'static str, Tone, &'static str) {
-    match () {
-        () if !key.can_sign_with(version) => ("retired", Tone::Plain, "signs no more, and still verifies"),
-        () if version == key.latest => ("active", Tone::Good, "signs when no version is named"),
-        () => ("usable", Tone::Warning, "signs when it is named"),
+    match keys::state_of(key, version) {
+        state @ "retired" => (state, Tone::Plain, "signs no more, and still verifies"),
+        state @ "active" => (state, Tone::Good, "signs when no version is named"),
+        state => (state, Tone::Warning, "signs when it is named"),
     }
-}
-
-/// When the next version was made.
-fn successor(key: &Key, time: Timestamp) -> Option<Timestamp> {
-    key.versions.values().map(|published| published.created_at).filter(|later| *later > time).min()
 }
 
 /// Of the picture.
@@ -341,7 +330,7 @@ impl TimeLine {
         };
         let bar = |(row, (version, published)): (usize, (&KeyVersion, &PublishedVersion))| {
             let x = place(published.created_at);
-            let until = successor(key, published.created_at).unwrap_or(now);
+            let until = keys::successor(key, published.created_at).unwrap_or(now);
             let width = place(until).saturating_sub(x).max(4);
             let (state, ..) = state_of(key, *version);
             let mut label = String::new();

@@ -19,6 +19,7 @@ use super::AuditParts;
 use super::guard::from_our_own_page;
 use super::page::{Frame, Section, html, html_with};
 use super::parts::link;
+use super::search::address;
 use super::session::{self, Proven, Viewer, cookie, cookie_value, forgotten};
 use crate::http::ApiState;
 use crate::http::problem::Problem;
@@ -115,7 +116,7 @@ pub async fn form(
     viewer: Option<Viewer>,
     parameters: Result<Query<LoginParameters>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let parameters = read(parameters)?;
+    let parameters = address(parameters)?;
     let next = own_path(&parameters.next);
     if viewer.is_some() && parameters.notice.is_empty() {
         return Ok(Redirect::to(&next).into_response());
@@ -155,7 +156,7 @@ pub async fn start(
     State(state): State<ApiState>,
     parameters: Result<Query<LoginParameters>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let parameters = read(parameters)?;
+    let parameters = address(parameters)?;
     let audit = audit(&state)?;
     let (Some(login), Some(redirect)) = (&audit.login, audit.callback()) else {
         return Err(Problem::not_found("There is no provider to log in at. Paste a token instead."));
@@ -240,13 +241,6 @@ pub async fn logout(
     let cookie = session::close(audit, viewer.session).await?;
     let to = link("/audit/login", [("notice", "bye".to_owned())]);
     Ok((AppendHeaders([(SET_COOKIE, cookie)]), Redirect::to(&to)).into_response())
-}
-
-fn read(parameters: Result<Query<LoginParameters>, QueryRejection>) -> Result<LoginParameters, Problem> {
-    let unreadable = |error: QueryRejection| {
-        Problem::invalid(format!("The address can not be read: {}.", error.body_text()))
-    };
-    parameters.map(|Query(parameters)| parameters).map_err(unreadable)
 }
 
 fn audit(state: &ApiState) -> Result<&AuditParts, Problem> {

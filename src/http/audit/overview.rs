@@ -10,8 +10,9 @@ use super::session::{Turned, Viewer};
 use super::signatures::SignatureRow;
 use super::told::{self, Tone};
 use crate::http::ApiState;
+use crate::http::log::signatures::name_of;
 use crate::ports::SignatureState;
-use crate::service::{Day, Overview};
+use crate::service::{Day, Overview, StateFilter};
 
 #[derive(Template)]
 #[template(path = "overview.html")]
@@ -109,10 +110,9 @@ const SHOWN: usize = 5;
 const UNCOVERED: i64 = 60;
 
 pub async fn show(State(state): State<ApiState>, viewer: Viewer) -> Result<Response, Turned> {
-    let (service, caller) = (state.service.clone(), viewer.caller.clone());
-    let principal = caller.principal.clone();
-    let asking = async move { service.overview(&caller, DAYS).await };
-    let overview = state.admission.run(&principal, asking).await??;
+    let overview = viewer
+        .ask(&state, move |service, caller| async move { service.overview(&caller, DAYS).await })
+        .await?;
     Ok(html(&page(&viewer, &overview))?)
 }
 
@@ -225,15 +225,11 @@ fn warnings(overview: &Overview) -> Vec<Warning> {
 }
 
 fn signatures_link(state: SignatureState) -> String {
-    let name = match state {
-        SignatureState::Pending => "pending",
-        SignatureState::Signed => "signed",
-        SignatureState::Attached => "attached",
-        SignatureState::Missing => "missing",
-        SignatureState::GivenUp => "given-up",
-        SignatureState::Failed => "failed",
+    let filter = match state {
+        SignatureState::Pending => StateFilter::Indeterminate,
+        state => StateFilter::Is(state),
     };
-    let name = if name == "pending" { "indeterminate" } else { name };
+    let name = name_of(filter);
     link("/audit/signatures", [("state", name.to_owned())])
 }
 

@@ -117,7 +117,7 @@ pub async fn show(
     viewer: Viewer,
     parameters: Result<Query<SearchParameters>, QueryRejection>,
 ) -> Result<Response, Turned> {
-    let Query(asked) = parameters.map_err(unreadable)?;
+    let asked = address(parameters)?;
     let meaning = understood(&state, &asked.q);
     if let Ok(Meaning::Entry(index)) = meaning {
         return Ok(Redirect::to(&format!("/audit/entries/{index}")).into_response());
@@ -148,7 +148,7 @@ pub async fn refusals(
     viewer: Viewer,
     parameters: Result<Query<SearchParameters>, QueryRejection>,
 ) -> Result<Response, Turned> {
-    let Query(mut asked) = parameters.map_err(unreadable)?;
+    let mut asked = address(parameters)?;
     (asked.kind, asked.decision) = (String::new(), "deny".to_owned());
     let meaning = understood(&state, &asked.q);
     let answer = answer(&state, &viewer, &asked, &meaning, "/audit/refusals").await?;
@@ -162,8 +162,15 @@ pub async fn refusals(
     Ok(html_with(status(page.wrong.is_some()), &page)?)
 }
 
-fn unreadable(rejection: QueryRejection) -> Problem {
-    Problem::invalid(format!("The address can not be read: {}.", rejection.body_text()))
+/// What an address says behind its `?`.
+///
+/// # Errors
+/// Where it can not be read.
+pub(super) fn address<T>(parameters: Result<Query<T>, QueryRejection>) -> Result<T, Problem> {
+    let unreadable = |error: QueryRejection| {
+        Problem::invalid(format!("The address can not be read: {}.", error.body_text()))
+    };
+    parameters.map(|Query(parameters)| parameters).map_err(unreadable)
 }
 
 const fn status(is_wrong: bool) -> StatusCode {
@@ -220,34 +227,43 @@ async fn answer(
         size: asked.size,
         limit: LIMIT,
     };
-    let (service, caller) = (state.service.clone(), viewer.caller.clone());
-    let principal = caller.principal.clone();
-    let asking = async move { service.log_entries(&caller, query).await };
-    let page = state.admission.run(&principal, asking).await??;
+    let page = viewer
+        .ask(state, move |service, caller| async move { service.log_entries(&caller, query).await })
+        .await?;
     Ok(Ok(found(state, asked, &filter, page, path)))
 }
 
 fn filter(asked: &SearchParameters, meaning: &Meaning) -> Result<EntryFilter, Problem> {
-    let chosen = |text: &String| (!text.is_empty()).then(|| text.clone());
     let mut parameters = FilterParameters {
         kind: chosen(&asked.kind),
         decision: chosen(&asked.decision),
         operation: chosen(&asked.operation),
-        from: chosen(&asked.from).map(|day| beginning(&day)),
-        to: chosen(&asked.to).map(|day| end(&day)),
-        ..FilterParameters::default()
+        ..period(&asked.from, &asked.to)
     };
     meaning.put_into(&mut parameters);
     parameters.read()
 }
 
+/// The conditions that two days stand for, the second with all of it; none where nothing was chosen.
+pub(super) fn period(from: &str, to: &str) -> FilterParameters {
+    FilterParameters {
+        from: chosen(from).map(|day| beginning(&day)),
+        to: chosen(to).map(|day| end(&day)),
+        ..FilterParameters::default()
+    }
+}
+
+fn chosen(text: &str) -> Option<String> {
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
 /// The first moment of a day; what is no day is left to be a moment.
-pub(super) fn beginning(text: &str) -> String {
+fn beginning(text: &str) -> String {
     text.parse::<jiff::civil::Date>().map_or_else(|_| text.to_owned(), |day| format!("{day}T00:00:00Z"))
 }
 
 /// The first moment after a day.
-pub(super) fn end(text: &str) -> String {
+fn end(text: &str) -> String {
     let next = text.parse::<jiff::civil::Date>().ok().and_then(|day| day.tomorrow().ok());
     next.map_or_else(|| text.to_owned(), |day| format!("{day}T00:00:00Z"))
 }

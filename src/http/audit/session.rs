@@ -23,7 +23,7 @@ use crate::http::ApiState;
 use crate::http::authenticated::request_id;
 use crate::http::problem::Problem;
 use crate::ports::{LogError, Session, SessionId};
-use crate::service::Caller;
+use crate::service::{Caller, Service, ServiceError};
 
 /// Somebody who has logged in, and whose session holds.
 #[derive(Debug, Clone)]
@@ -72,6 +72,23 @@ const SECRET: usize = 32;
 impl Viewer {
     pub fn who(&self) -> Who {
         Who { name: plain(&self.caller.principal.to_string()), csrf: self.csrf.to_string() }
+    }
+
+    /// Has the service do something for the viewer, when their turn has come.
+    ///
+    /// # Errors
+    /// Those of the operation, and those of [`crate::http::Admission::run`].
+    pub async fn ask<T, F>(
+        &self,
+        state: &ApiState,
+        operation: impl FnOnce(Arc<Service>, Caller) -> F,
+    ) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, ServiceError>> + Send + 'static,
+    {
+        let asking = operation(state.service.clone(), self.caller.clone());
+        Ok(state.admission.run(&self.caller.principal, asking).await??)
     }
 
     /// Whether a form was made for this session.
@@ -224,7 +241,7 @@ fn later(time: Timestamp, by: Duration) -> Timestamp {
 }
 
 fn unavailable(error: LogError) -> Problem {
-    Problem::from(crate::service::ServiceError::from(error))
+    Problem::from(ServiceError::from(error))
 }
 
 impl From<Problem> for Turned {
@@ -233,8 +250,8 @@ impl From<Problem> for Turned {
     }
 }
 
-impl From<crate::service::ServiceError> for Turned {
-    fn from(error: crate::service::ServiceError) -> Self {
+impl From<ServiceError> for Turned {
+    fn from(error: ServiceError) -> Self {
         Self::Problem(error.into())
     }
 }

@@ -10,13 +10,12 @@ use serde::Deserialize;
 use super::asked::{Meaning, NotUnderstood};
 use super::page::{Frame, Section, html_with};
 use super::parts::{Short, When, complete, link, plain};
-use super::search::{beginning, end, understood};
+use super::search::{address, period, understood};
 use super::session::{Turned, Viewer};
 use super::told::{self, Tone};
 use crate::domain::{AttachResult, Timestamp};
 use crate::http::ApiState;
-use crate::http::log::filter::FilterParameters;
-use crate::http::problem::Problem;
+use crate::http::log::signatures::name_of;
 use crate::ports::{ListedSignature, SignatureFilter, SignatureQuery, SignatureState};
 use crate::service::{SignatureList, StateFilter};
 
@@ -60,15 +59,15 @@ pub struct SignatureRow {
     pub why: Option<String>,
 }
 
-/// By their names in the API, and in words.
-const STATES: [(&str, &str, StateFilter); 7] = [
-    ("attached", "attached", StateFilter::Is(SignatureState::Attached)),
-    ("signed", "signed, not attached", StateFilter::Is(SignatureState::Signed)),
-    ("missing", "missing", StateFilter::Is(SignatureState::Missing)),
-    ("given-up", "given up", StateFilter::Is(SignatureState::GivenUp)),
-    ("failed", "failed", StateFilter::Is(SignatureState::Failed)),
-    ("pending", "pending", StateFilter::Is(SignatureState::Pending)),
-    ("indeterminate", "indeterminate", StateFilter::Indeterminate),
+/// In words, in the order of the choice.
+const STATES: [(StateFilter, &str); 7] = [
+    (StateFilter::Is(SignatureState::Attached), "attached"),
+    (StateFilter::Is(SignatureState::Signed), "signed, not attached"),
+    (StateFilter::Is(SignatureState::Missing), "missing"),
+    (StateFilter::Is(SignatureState::GivenUp), "given up"),
+    (StateFilter::Is(SignatureState::Failed), "failed"),
+    (StateFilter::Is(SignatureState::Pending), "pending"),
+    (StateFilter::Indeterminate, "indeterminate"),
 ];
 
 pub async fn list(
@@ -76,14 +75,13 @@ pub async fn list(
     viewer: Viewer,
     parameters: Result<Query<SignaturesParameters>, QueryRejection>,
 ) -> Result<Response, Turned> {
-    let Query(asked) = parameters
-        .map_err(|error| Problem::invalid(format!("The address can not be read: {}.", error.body_text())))?;
+    let asked = address(parameters)?;
     let meaning = understood(&state, &asked.q);
     let mut page = SignaturesPage {
         frame: Frame::new("Signatures", Section::Signatures, Some(&viewer)),
         meaning: meaning.as_ref().ok().and_then(Meaning::words).map(|(what, of)| (what, plain(&of))),
         wrong: None,
-        states: STATES.map(|(name, words, _)| (name, words)),
+        states: STATES.map(|(state, words)| (name_of(state), words)),
         rows: Vec::new(),
         complete: None,
         next: None,
@@ -98,11 +96,12 @@ pub async fn list(
                 size: page.asked.size,
                 limit: LIMIT,
             };
-            let (service, caller) = (state.service.clone(), viewer.caller.clone());
-            let principal = caller.principal.clone();
             let words = words(&page.asked);
-            let asking = async move { service.log_signatures(&caller, words, query, wanted).await };
-            let list = state.admission.run(&principal, asking).await??;
+            let list = viewer
+                .ask(&state, move |service, caller| async move {
+                    service.log_signatures(&caller, words, query, wanted).await
+                })
+                .await?;
             show(&mut page, list);
         }
     }
@@ -143,18 +142,13 @@ fn question(
     if let Meaning::Identifier { .. } | Meaning::Rule(_) | Meaning::Entry(_) = meaning {
         return Err("Signatures are found by digest, image, repository, principal and key. For anything else, search the entries.".to_owned());
     }
-    let chosen = |text: &String| (!text.is_empty()).then(|| text.clone());
-    let mut parameters = FilterParameters {
-        from: chosen(&asked.from).map(|day| beginning(&day)),
-        to: chosen(&asked.to).map(|day| end(&day)),
-        ..FilterParameters::default()
-    };
+    let mut parameters = period(&asked.from, &asked.to);
     meaning.put_into(&mut parameters);
     let filter = parameters.read().map_err(|problem| plain(problem.detail()))?;
     let state = match asked.state.as_str() {
         "" => None,
         name => {
-            let state = STATES.iter().find(|(known, ..)| *known == name).map(|(.., state)| *state);
+            let state = STATES.iter().map(|(state, _)| *state).find(|state| name_of(*state) == name);
             Some(state.ok_or_else(|| "There is no such state: choose one of the list.".to_owned())?)
         }
     };

@@ -79,10 +79,8 @@ pub async fn show(
     let id: SignatureId = serde_json::from_value(id.into()).map_err(|_| {
         Problem::invalid("A signature is named by a UUID, as `id` in the answer to whoever asked for it.")
     })?;
-    let (service, caller) = (state.service.clone(), viewer.caller.clone());
-    let principal = caller.principal.clone();
-    let asking = async move { service.story(&caller, id).await };
-    let story = state.admission.run(&principal, asking).await??;
+    let story =
+        viewer.ask(&state, move |service, caller| async move { service.story(&caller, id).await }).await?;
     let trusted = trusted(&state).await;
     let key = &story.record.signing.key;
     let public_key = state.service.public_key_of(key).await;

@@ -137,6 +137,11 @@ const STATES: [(&str, StateFilter); 7] = [
     ("failed", StateFilter::Is(SignatureState::Failed)),
 ];
 
+/// The name of a state.
+pub fn name_of(state: StateFilter) -> &'static str {
+    STATES.iter().find(|(_, each)| *each == state).map_or("", |(name, _)| name)
+}
+
 fn parse(parameters: &SignatureParameters) -> Result<(SignatureQuery, Option<StateFilter>), Problem> {
     let state = parameters.state.as_deref().map(|state| {
         let found = STATES.iter().find(|(name, _)| *name == state);
@@ -185,7 +190,7 @@ fn listed(signature: ListedSignature, indeterminate_before: Timestamp) -> Listed
     };
     ListedBody {
         id: signing.id.to_string(),
-        state: STATES.iter().find(|(_, each)| *each == state).map_or("", |(name, _)| name),
+        state: name_of(state),
         key: KeyBody {
             name: signing.key.name.to_string(),
             version: signing.key.version.get(),
